@@ -1,0 +1,42 @@
+# What a person or CI runs here. `make` alone prints this list.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Two OpenMP threads on shared cores spin and are slower than one.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo smoke test check soak clean
+
+help: ## print this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+
+setup: $(VENV)/ready ## make the virtual environment and install seal into it
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	# torch first and pinned: anything else would pull in its newest build.
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup ## one round on a few passages with a random model: every stage, no download
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
+
+smoke: setup ## the six commands on one passage, under a minute
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/smoke.sh
+
+test: setup ## the test suite
+	$(BIN)/pytest -m 'not soak'
+
+check: setup ## format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m 'not soak' -q
+
+soak: setup ## what is too long for CI: random kills
+	$(BIN)/pytest -m soak
+
+clean: ## remove what make made (not your stores)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

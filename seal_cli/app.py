@@ -1,0 +1,153 @@
+"""The `seal` command: its subcommands in pipeline order, and the one place where errors end.
+
+Every error leaves as one or two sentences on stderr with what to do next, and an exit code
+(`stages.errors`). A traceback is a bug.
+"""
+
+import errno
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from seal_cli import __version__, console
+from seal_cli.commands import (
+    adapt,
+    doctor,
+    filter,  # noqa: A004  # the stage's name
+    generate,
+    import_contexts,
+    init,
+    log,
+    loop,
+    ls,
+    score,
+    show,
+    sql,
+    update,
+)
+from seal_cli.commands import eval as evaluate
+from seal_cli.options import stage_command
+from seal_cli.store.workspace import Workspace
+from stages.errors import ResourceError, SealError
+
+_RESOURCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO, errno.EMFILE}
+_PAST_MEMORY = ("can't allocate memory", "not enough memory")
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+class Boundary(TyperGroup):
+    """The group whose `invoke` every command runs under."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; whatever it raises becomes a message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except SealError as error:
+            console.complain(error)
+            raise typer.Exit(error.exit_code) from error
+        except (KeyboardInterrupt, Terminated) as stop:
+            console.say("interrupted; finished batches are kept: run the same command to go on.")
+            raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 143) from stop
+        except BrokenPipeError:
+            # The reader went away (`| head`): not an error, and nothing may be flushed to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (OSError, MemoryError, RuntimeError) as error:
+            known = _resource(error)
+            if known is None:
+                raise
+            console.complain(known)
+            raise typer.Exit(known.exit_code) from error
+
+
+def _resource(error: BaseException) -> SealError | None:
+    """Disk and memory running out, as our error; None for anything else."""
+    if isinstance(error, OSError) and error.errno in _RESOURCE:
+        return ResourceError(
+            f"the disk or another resource ran out: {error}.",
+            "Free some and run the same command: finished batches are kept.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return ResourceError(
+            f"no access: {error}.", "Check the permissions, or choose another --store."
+        )
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if memory or any(text in str(error) for text in _PAST_MEMORY):
+        return ResourceError(
+            "memory ran out.",
+            "Lower --decode-batch, --max-tokens or --max-length, or use a smaller model.",
+        )
+    return None
+
+
+app = typer.Typer(
+    cls=Boundary,
+    name="seal",
+    help=(
+        "Self-adapting language models as a shell pipeline.\n\n"
+        "contexts → generate → adapt → score → filter → update → policy, and eval beside it. "
+        "Every stage prints the id of the artifact it made; '-' reads one from stdin."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+importing = typer.Typer(help="Bring contexts into the store.", no_args_is_help=True)
+app.add_typer(importing, name="import")
+
+app.command("init")(init.init)
+importing.command("contexts")(stage_command(import_contexts.import_contexts))
+app.command("generate")(stage_command(generate.generate))
+app.command("adapt")(stage_command(adapt.adapt))
+app.command("score")(stage_command(score.score))
+app.command("filter")(stage_command(filter.filter))
+app.command("update")(stage_command(update.update))
+app.command("eval")(stage_command(evaluate.evaluate))
+app.command("loop")(stage_command(loop.loop))
+app.command("ls")(ls.ls)
+app.command("show")(show.show)
+app.command("log")(log.log)
+app.command("sql")(sql.sql)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.out(f"seal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    store: Annotated[
+        Path, typer.Option("--store", envvar="SEAL_STORE", help="The store's folder.")
+    ] = Path("seal-store"),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Open the store; commands that write make its folders."""
+    console.configure(quiet=False)
+    if store.exists() and not store.is_dir():
+        raise typer.BadParameter(f"{store} is a file, not a store", param_hint="--store")
+    ctx.obj = Workspace(store)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app()
+
+
+def _terminate(_: int, __: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,1 @@
+"""One file per subcommand: parse, call, render. The pipeline's six are named like their stage."""

@@ -1,0 +1,121 @@
+"""`seal adapt`: self-edits -> adapters, kept as PEFT directories."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from seal_cli.inputs import ContextSet, group, pick
+from seal_cli.models import LocalModel, writer_of
+from seal_cli.options import SelfEditsArg, StudentOption
+from seal_cli.runner import Job, Task, Work
+from seal_cli.session import Session
+from seal_cli.store.artifact import Artifact
+from stages import adapt as stage
+from stages.adapt import Student
+from stages.config import AdaptConfig
+from stages.domains import Domain
+from stages.lora import SEMANTICS as TRAINER_SEMANTICS
+from stages.lora import Lora, Trainer
+from stages.lora.targets import resolve_targets
+from stages.models import weight_shapes
+from stages.records import Adapter, Context, SelfEdit
+
+Trained = Iterable[tuple[Adapter, Lora | None]]
+
+
+def adapt(
+    session: Session, self_edits: SelfEditsArg, config: AdaptConfig, student: StudentOption = None
+) -> None:
+    """Train one LoRA per self-edit and repeat, and keep it."""
+    source = session.artifact(self_edits, "self_edits")
+    model = writer_of(session.workspace, source, wanted=student)
+    session.answer(session.run(task(session, source, model, config)))
+
+
+def task(session: Session, source: Artifact, model: LocalModel, config: AdaptConfig) -> Task:
+    """The run that `seal adapt` makes."""
+    context_set = ContextSet(session.workspace.upstream(source, "contexts"))
+
+    def open(job: Job) -> Work:
+        from stages.lora.directory import save
+
+        edits = group(source.rows(SelfEdit))
+        inner = inner_loop(session, model, context_set.domain, config)
+
+        def work(ids: Sequence[str]) -> Iterator[Adapter]:
+            for adapter, lora in inner.self_edits(pick(edits, ids), context_set.contexts):
+                if lora is None:
+                    yield adapter
+                    continue
+                folder = job.weights / adapter.adapter_id
+                save(lora, folder)
+                yield replace(adapter, weights=job.relative(folder))
+
+        return work
+
+    return Task(
+        stage="adapt",
+        kind="adapters",
+        inputs=[source, *model.inputs],
+        material=material(session, model, context_set.domain, config),
+        config={"adapt": config.key()},
+        items=lambda: [edit.context_id for edit in source.rows(SelfEdit)],
+        open=open,
+        models=model.location(),
+    )
+
+
+def material(
+    session: Session, model: LocalModel, domain: Domain, config: AdaptConfig
+) -> dict[str, object]:
+    """What decides the adapters that a student gets."""
+    return {
+        "semantics": [stage.SEMANTICS, domain.SEMANTICS, TRAINER_SEMANTICS],
+        "student": model.id,
+        "dtype": model.dtype(session.dtype),
+        "config": config.key() | {"targets": list(targets(model, config.targets))},
+    }
+
+
+def targets(model: LocalModel, wanted: str) -> tuple[str, ...]:
+    """The modules that a LoRA on this model adapts."""
+    return resolve_targets(wanted, weight_shapes(model.path))
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The inner loop on one student: the adapt stage with its collaborators."""
+
+    student: Student
+    trainer: Trainer
+    domain: Domain
+    config: AdaptConfig
+
+    def self_edits(self, edits: Sequence[SelfEdit], contexts: Mapping[str, Context]) -> Trained:
+        """Adapters trained on self-edits and their passages."""
+        return stage.adapt(
+            edits,
+            contexts=contexts,
+            student=self.student,
+            trainer=self.trainer,
+            domain=self.domain,
+            config=self.config,
+        )
+
+    def passages(self, contexts: Sequence[Context]) -> Trained:
+        """Adapters trained on passages alone."""
+        return stage.adapt_to_passages(
+            contexts,
+            student=self.student,
+            trainer=self.trainer,
+            domain=self.domain,
+            config=self.config,
+        )
+
+
+def inner_loop(session: Session, model: LocalModel, domain: Domain, config: AdaptConfig) -> Inner:
+    """Load the student and its trainer."""
+    from stages.lora.reference import ReferenceTrainer
+
+    loaded = session.load(model)
+    student = Student(model.id, loaded.tokenizer, targets(model, config.targets))
+    return Inner(student, ReferenceTrainer(loaded), domain, config)

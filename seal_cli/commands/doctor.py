@@ -1,0 +1,81 @@
+"""`seal doctor`: what is installed, what is missing and the line that installs it."""
+
+import importlib.util
+import os
+import shutil
+from importlib import metadata
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from seal_cli import __version__, console
+from seal_cli.models import TINY
+from seal_cli.options import store_of
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
+
+REQUIRED = ("torch", "transformers", "peft", "datasets", "duckdb", "pyarrow", "typer", "rich")
+EXTRAS = {"vllm": "vllm", "openai": "openai", "s3": "s3fs", "ray": "ray"}
+
+
+def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """Check this machine. Exits 2 when a required package is missing."""
+    facts = _packages() | _machine() | _store(ctx)
+    if as_json:
+        console.out_json({name: {"ok": ok, "fact": fact} for name, (ok, fact) in facts.items()})
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, (ok, fact) in facts.items():
+            table.add_row("ok" if ok else "--", name, console.safe(fact))
+        console.out_rich(table)
+    if not all(facts[name][0] for name in REQUIRED):
+        raise typer.Exit(2)
+
+
+def _packages() -> dict[str, tuple[bool, str]]:
+    facts = {"seal": (True, __version__)}
+    for package in REQUIRED:
+        facts[package] = _version(package, f"pip install {package}")
+    for extra, package in EXTRAS.items():
+        facts[f"extra {extra}"] = _version(package, f"pip install 'seal-adapt[{extra}]'")
+    return facts
+
+
+def _version(package: str, line: str) -> tuple[bool, str]:
+    """Found by import, not by distribution name: vLLM's CPU build has another one."""
+    if importlib.util.find_spec(package) is None:
+        return False, f"not installed: {line}"
+    try:
+        return True, metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return True, "installed"
+
+
+def _machine() -> dict[str, tuple[bool, str]]:
+    if importlib.util.find_spec("torch") is None:
+        return {}
+    import torch
+
+    cuda = torch.cuda.is_available()
+    name = torch.cuda.get_device_name() if cuda else "none: everything runs on the CPU"
+    threads = os.environ.get(
+        "OMP_NUM_THREADS", "not set: small models use one thread by themselves"
+    )
+    tiny = "comes with this installation" if TINY.is_dir() else "not in this installation"
+    return {
+        "gpu": (cuda, name),
+        "cores": (True, str(os.cpu_count())),
+        "OMP_NUM_THREADS": (True, threads),
+        "model tiny": (TINY.is_dir(), tiny),
+    }
+
+
+def _store(ctx: typer.Context) -> dict[str, tuple[bool, str]]:
+    workspace = store_of(ctx)
+    if not workspace.artifacts.is_dir():
+        return {"store": (False, f"{workspace.root} does not exist yet: seal init")}
+    free = shutil.disk_usage(workspace.root).free / 2**30
+    writable = os.access(workspace.root, os.W_OK)
+    fact = f"{workspace.root}, {len(workspace.ids())} artifacts, {free:.1f} GiB free"
+    return {"store": (writable, fact if writable else f"{workspace.root} is not writable")}

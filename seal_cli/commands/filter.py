@@ -1,0 +1,80 @@
+"""`seal filter`: rewards -> the selection that the policy learns from."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seal_cli import console
+from seal_cli.runner import WHOLE, Job, Task, Work
+from seal_cli.session import Session
+from seal_cli.store.artifact import Artifact
+from stages import filter as stage
+from stages.config import FilterConfig
+from stages.identity import digest
+from stages.records import Reward, Selection, SelfEdit
+
+RewardsArg = Annotated[
+    str, typer.Argument(help="Rewards artifact: id, prefix, @latest:score, or -.")
+]
+ExportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--export", help="Also write the kept self-edits as prompt/completion JSON lines."
+    ),
+]
+
+
+def filter(  # the stage's name in the pipeline
+    session: Session,
+    rewards: RewardsArg,
+    config: FilterConfig,
+    export: ExportOption = None,
+) -> None:
+    """Keep the self-edits that earned it."""
+    source = session.artifact(rewards, "rewards")
+    artifact = session.run(task(session, source, config))
+    if export is not None:
+        write_jsonl(selected(session, artifact), export)
+    session.answer(artifact)
+
+
+def task(session: Session, source: Artifact, config: FilterConfig) -> Task:
+    """The run that `seal filter` and `seal loop` share."""
+    sql = stage.rule_text(config)
+    self_edits = session.workspace.upstream(source, "self_edits")
+
+    def open(job: Job) -> Work:
+        tables = {"rewards": source.arrow("rewards"), "self_edits": self_edits.arrow("self_edits")}
+        rewards = source.rows(Reward)
+        return lambda _: stage.filter(rewards, tables=tables, query=sql, config=config)
+
+    return Task(
+        stage="filter",
+        kind="selections",
+        inputs=[source],
+        material={"semantics": [stage.SEMANTICS], "config": config.key(), "rule": digest(sql)},
+        config={"filter": config.key(), "rule": sql},
+        items=lambda: [WHOLE],
+        open=open,
+    )
+
+
+def selected(session: Session, selection: Artifact) -> list[SelfEdit]:
+    """The kept self-edits of a selection, in its order."""
+    source = session.workspace.upstream(selection, "self_edits")
+    edits = {edit.self_edit_id: edit for edit in source.rows(SelfEdit)}
+    return [edits[row.self_edit_id] for row in selection.rows(Selection) if row.kept]
+
+
+def write_jsonl(edits: list[SelfEdit], path: Path) -> None:
+    """One {"prompt", "completion"} object a line, as the SEAL release has them; all or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        for edit in edits:
+            pair = {"prompt": edit.prompt, "completion": edit.completion}
+            stream.write(json.dumps(pair, ensure_ascii=False) + "\n")
+    os.replace(temporary, path)
+    console.say(f"{len(edits)} self-edits written to {path}.")

@@ -1,0 +1,90 @@
+"""`seal generate`: contexts -> self-edits."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from seal_cli.inputs import ContextSet
+from seal_cli.models import LocalModel, resolve_model
+from seal_cli.options import ContextsArg, PolicyOption
+from seal_cli.runner import Job, Task, Work
+from seal_cli.session import Session, renderer
+from seal_cli.store.artifact import Artifact
+from stages import generate as stage
+from stages.config import GenerateConfig
+from stages.domains import Domain
+from stages.engines import SEMANTICS as ENGINE_SEMANTICS
+from stages.engines import Engine
+from stages.identity import digest
+from stages.records import Context, SelfEdit
+
+Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]
+
+
+def generate(
+    session: Session, contexts: ContextsArg, policy: PolicyOption, config: GenerateConfig
+) -> None:
+    """Let the policy write self-edits for every context."""
+    source = session.artifact(contexts, "contexts")
+    model = resolve_model(session.workspace, policy)
+    session.answer(session.run(task(session, source, model, config)))
+
+
+def task(session: Session, source: Artifact, model: LocalModel, config: GenerateConfig) -> Task:
+    """The run that `seal generate` and `seal loop` share."""
+    context_set = ContextSet(source)
+
+    def open(job: Job) -> Work:
+        write = writer(session, model, context_set.domain, config)
+        return lambda ids: write([context_set.contexts[i] for i in ids])
+
+    return Task(
+        stage="generate",
+        kind="self_edits",
+        inputs=[source, *model.inputs],
+        material=material(session, model, context_set.domain, config),
+        config={"generate": config.key()},
+        items=lambda: context_set.slice(config.limit, config.offset),
+        open=open,
+        batch=max(1, config.decode_batch // config.samples),
+        tables=("policies",),
+        finish=lambda _: [model.policy] if model.artifact is None else [],
+        models=model.location(),
+    )
+
+
+def material(
+    session: Session, model: LocalModel, domain: Domain, config: GenerateConfig
+) -> dict[str, object]:
+    """What decides the self-edits that a model writes."""
+    name, template = domain.template(config.prompt)
+    semantics = [stage.SEMANTICS, domain.SEMANTICS, ENGINE_SEMANTICS[config.engine]]
+    chat = session.chat(config.chat, model)
+    return {
+        "semantics": semantics,
+        "policy": model.id,
+        "dtype": model.dtype(session.dtype),
+        "config": config.key() | {"prompt": [name, digest(template)], "chat": chat},
+    }
+
+
+def writer(session: Session, model: LocalModel, domain: Domain, config: GenerateConfig) -> Writer:
+    """The generate stage with its collaborators: contexts -> self-edits."""
+    engine: Engine
+    if config.engine == "scripted":
+        from stages.engines.scripted import ScriptedEngine
+
+        engine = ScriptedEngine()
+        chat, tokenizer = False, None
+    else:
+        from stages.engines.transformers import TransformersEngine
+
+        loaded = session.load(model)
+        engine = TransformersEngine(loaded, config.decode_batch)
+        chat, tokenizer = session.chat(config.chat, model), loaded.tokenizer
+    return lambda contexts: stage.generate(
+        contexts,
+        policy=model.policy,
+        engine=engine,
+        domain=domain,
+        render=renderer(tokenizer, chat=chat),
+        config=config,
+    )

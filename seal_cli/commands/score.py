@@ -1,0 +1,175 @@
+"""`seal score`: adapters or self-edits -> answers, verdicts, rewards."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from seal_cli.commands import adapt
+from seal_cli.inputs import ContextSet, group, pick
+from seal_cli.models import LocalModel, find_model, writer_of
+from seal_cli.options import StudentOption
+from seal_cli.runner import Job, Task, Work
+from seal_cli.session import Session, renderer
+from seal_cli.store.artifact import Artifact
+from stages import score as stage
+from stages.config import AdaptConfig, ScoreConfig
+from stages.domains import Domain
+from stages.engines import SEMANTICS as ENGINE_SEMANTICS
+from stages.errors import ConfigError
+from stages.exam import Examiner
+from stages.grading import GRADERS
+from stages.lora import Lora
+from stages.records import Adapter, Record, SelfEdit
+
+SourceArg = Annotated[
+    str,
+    typer.Argument(
+        metavar="ADAPTERS|SELF_EDITS", help="What to score: id, prefix, @latest:adapt, or -."
+    ),
+]
+Adapters = Callable[[Sequence[SelfEdit]], Iterable[tuple[Adapter, Lora | None]]]
+
+
+def score(
+    session: Session,
+    source: SourceArg,
+    config: ScoreConfig,
+    adapting: AdaptConfig,
+    student: StudentOption = None,
+) -> None:
+    """Examine adapted students and reward the self-edits.
+
+    Given self-edits, it adapts in memory with the settings of [adapt] and keeps no weights.
+    """
+    found = session.artifact(source, "adapters", "self_edits")
+    if found.kind == "self_edits":
+        model = writer_of(session.workspace, found, wanted=student)
+        session.answer(session.run(task_of_self_edits(session, found, model, config, adapting)))
+    elif student is None:
+        session.answer(session.run(task_of_adapters(session, found, config)))
+    else:
+        raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
+
+
+def task_of_adapters(session: Session, source: Artifact, config: ScoreConfig) -> Task:
+    """Score the adapters that `seal adapt` kept; their rows stay where they are."""
+    edits = session.workspace.upstream(source, "self_edits")
+    student = source.manifest["key"]["student"]
+    model = find_model(session.workspace, student, source.manifest["models"][student])
+
+    def stored() -> Adapters:
+        from stages.lora.directory import load
+
+        by_edit = _by_edit(source.rows(Adapter))
+
+        def read(wanted: Sequence[SelfEdit]) -> Iterator[tuple[Adapter, Lora | None]]:
+            for adapter in (a for edit in wanted for a in by_edit[edit.self_edit_id]):
+                kept = adapter.weights
+                yield adapter, load(source.weights(kept)) if kept else None
+
+        return read
+
+    return _task(session, source, edits, model, stored, config)
+
+
+def task_of_self_edits(
+    session: Session,
+    source: Artifact,
+    model: LocalModel,
+    config: ScoreConfig,
+    adapting: AdaptConfig,
+) -> Task:
+    """Adapt in memory and score; the adapters' rows go into the rewards artifact."""
+    context_set = ContextSet(session.workspace.upstream(source, "contexts"))
+
+    def trained() -> Adapters:
+        inner = adapt.inner_loop(session, model, context_set.domain, adapting)
+        return lambda wanted: inner.self_edits(wanted, context_set.contexts)
+
+    how = adapt.material(session, model, context_set.domain, adapting)
+    return _task(session, source, source, model, trained, config, how, adapting)
+
+
+def _task(
+    session: Session,
+    source: Artifact,
+    self_edits: Artifact,
+    model: LocalModel,
+    adapters: Callable[[], Adapters],
+    config: ScoreConfig,
+    how_adapted: dict[str, object] | None = None,
+    adapting: AdaptConfig | None = None,
+) -> Task:
+    context_set = ContextSet(session.workspace.upstream(self_edits, "contexts"))
+
+    def open(job: Job) -> Work:
+        edits = group(self_edits.rows(SelfEdit))
+        questioner = examiner(session, model, context_set.domain, config)
+        adapted = adapters()
+
+        def work(ids: Sequence[str]) -> Iterator[Record]:
+            wanted = pick(edits, ids)
+            rows = stage.score(
+                wanted,
+                adapted(wanted),
+                contexts=context_set.contexts,
+                questions=context_set.questions,
+                examiner=questioner,
+            )
+            return (row for row in rows if how_adapted is not None or not isinstance(row, Adapter))
+
+        return work
+
+    settings: dict[str, Any] = {"score": config.key()}
+    return Task(
+        stage="score",
+        kind="rewards",
+        inputs=[source, *model.inputs],
+        material=material(session, model, context_set.domain, config) | {"adapt": how_adapted},
+        config=settings | ({"adapt": adapting.key()} if adapting else {}),
+        items=lambda: [edit.context_id for edit in self_edits.rows(SelfEdit)],
+        open=open,
+        tables=("answers", "verdicts"),
+        models=model.location(),
+    )
+
+
+def _by_edit(adapters: Iterable[Adapter]) -> dict[str, list[Adapter]]:
+    by_edit: dict[str, list[Adapter]] = {}
+    for adapter in adapters:
+        by_edit.setdefault(str(adapter.self_edit_id), []).append(adapter)
+    return by_edit
+
+
+def material(
+    session: Session, model: LocalModel, domain: Domain, config: ScoreConfig
+) -> dict[str, object]:
+    """What decides how a student is examined."""
+    grader = GRADERS[config.grader]
+    return {
+        "semantics": [
+            stage.SEMANTICS,
+            domain.SEMANTICS,
+            ENGINE_SEMANTICS["transformers"],
+            grader.semantics,
+        ],
+        "student": model.id,
+        "dtype": model.dtype(session.dtype),
+        "config": config.key() | {"chat": session.chat(config.chat, model)},
+    }
+
+
+def examiner(session: Session, model: LocalModel, domain: Domain, config: ScoreConfig) -> Examiner:
+    """Load the student and seat its examiner."""
+    from stages.engines.transformers import TransformersEngine
+
+    loaded = session.load(model)
+    return Examiner(
+        student=model.id,
+        engine=TransformersEngine(loaded, config.decode_batch),
+        domain=domain,
+        grader=GRADERS[config.grader],
+        render=renderer(loaded.tokenizer, chat=session.chat(config.chat, model)),
+        config=config,
+    )

@@ -1,0 +1,119 @@
+"""`seal update`: selection -> the next policy, a Hugging Face model directory."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from seal_cli import console
+from seal_cli.commands.adapt import targets
+from seal_cli.commands.filter import selected
+from seal_cli.models import LocalModel, writer_of
+from seal_cli.runner import WHOLE, Job, Task, Work
+from seal_cli.session import Session
+from seal_cli.store.artifact import Artifact
+from stages import update as stage
+from stages.config import UpdateConfig
+from stages.errors import ConfigError, InputError
+from stages.lora import SEMANTICS as TRAINER_SEMANTICS
+from stages.records import Policy, Selection, SelfEdit
+
+SelectionArg = Annotated[
+    str, typer.Argument(help="Selection artifact: id, prefix, @latest:filter, or -.")
+]
+WriterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--policy", help="Weights to train, if not those of the policy that wrote the selection."
+    ),
+]
+
+
+def update(
+    session: Session, selection: SelectionArg, config: UpdateConfig, policy: WriterOption = None
+) -> None:
+    """Finetune the policy on the selected self-edits."""
+    source = session.artifact(selection, "selections")
+    session.answer(session.run(task(session, source, config, policy)))
+
+
+def task(
+    session: Session, source: Artifact, config: UpdateConfig, policy: str | None = None
+) -> Task:
+    """The run that `seal update` and `seal loop` share."""
+    self_edits = session.workspace.upstream(source, "self_edits")
+    model = writer_of(session.workspace, self_edits, wanted=policy)
+    resolved = targets(model, config.targets)
+
+    def open(job: Job) -> Work:
+        edits = selected(session, source)
+        _check_writers(edits, named=policy is not None)
+        return lambda _: _train(session, model, source, edits, resolved, job, config)
+
+    if not any(row.kept for row in source.rows(Selection)):
+        raise InputError(
+            f"{source.id} keeps no self-edit.",
+            "Choose another rule in `seal filter`, or sample more self-edits.",
+        )
+    return Task(
+        stage="update",
+        kind="policies",
+        inputs=[source, *model.inputs],
+        material={
+            "semantics": [stage.SEMANTICS, TRAINER_SEMANTICS],
+            "policy": model.id,
+            "dtype": model.dtype(session.dtype),
+            "config": config.key() | {"targets": list(resolved)},
+        },
+        config={"update": config.key()},
+        items=lambda: [WHOLE],
+        open=open,
+        models=model.location(),
+    )
+
+
+def _check_writers(edits: list[SelfEdit], *, named: bool) -> None:
+    writers = sorted({edit.policy for edit in edits})
+    if len(writers) > 1 and not named:
+        raise ConfigError(
+            f"{len(writers)} policies wrote this selection ({', '.join(writers)}).",
+            "Say with --policy whose weights to train.",
+        )
+
+
+def _train(
+    session: Session,
+    model: LocalModel,
+    source: Artifact,
+    edits: list[SelfEdit],
+    resolved: tuple[str, ...],
+    job: Job,
+    config: UpdateConfig,
+) -> Iterator[Policy]:
+    from stages.lora.merge import save_merged
+    from stages.lora.reference import ReferenceTrainer
+
+    loaded = session.load(model)
+    console.say(f"finetuning {model.policy.name} on {len(edits)} self-edits.")
+    trained = stage.update(
+        edits,
+        policy=model.policy,
+        tokenizer=loaded.tokenizer,
+        targets=resolved,
+        trainer=ReferenceTrainer(loaded),
+        config=config,
+    )
+    assert trained.lora is not None  # the stage raises otherwise
+    save_merged(loaded, trained.lora, job.weights)
+    yield Policy(
+        policy=job.artifact_id,
+        name=f"{model.policy.name.rsplit('@', 1)[0]}@round{model.policy.round + 1}",
+        parent=model.id,
+        round=model.policy.round + 1,
+        path=job.relative(job.weights),
+        method="rest-em",
+        selection=source.id,
+        n_examples=len(edits),
+        first_loss=trained.first_loss,
+        last_loss=trained.last_loss,
+    )

@@ -1,0 +1,133 @@
+"""The only module that prints: data to stdout, talk and progress to stderr.
+
+Model text is data: control characters are shown, never obeyed, and no markup in it is interpreted.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stages.errors import SealError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+INTERVAL = 10.0  # seconds between progress lines where there is no terminal
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_quiet = False
+
+
+def configure(*, quiet: bool) -> None:
+    """Set how much is said on stderr, and let the stages' log speak there too."""
+    global _quiet
+    _quiet = quiet
+    handler = _Talk()
+    for name in ("stages", "seal_cli"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+class _Talk(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{safe(record.getMessage())}\n")
+
+
+def safe(text: str) -> str:
+    """Text with its control characters made visible; line ends and tabs stay."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def out(text: str) -> None:
+    """One line of data on stdout."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def out_json(value: Any) -> None:
+    """One JSON object on stdout."""
+    out(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def out_rich(renderable: "RenderableType") -> None:
+    """A table, tree or panel on stdout; its full width when stdout is not a terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 200
+    Console(file=sys.stdout, width=width, highlight=False, markup=False, soft_wrap=False).print(
+        renderable
+    )
+
+
+def say(text: str) -> None:
+    """One line of talk on stderr, unless quiet."""
+    if not _quiet:
+        sys.stderr.write(f"{safe(text)}\n")
+        sys.stderr.flush()
+
+
+def complain(error: SealError) -> None:
+    """An error and what to do about it, on stderr, quiet or not."""
+    sys.stderr.write(f"seal: {safe(error.message)}\n")
+    if error.hint:
+        sys.stderr.write(f"      {safe(error.hint)}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def progress(label: str, *, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Gives a function that takes how many more items are done: a bar on a terminal, else lines."""
+    if _quiet or total <= 1:
+        yield lambda _: None
+    elif sys.stderr.isatty() and not os.environ.get("CI"):
+        with _bar(label, total, done) as advance:
+            yield advance
+    else:
+        yield _lines(label, total, done)
+
+
+@contextmanager
+def _bar(label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total, completed=done)
+        yield lambda n: bar.advance(task, n)
+
+
+def _lines(label: str, total: int, done: int) -> Callable[[int], None]:
+    start = last = time.monotonic()
+    first, count = done, done
+
+    def advance(n: int) -> None:
+        nonlocal count, last
+        count += n
+        now = time.monotonic()
+        if now - last >= INTERVAL or count == total:
+            last = now
+            left = (now - start) / max(count - first, 1) * (total - count)
+            say(
+                f"{label}: {count} of {total}" + (f", about {left:.0f} s left" if left >= 1 else "")
+            )
+
+    return advance

@@ -1,0 +1,66 @@
+"""The records a stage works on, read from its input artifacts and grouped by context."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, TypeVar
+
+from seal_cli.store.artifact import Artifact
+from stages.domains import DOMAINS, Domain
+from stages.errors import InputError
+from stages.records import Context, Question
+
+
+class OfContext(Protocol):
+    """A record that belongs to a context."""
+
+    @property
+    def context_id(self) -> str:
+        """Its id."""
+
+
+T = TypeVar("T", bound=OfContext)
+
+
+@dataclass(frozen=True)
+class ContextSet:
+    """The contexts and questions of one artifact, read when first asked for."""
+
+    artifact: Artifact
+
+    @property
+    def domain(self) -> Domain:
+        """Their domain, known from the manifest alone."""
+        return DOMAINS[self.artifact.manifest["key"]["domain"]]
+
+    @cached_property
+    def contexts(self) -> dict[str, Context]:
+        """By id, in order."""
+        return {context.context_id: context for context in self.artifact.rows(Context)}
+
+    @cached_property
+    def questions(self) -> Mapping[str, list[Question]]:
+        """By context id, in order; an empty list for a context without questions."""
+        return group(self.artifact.rows(Question))
+
+    def slice(self, limit: int, offset: int) -> list[str]:
+        """Ids of `limit` contexts from `offset` on, wrapping around, none twice; 0 is all."""
+        ids = list(self.contexts)
+        if not ids:
+            raise InputError(f"{self.artifact.id} has no contexts.", "Import some.")
+        count = min(limit or len(ids), len(ids))
+        return [ids[(offset + i) % len(ids)] for i in range(count)]
+
+
+def group(rows: Iterable[T]) -> Mapping[str, list[T]]:
+    """Rows by context id, order kept."""
+    grouped: defaultdict[str, list[T]] = defaultdict(list)
+    for row in rows:
+        grouped[row.context_id].append(row)
+    return grouped
+
+
+def pick(grouped: Mapping[str, Sequence[T]], context_ids: Sequence[str]) -> list[T]:
+    """The rows of these contexts, in their order."""
+    return [row for context_id in context_ids for row in grouped[context_id]]

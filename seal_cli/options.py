@@ -1,0 +1,220 @@
+"""Every option that two commands share, declared once.
+
+`stage_command` gives a command its session and its configurations: the flags of a configuration
+are made from its fields (`stages.config`), so their names, help and defaults stand in one place.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from seal_cli import console
+from seal_cli.runner import RunOptions
+from seal_cli.session import Session
+from seal_cli.settings import SECTION_OF, Settings
+from seal_cli.store.workspace import Workspace
+from stages.config import Config
+from stages.errors import ConfigError
+
+_RUN, _TALK = "How to run", "Settings and output"
+
+ContextsArg = Annotated[
+    str, typer.Argument(help="Contexts artifact: id, prefix, @latest:import, or - for stdin.")
+]
+SelfEditsArg = Annotated[
+    str, typer.Argument(help="Self-edits artifact: id, prefix, @latest:generate, or -.")
+]
+PolicyOption = Annotated[
+    str, typer.Option("--policy", help="Model folder, hub name, update artifact, or tiny.")
+]
+StudentOption = Annotated[
+    str | None,
+    typer.Option("--student", help="Model to adapt, if not the one that wrote the self-edits."),
+]
+
+# name -> (type, option, default): what every stage command takes besides its own.
+_SHARED: dict[str, tuple[Any, Any, Any]] = {
+    "device": (
+        str,
+        typer.Option("--device", help="auto, cpu, cuda, cuda:1.", rich_help_panel=_RUN),
+        "auto",
+    ),
+    "dtype": (
+        str,
+        typer.Option(
+            "--dtype",
+            help="auto (the checkpoint's), float32, bfloat16, float16.",
+            rich_help_panel=_RUN,
+        ),
+        "auto",
+    ),
+    "force": (
+        bool,
+        typer.Option(
+            "--force",
+            help="Run again even if it is there already; gives a new id.",
+            rich_help_panel=_RUN,
+        ),
+        False,
+    ),
+    "retry_failed": (
+        bool,
+        typer.Option(
+            "--retry-failed", help="Run failed rows again; gives a new id.", rich_help_panel=_RUN
+        ),
+        False,
+    ),
+    "wait": (
+        bool,
+        typer.Option(
+            "--wait",
+            help="Wait for another process that makes the same artifact.",
+            rich_help_panel=_RUN,
+        ),
+        False,
+    ),
+    "strict": (
+        bool,
+        typer.Option("--strict", help="Exit 4 when rows failed.", rich_help_panel=_RUN),
+        False,
+    ),
+    "config_file": (
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Settings file [default: SEAL_CONFIG, or ./seal.toml if it exists].",
+            rich_help_panel=_TALK,
+        ),
+        None,
+    ),
+    "assignments": (
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Override one setting; repeatable.",
+            rich_help_panel=_TALK,
+        ),
+        (),
+    ),
+    "as_json": (
+        bool,
+        typer.Option(
+            "--json", help="Print a JSON object instead of the id.", rich_help_panel=_TALK
+        ),
+        False,
+    ),
+    "quiet": (
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="No talk and no progress on stderr.", rich_help_panel=_TALK
+        ),
+        False,
+    ),
+}
+
+
+def stage_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Turn `f(session, <own parameters>, config: SomeConfig, ...)` into a Typer command."""
+    own = dict(inspect.signature(function, eval_str=True).parameters)
+    del own["session"]
+    configs = {name: p.annotation for name, p in own.items() if _is_config(p.annotation)}
+    plain = [p.replace(kind=p.KEYWORD_ONLY) for name, p in own.items() if name not in configs]
+    flags = _flags(list(configs.values()))
+    shared = [_parameter(name, *spec) for name, spec in _SHARED.items()]
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        run = {name: given.pop(name) for name in _SHARED}
+        chosen = {name: given.pop(name) for name in flags}
+        session = _session(given.pop("ctx"), run)
+        resolved = {name: session.settings.resolve(cls, chosen) for name, cls in configs.items()}
+        function(session, **_stdin(given), **resolved)
+
+    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    parameters = [context, *plain, *flags.values(), *shared]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _is_config(annotation: Any) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, Config)
+
+
+def _flags(configs: list[type[Config]]) -> dict[str, inspect.Parameter]:
+    """One flag per field name; a name that several configurations have sets all of them."""
+    flags: dict[str, inspect.Parameter] = {}
+    for cls in configs:
+        panel = f"[{SECTION_OF[cls]}] in seal.toml"
+        for field in fields(cls):
+            choices = field.metadata["choices"]
+            text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+            flag = typer.Option(
+                "--" + field.name.replace("_", "-"),
+                help=f"{text} [default: {field.default}]",
+                rich_help_panel=panel,
+                show_default=False,
+            )
+            flags.setdefault(
+                field.name, _parameter(field.name, type(field.default) | None, flag, None)
+            )
+    return flags
+
+
+def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
+    annotation = Annotated[kind, option]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def _session(ctx: typer.Context, run: dict[str, Any]) -> Session:
+    console.configure(quiet=run["quiet"])
+    return Session(
+        workspace=store_of(ctx),
+        settings=Settings(run["config_file"], run["assignments"]),
+        options=RunOptions(run["force"], run["retry_failed"], run["wait"], run["strict"]),
+        device=run["device"],
+        dtype=run["dtype"],
+        as_json=run["as_json"],
+    )
+
+
+def store_of(ctx: typer.Context) -> Workspace:
+    """The store that `--store` or SEAL_STORE named."""
+    workspace: Workspace = ctx.find_root().obj
+    return workspace
+
+
+def _stdin(given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments with `-` replaced by the id on stdin."""
+    dashes = [name for name, value in given.items() if value == "-"]
+    if len(dashes) > 1:
+        raise ConfigError(
+            "only one argument can be read from stdin.", "Give the other ids as text."
+        )
+    return given | {name: from_stdin() for name in dashes}
+
+
+def from_stdin() -> str:
+    """The one id on stdin.
+
+    Raises:
+        ConfigError: none or several; an empty stdin means that the stage before failed.
+
+    """
+    ids = sys.stdin.read().split()
+    if len(ids) != 1:
+        what = "nothing" if not ids else f"{len(ids)} words"
+        raise ConfigError(
+            f"stdin had {what} where one artifact id was expected.",
+            "Look at what the command before the pipe said.",
+        )
+    return ids[0]

@@ -1,0 +1,105 @@
+"""One invocation of `seal`: its store, its settings, how to run, and how to answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from seal_cli import console
+from seal_cli.models import LocalModel
+from seal_cli.runner import Runner, RunOptions, Task
+from seal_cli.settings import Settings
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages.config import Config
+from stages.errors import ConfigError, SealError
+from stages.models import has_chat_template
+
+if TYPE_CHECKING:
+    from stages.models import LanguageModel
+
+C = TypeVar("C", bound=Config)
+
+
+class RowsFailed(SealError):
+    """Some rows failed and --strict was given; the artifact is published all the same."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class Session:
+    """Everything a command needs that is not its own argument."""
+
+    workspace: Workspace
+    settings: Settings
+    options: RunOptions
+    device: str = "auto"
+    dtype: str = "auto"
+    as_json: bool = False
+
+    def artifact(self, reference: str, *kinds: str) -> Artifact:
+        """The artifact a reference stands for. Raises InputError when it is not of these kinds."""
+        found = self.workspace.artifact(self.workspace.resolve(reference))
+        if kinds and found.kind not in kinds:
+            from stages.errors import InputError
+
+            raise InputError(
+                f"{found.id} holds {found.kind}, not {' or '.join(kinds)}.", "See `seal ls`."
+            )
+        return found
+
+    def run(self, task: Task) -> Artifact:
+        """Run one stage, or find that it was run."""
+        artifact = Runner(self.workspace, self.options).run(task)
+        if artifact.n_failed:
+            console.say(
+                f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column, "
+                "or use --retry-failed."
+            )
+        return artifact
+
+    def answer(self, *artifacts: Artifact) -> None:
+        """Print what was made: one id a line, or JSON. Raises RowsFailed under --strict."""
+        for artifact in artifacts:
+            if self.as_json:
+                console.out_json(summary(artifact))
+            else:
+                console.out(artifact.id)
+        failed = sum(artifact.n_failed for artifact in artifacts)
+        if self.options.strict and failed:
+            raise RowsFailed(f"{failed} rows failed.", "Run again with --retry-failed.")
+
+    def load(self, model: LocalModel) -> "LanguageModel":
+        """The model, on this session's device."""
+        from stages.models import load
+
+        return load(model.path.resolve(), self.device, model.dtype(self.dtype))
+
+    def chat(self, mode: str, model: LocalModel) -> bool:
+        """Whether prompts go through the model's chat template. Raises ConfigError."""
+        template = has_chat_template(model.path)
+        if mode == "on" and not template:
+            raise ConfigError(f"{model.policy.name} has no chat template.", "Use --chat off.")
+        return template if mode == "auto" else mode == "on"
+
+
+def renderer(tokenizer: object, *, chat: bool) -> Callable[[str], str]:
+    """A function that puts a prompt into the chat template, or leaves it."""
+    from stages.tokens import render
+
+    return lambda prompt: render(tokenizer, prompt, chat=chat)
+
+
+def summary(artifact: Artifact) -> dict[str, object]:
+    """What --json prints about an artifact."""
+    manifest = artifact.manifest
+    return {
+        "artifact_id": artifact.id,
+        "kind": artifact.kind,
+        "stage": artifact.stage,
+        "status": manifest["status"],
+        "inputs": artifact.inputs,
+        "tables": manifest["tables"],
+        "path": str(artifact.path),
+        "seconds": manifest["seconds"],
+    }

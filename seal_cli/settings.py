@@ -1,0 +1,160 @@
+"""Where a setting comes from: flag > SEAL_* variable > seal.toml > the default in `stages.config`.
+
+Unknown keys are errors with a suggestion, whichever way they came in.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stages import config
+from stages.errors import ConfigError
+
+C = TypeVar("C", bound=config.Config)
+
+SECTIONS: dict[str, type[config.Config]] = {
+    "generate": config.GenerateConfig,
+    "adapt": config.AdaptConfig,
+    "score": config.ScoreConfig,
+    "filter": config.FilterConfig,
+    "update": config.UpdateConfig,
+    "eval": config.EvalConfig,
+    "loop": config.LoopConfig,
+}
+SECTION_OF = {cls: name for name, cls in SECTIONS.items()}
+_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT")
+DEFAULT_FILE = Path("seal.toml")
+
+
+class Settings:
+    """The file, the environment and `--set`, checked once; `resolve` adds the flags."""
+
+    def __init__(
+        self,
+        file: Path | None,
+        assignments: Iterable[str] = (),
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.tables: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        if file is None and environ.get("SEAL_CONFIG"):
+            file = Path(environ["SEAL_CONFIG"])
+        if file is None and DEFAULT_FILE.is_file():
+            file = DEFAULT_FILE
+        if file is not None:
+            self._add(_read(file), str(file))
+        self._add(_from_environment(environ), "the environment")
+        self.overrides: dict[str, dict[str, Any]] = {}
+        for assignment in assignments:
+            section, values = _parse_assignment(assignment)
+            self.overrides.setdefault(section, {}).update(values)
+
+    def _add(self, tables: Mapping[str, Any], source: str) -> None:
+        for section, values in tables.items():
+            if section not in SECTIONS or not isinstance(values, dict):
+                raise _unknown(f"table [{section}]", section, SECTIONS, source)
+            _check_keys(section, values, source)
+            self.tables[section].update(values)
+
+    def resolve(self, cls: type[C], flags: Mapping[str, Any] | None = None) -> C:
+        """The configuration of one stage. Flags that are None were not given."""
+        from pydantic import TypeAdapter, ValidationError
+
+        section = SECTION_OF[cls]
+        known = {field.name for field in fields(cls)}
+        given = {k: v for k, v in (flags or {}).items() if v is not None and k in known}
+        values = self.tables[section] | self.overrides.get(section, {}) | given
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigError(
+                f"{section}.{where} is {first['input']!r}: {first['msg']}.",
+                "See `seal " + section + " --help`.",
+            ) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no {file}.", "Make one with `seal init`.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"{file} is not readable TOML: {error}.", "Correct it, or see `seal init`."
+        ) from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """SEAL_GENERATE_MAX_TOKENS=64 -> {"generate": {"max_tokens": "64"}}."""
+    tables: dict[str, dict[str, str]] = {}
+    for variable, value in environ.items():
+        if not variable.startswith("SEAL_") or variable in _RESERVED:
+            continue
+        section, _, key = variable.removeprefix("SEAL_").lower().partition("_")
+        if section not in SECTIONS:
+            if difflib.get_close_matches(section, SECTIONS, n=1):
+                raise _unknown(f"variable {variable}", section, SECTIONS, "the environment")
+            continue  # another program's
+        tables.setdefault(section, {})[key] = value
+    return tables
+
+
+def _parse_assignment(assignment: str) -> tuple[str, dict[str, Any]]:
+    """`adapt.epochs=3` -> ("adapt", {"epochs": 3}); what is not TOML is taken as a text."""
+    name, equals, value = assignment.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot) or section not in SECTIONS:
+        raise ConfigError(
+            f"--set {assignment} is not understood.",
+            "Write --set section.key=value, e.g. adapt.epochs=3.",
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    values = {key.replace("-", "_"): parsed}
+    _check_keys(section, values, "--set")
+    return section, values
+
+
+def _check_keys(section: str, values: Mapping[str, Any], source: str) -> None:
+    known = [field.name for field in fields(SECTIONS[section])]
+    for key in values:
+        if key not in known:
+            raise _unknown(f"key {key!r} in [{section}]", key, known, source)
+
+
+def _unknown(what: str, word: str, known: Iterable[str], source: str) -> ConfigError:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+    return ConfigError(f"unknown {what} of {source}.", hint)
+
+
+def starter() -> str:
+    """A seal.toml with every key, commented out, at its default."""
+    lines = [
+        "# Settings of seal. Precedence: flag > SEAL_<STAGE>_<KEY> variable > this file > default."
+    ]
+    for section, cls in SECTIONS.items():
+        lines += ["", f"[{section}]"]
+        for field in fields(cls):
+            lines.append(
+                f"# {field.name} = {toml_value(field.default)}".ljust(36)
+                + f"  # {field.metadata['help']}"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def toml_value(value: Any) -> str:
+    """One plain value as TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return repr(value)

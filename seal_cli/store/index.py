@@ -1,0 +1,162 @@
+"""The DuckDB side: one view per table over the files that manifests name, and read-only queries.
+
+`index.duckdb` is a cache for other tools to open: written beside itself and renamed, deletable at
+any time. `seal sql` never trusts it: it builds its views in memory, reads the store through a file
+system that cannot write, and has everything else locked away (model text is untrusted, and queries
+come from other people too).
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.failpoints import failpoint
+from seal_cli.store.schema import TABLES, empty_select
+from seal_cli.store.workspace import Workspace
+
+if TYPE_CHECKING:
+    import duckdb
+
+MEMORY_LIMIT = "2GiB"
+_CATALOGUE = (
+    "artifact_id VARCHAR, kind VARCHAR, stage VARCHAR, inputs VARCHAR[], source VARCHAR, "
+    "created_at TIMESTAMPTZ, status VARCHAR, n_rows BIGINT, seconds DOUBLE, host VARCHAR"
+)
+
+
+def write(workspace: Workspace) -> None:
+    """Make index.duckdb anew and put it in place by one rename."""
+    import duckdb
+
+    temporary = workspace.root / f"index.{os.getpid()}.tmp"
+    temporary.unlink(missing_ok=True)
+    stamp = workspace.artifacts.stat().st_mtime_ns
+    with duckdb.connect(str(temporary)) as connection:
+        _define(connection, list(workspace.all()), prefix="")
+    failpoint("index-written")
+    # Its time stamp is that of the artifacts folder it was made from: equal means up to date.
+    os.utime(temporary, ns=(stamp, stamp))
+    os.replace(temporary, workspace.index)
+    failpoint("index-replaced")
+
+
+def refresh(workspace: Workspace) -> None:
+    """Write the index if artifacts came or went since, e.g. by cp or rsync."""
+    if not workspace.artifacts.is_dir():
+        return
+    stamp = workspace.artifacts.stat().st_mtime_ns
+    if not workspace.index.exists() or workspace.index.stat().st_mtime_ns != stamp:
+        write(workspace)
+
+
+@contextmanager
+def sandbox(workspace: Workspace, *, seconds: float) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection that can read this store's tables and do nothing else, for `seconds`."""
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT})
+    connection.register_filesystem(_read_only_files(workspace.root))
+    _define(connection, list(workspace.all()), prefix="sealro://")
+    for setting in (
+        "temp_directory = ''",
+        "allowed_directories = ['sealro://']",
+        "enable_external_access = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "python_enable_replacements = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield connection
+    finally:
+        timer.cancel()
+        connection.close()
+
+
+def _define(
+    connection: "duckdb.DuckDBPyConnection", artifacts: list[Artifact], prefix: str
+) -> None:
+    """The catalogue of artifacts as a table, and every table of the schema as a view."""
+    connection.execute(f"CREATE TABLE artifacts ({_CATALOGUE})")
+    rows = [_catalogue_row(artifact) for artifact in artifacts]
+    if rows:
+        connection.executemany(f"INSERT INTO artifacts VALUES ({', '.join('?' * 10)})", rows)
+    for table in TABLES:
+        files = [
+            file
+            for artifact in artifacts
+            if table in artifact.tables
+            for file in artifact.files(table)
+        ]
+        connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files, prefix)}')
+
+
+def _catalogue_row(artifact: Artifact) -> list[Any]:
+    manifest = artifact.manifest
+    n_rows = manifest["tables"][artifact.kind]["rows"]
+    return [
+        artifact.id,
+        artifact.kind,
+        artifact.stage,
+        artifact.inputs,
+        manifest["source"],
+        manifest["created_at"],
+        manifest["status"],
+        n_rows,
+        manifest["seconds"],
+        manifest["host"],
+    ]
+
+
+def _select(table: str, files: list[Path], prefix: str) -> str:
+    """The view's query; the empty typed row set fixes names and types whatever the files have."""
+    if not files:
+        return empty_select(table)
+    quoted = ", ".join("'" + f"{prefix}{file}".replace("'", "''") + "'" for file in files)
+    files_select = f"SELECT * FROM read_parquet([{quoted}], union_by_name=true)"
+    return f"{empty_select(table)} UNION ALL BY NAME {files_select}"
+
+
+def _read_only_files(root: Path) -> Any:
+    """An fsspec file system that opens files under `root` for reading and knows nothing else."""
+    from fsspec import AbstractFileSystem
+
+    class ReadOnlyFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+        protocol = "sealro"
+        cachable = False
+
+        def _path(self, path: str) -> Path:
+            real = Path(self._strip_protocol(path)).resolve()
+            if not real.is_relative_to(root.resolve()):
+                raise PermissionError(f"{path} is outside the store")
+            return real
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return path.removeprefix("sealro://")
+
+        def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
+            if mode != "rb":
+                raise PermissionError("the store is read-only")
+            return self._path(path).open("rb")
+
+        def info(self, path: str, **_: Any) -> dict[str, Any]:
+            stat = self._path(path).stat()
+            return {"name": path, "size": stat.st_size, "type": "file", "mtime": stat.st_mtime}
+
+        def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+            return [self.info(path)] if detail else [path]
+
+        def modified(self, path: str) -> datetime:
+            return datetime.fromtimestamp(self._path(path).stat().st_mtime, UTC)
+
+    return ReadOnlyFiles()

@@ -1,0 +1,141 @@
+"""Records <-> Parquet. The columns of a table are the fields of its record, plus `artifact_id`."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stages import records
+from stages.errors import InputError
+from stages.records import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+R = TypeVar("R")
+
+# The order is that of the pipeline; it is also the order in which the tables are listed.
+TABLES: dict[str, type[Record]] = {
+    "contexts": records.Context,
+    "questions": records.Question,
+    "self_edits": records.SelfEdit,
+    "adapters": records.Adapter,
+    "answers": records.Answer,
+    "verdicts": records.Verdict,
+    "rewards": records.Reward,
+    "selections": records.Selection,
+    "policies": records.Policy,
+    "metrics": records.Metric,
+}
+TABLE_OF = {record: name for name, record in TABLES.items()}
+
+# The columns that differ between two runs of the same key: time and place, nothing else.
+VOLATILE = {"adapters": ("seconds",)}
+
+_DUCKDB_TYPES = {
+    str: "VARCHAR",
+    int: "BIGINT",
+    float: "DOUBLE",
+    bool: "BOOLEAN",
+    tuple: "VARCHAR[]",
+}
+
+
+def columns(table: str) -> dict[str, tuple[type, bool]]:
+    """Field name -> (str | int | float | bool | tuple, nullable)."""
+    return {
+        field.name: _plain(typing.get_type_hints(TABLES[table])[field.name])
+        for field in dataclasses.fields(TABLES[table])
+    }
+
+
+def _plain(annotation: Any) -> tuple[type, bool]:
+    """`Literal["a"] | None` -> (str, True); `tuple[str, ...]` -> (tuple, False)."""
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        inner = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return _plain(inner[0])[0], True
+    if origin is typing.Literal:
+        return type(typing.get_args(annotation)[0]), False
+    if origin is tuple:
+        return tuple, False
+    return annotation, False
+
+
+def arrow_schema(table: str) -> "pa.Schema":
+    """The Parquet schema of a table."""
+    import pyarrow as pa
+
+    kinds = {
+        str: pa.string(),
+        int: pa.int64(),
+        float: pa.float64(),
+        bool: pa.bool_(),
+        tuple: pa.list_(pa.string()),
+    }
+    fields = [
+        pa.field(name, kinds[kind], nullable) for name, (kind, nullable) in columns(table).items()
+    ]
+    return pa.schema([*fields, pa.field("artifact_id", pa.string(), nullable=False)])
+
+
+def empty_select(table: str) -> str:
+    """SQL for the table without rows: what makes every view exist in a fresh store."""
+    typed = [
+        f'NULL::{_DUCKDB_TYPES[kind]} AS "{name}"' for name, (kind, _) in columns(table).items()
+    ]
+    return f"SELECT {', '.join(typed)}, NULL::VARCHAR AS artifact_id WHERE false"
+
+
+def to_table(table: str, rows: Sequence[Record], artifact_id: str) -> "pa.Table":
+    """Rows of one table as Arrow; a lone surrogate in model text becomes U+FFFD."""
+    import pyarrow as pa
+
+    names = [field.name for field in dataclasses.fields(TABLES[table])]
+    data: dict[str, list[Any]] = {
+        name: [_storable(getattr(row, name)) for row in rows] for name in names
+    }
+    data["artifact_id"] = [artifact_id] * len(rows)
+    return pa.table(data, schema=arrow_schema(table))
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_table(record: type[R], table: "pa.Table") -> list[R]:
+    """Arrow -> records; columns that the record does not know are passed over.
+
+    Raises:
+        InputError: a column is missing or has another type.
+
+    """
+    name = TABLE_OF[record]  # type: ignore[index]  # R is one of the records
+    wanted = arrow_schema(name)
+    fields = [field for field in wanted if field.name != "artifact_id"]
+    for field in fields:
+        if (
+            field.name not in table.column_names
+            or table.schema.field(field.name).type != field.type
+        ):
+            raise InputError(
+                f"column {field.name} of {name} is missing or not {field.type}.",
+                "The artifact was made by another version; run its stage again.",
+            )
+    values = [table.column(field.name).to_pylist() for field in fields]
+    return [record(*map(_tuples, row)) for row in zip(*values, strict=True)]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def by_table(rows: Iterable[Record]) -> dict[str, list[Record]]:
+    """Mixed records sorted into their tables, order kept."""
+    tables: dict[str, list[Record]] = {}
+    for row in rows:
+        tables.setdefault(TABLE_OF[type(row)], []).append(row)
+    return tables

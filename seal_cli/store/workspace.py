@@ -1,0 +1,146 @@
+"""Where everything lies. The only module that spells a path of the store.
+
+seal-store/
+  artifacts/<stage>-<key16>/   immutable, published by one rename
+  work/<stage>-<key16>/        an unfinished run, private to whoever holds its lock
+  locks/  trash/  index.duckdb  digests.json
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seal_cli.store.artifact import MANIFEST, Artifact
+from stages.errors import ConfigError, InputError
+
+LOG = logging.getLogger(__name__)
+_ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s\d+of\d+)?")
+
+
+class Workspace:
+    """The folders of one store. Reading needs no lock; `create` comes before the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.artifacts = self.root / "artifacts"
+        self.work = self.root / "work"
+        self.locks = self.root / "locks"
+        self.trash = self.root / "trash"
+        self.index = self.root / "index.duckdb"
+        self.digests = self.root / "digests.json"
+
+    def create(self) -> None:
+        """Make the folders that are not there."""
+        for folder in (self.artifacts, self.work, self.locks, self.trash):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, artifact_id: str) -> Path:
+        """Where an artifact is or will be. Raises InputError for anything but an id."""
+        return self.artifacts / _checked(artifact_id)
+
+    def work_path(self, artifact_id: str) -> Path:
+        """The folder of an unfinished run."""
+        return self.work / _checked(artifact_id)
+
+    def lock_path(self, artifact_id: str) -> Path:
+        """The lock file of a key; never deleted."""
+        return self.locks / f"{_checked(artifact_id)}.lock"
+
+    def ids(self, stage: str | None = None) -> list[str]:
+        """Published artifacts, of one stage if given, sorted by id."""
+        if not self.artifacts.is_dir():
+            return []
+        names = (path.name for path in self.artifacts.iterdir() if (path / MANIFEST).is_file())
+        return sorted(
+            name for name in names if _ID.fullmatch(name) and stage in (None, name.split("-")[0])
+        )
+
+    def artifact(self, artifact_id: str) -> Artifact:
+        """A published artifact. Raises InputError when it is not there or not readable."""
+        path = self.path(artifact_id)
+        if not path.is_dir():
+            raise InputError(
+                f"artifact {artifact_id} is not in {self.root}.",
+                "Copy its folder into artifacts/ of this store, or run the stage that makes it.",
+            )
+        return Artifact(path)
+
+    def all(self, stage: str | None = None) -> Iterator[Artifact]:
+        """Every readable artifact, oldest first; an unreadable one is named and passed over."""
+        readable = []
+        for artifact_id in self.ids(stage):
+            try:
+                readable.append(self.artifact(artifact_id))
+            except InputError as error:
+                LOG.warning("%s Left out. %s", error.message, error.hint)
+        yield from sorted(readable, key=lambda a: (a.manifest["created_at"], a.id))
+
+    def resolve(self, reference: str) -> str:
+        """An id, a unique prefix of one, or `@latest:<stage>` -> the id.
+
+        Raises:
+            InputError: nothing matches. ConfigError: several do, or the reference is malformed.
+
+        """
+        if reference.startswith("@"):
+            return self._latest(reference)
+        if not re.fullmatch(r"[a-z]+(-[0-9a-z]*)?", reference):
+            raise ConfigError(
+                f"{reference!r} is not an artifact id.",
+                "Give an id such as score-2f9c1a0d4b7e8c31, a prefix of it, @latest:score, or -.",
+            )
+        found = [name for name in self.ids() if name.startswith(reference)]
+        if reference in found:
+            return reference
+        if not found:
+            raise InputError(f"no artifact {reference} in {self.root}.", "See `seal ls`.")
+        if len(found) > 1:
+            raise ConfigError(
+                f"{reference} fits {len(found)} artifacts.", f"Say more: {', '.join(found[:4])}."
+            )
+        return found[0]
+
+    def _latest(self, reference: str) -> str:
+        name, _, stage = reference.partition(":")
+        if name != "@latest" or not stage:
+            raise ConfigError(
+                f"{reference!r} is not understood.", "Use @latest:<stage>, e.g. @latest:score."
+            )
+        newest = list(self.all(stage))
+        if not newest:
+            raise InputError(f"no {stage} artifact in {self.root}.", f"Run `seal {stage}` first.")
+        return newest[-1].id
+
+    def upstream(self, artifact: Artifact, kind: str) -> Artifact:
+        """The artifact itself or the nearest of its inputs that is of `kind`.
+
+        Raises:
+            InputError: there is none, or an artifact on the way is not in this store.
+
+        """
+        waiting, seen = [artifact], {artifact.id}
+        while waiting:
+            current = waiting.pop(0)
+            if current.kind == kind:
+                return current
+            for input_id in current.inputs:
+                if input_id not in seen:
+                    seen.add(input_id)
+                    waiting.append(self.artifact(input_id))
+        raise InputError(
+            f"{artifact.id} was not made from {kind}.",
+            f"Its kind is {artifact.kind}; see `seal log {artifact.id}`.",
+        )
+
+    def manifest_of(self, artifact_id: str) -> dict[str, Any]:
+        """The manifest of a published artifact."""
+        return self.artifact(artifact_id).manifest
+
+
+def _checked(artifact_id: str) -> str:
+    """Nothing but an id ever becomes part of a path."""
+    if not _ID.fullmatch(artifact_id):
+        raise InputError(f"{artifact_id!r} is not an artifact id.", "See `seal ls`.")
+    return artifact_id

@@ -1,0 +1,172 @@
+"""adapt: one throw-away LoRA per self-edit and repeat, θ′ ← SFT(θ, SE) (paper §3.1, inner loop).
+
+Turns self-edits into training rows and hands them to a trainer; asks the adapted model nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stages.config import AdaptConfig
+from stages.domains import Domain
+from stages.errors import InvalidSelfEdit
+from stages.identity import canonical, derive_seed, digest
+from stages.lora import Job, Lora, Trained, Trainer
+from stages.records import Adapter, Context, Example, SelfEdit, Status
+from stages.tokens import learnable, row
+
+SEMANTICS = 1
+
+
+@dataclass(frozen=True)
+class Student:
+    """The model that is adapted: its id, its tokenizer, and the modules a LoRA is put on."""
+
+    student: str
+    tokenizer: Any
+    targets: tuple[str, ...]
+
+
+def adapt(
+    self_edits: Sequence[SelfEdit],
+    *,
+    contexts: Mapping[str, Context],
+    student: Student,
+    trainer: Trainer,
+    domain: Domain,
+    config: AdaptConfig,
+) -> Iterator[tuple[Adapter, Lora | None]]:
+    """`config.repeats` adapters per self-edit, in order, each with its weights.
+
+    A self-edit that is not `ok` passes its status and reason on and is not trained; a job that
+    fails is a `failed` row. Both come without weights.
+    """
+    planned = [
+        _plan(contexts[edit.context_id], edit, repeat, student, domain, config)
+        for edit in self_edits
+        for repeat in range(config.repeats)
+    ]
+    yield from _train(planned, trainer)
+
+
+def adapt_to_passages(
+    contexts: Sequence[Context],
+    *,
+    student: Student,
+    trainer: Trainer,
+    domain: Domain,
+    config: AdaptConfig,
+) -> Iterator[tuple[Adapter, Lora | None]]:
+    """The paper's baseline: adapters trained on the passage alone, `config.repeats` per context."""
+    planned = [
+        _plan(context, None, repeat, student, domain, config)
+        for context in contexts
+        for repeat in range(config.repeats)
+    ]
+    yield from _train(planned, trainer)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """An adapter row before training; without a job when there is nothing to train on."""
+
+    row: Adapter
+    job: Job | None
+
+
+def _train(planned: Sequence[_Planned], trainer: Trainer) -> Iterator[tuple[Adapter, Lora | None]]:
+    results = trainer.train([plan.job for plan in planned if plan.job is not None])
+    for plan in planned:
+        if plan.job is None:
+            yield plan.row, None
+        else:
+            yield _finished(plan.row, next(results))
+
+
+def _finished(row: Adapter, trained: Trained) -> tuple[Adapter, Lora | None]:
+    fields = asdict(row) | {
+        "n_steps": trained.n_steps,
+        "first_loss": trained.first_loss,
+        "last_loss": trained.last_loss,
+        "seconds": trained.seconds,
+    }
+    if trained.error is not None:
+        fields |= {"status": "failed", "reason": trained.error}
+    return Adapter(**fields), trained.lora
+
+
+def _plan(
+    context: Context,
+    edit: SelfEdit | None,
+    repeat: int,
+    student: Student,
+    domain: Domain,
+    config: AdaptConfig,
+) -> _Planned:
+    """The row and, if the self-edit is usable, the job of one adapter."""
+    status, reason, examples = _lessons(context, edit, domain, config)
+    rows = learnable(
+        [
+            row(student.tokenizer, e, max_length=config.max_length, pad_targets=config.pad_targets)
+            for e in examples
+        ]
+    )
+    hyperparameters = _hyperparameters(student, config)
+    source = edit.self_edit_id if edit else f"passage {context.context_id}"
+    seed = derive_seed(config.seed, student.student, source, repeat)
+    adapter = Adapter(
+        adapter_id=digest(student.student, source, repeat, config.seed, hyperparameters),
+        self_edit_id=edit.self_edit_id if edit else None,
+        context_id=context.context_id,
+        student=student.student,
+        repeat=repeat,
+        seed=seed,
+        status=status,
+        reason=reason,
+        hyperparameters=hyperparameters,
+        n_sequences=len(rows),
+        n_tokens=sum(len(r.ids) for r in rows),
+        n_steps=0,
+        first_loss=None,
+        last_loss=None,
+        seconds=0.0,
+    )
+    if status != "ok":
+        return _Planned(adapter, None)
+    job = Job(
+        rows=tuple(rows),
+        rank=config.rank,
+        alpha=config.alpha,
+        targets=student.targets,
+        epochs=config.epochs,
+        learning_rate=config.learning_rate,
+        batch_size=config.batch_size,
+        seed=seed,
+    )
+    return _Planned(adapter, job)
+
+
+def _lessons(
+    context: Context, edit: SelfEdit | None, domain: Domain, config: AdaptConfig
+) -> tuple[Status, str | None, list[Example]]:
+    if edit is None:
+        return "ok", None, domain.passage_lessons(context)
+    if edit.status != "ok":
+        return edit.status, edit.reason, []
+    try:
+        every = domain.lessons(context, edit.completion, edit.prompt_name, limit=10**9)
+        kept = domain.lessons(
+            context, edit.completion, edit.prompt_name, limit=config.max_sequences
+        )
+    except InvalidSelfEdit as invalid:
+        return "invalid", invalid.message, []
+    dropped = len(every) - len(kept)
+    note = f"{dropped} of {len(every)} sequences over max-sequences left out" if dropped else None
+    return "ok", note, kept
+
+
+def _hyperparameters(student: Student, config: AdaptConfig) -> str:
+    """What decided this adapter, as JSON for SQL to look into."""
+    fields = config.key() | {"targets": list(student.targets)}
+    del fields["repeats"], fields["seed"]
+    return canonical(fields)

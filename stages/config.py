@@ -1,0 +1,178 @@
+"""One frozen dataclass per stage, checked when built. The only place where a default stands.
+
+A field carries its help text and bounds, so that the command line, the TOML file and the
+environment (`seal_cli.settings`) all derive from it. Fields marked volatile (how, not what) stay
+out of an artifact's key: batch sizes and devices do not change what a stage means.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from stages.errors import ConfigError
+
+
+def option(
+    default: Any,
+    text: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    volatile: bool = False,
+) -> Any:
+    """A dataclass field with what every front end needs to offer it."""
+    return field(
+        default=default,
+        metadata={
+            "help": text,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "volatile": volatile,
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Base of all: checks bounds and choices, and tells what belongs in the key."""
+
+    # Read by seal_cli.settings; pydantic is not needed here.
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            low, high, choices = (item.metadata[k] for k in ("minimum", "maximum", "choices"))
+            name = item.name.replace("_", "-")
+            if choices and value not in choices:
+                raise ConfigError(f"{name} is {value!r}.", f"Choose one of: {', '.join(choices)}.")
+            if low is not None and not value >= low:
+                raise ConfigError(f"{name} is {value}.", f"It must be at least {low}.")
+            if high is not None and not value <= high:
+                raise ConfigError(f"{name} is {value}.", f"It must be at most {high}.")
+
+    def key(self) -> dict[str, Any]:
+        """The fields that decide what comes out."""
+        return {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if not item.metadata["volatile"]
+        }
+
+
+ENGINES = ("transformers", "scripted")
+CHAT_MODES = ("auto", "on", "off")
+PAD_TARGETS = ("eos", "none", "official")
+RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
+GRADERS = ("offline", "exact", "contained", "f1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig(Config):
+    """How self-edits are sampled. Paper §4 (knowledge): T=1.0, top-p 0.95, 5 per context in RL."""
+
+    samples: int = option(5, "self-edits per context", minimum=1)
+    prompt: str = option("implications", "prompt preset, or a text file with {title} and {context}")
+    engine: str = option("transformers", "who generates", choices=ENGINES)
+    temperature: float = option(1.0, "sampling temperature; 0 is greedy", minimum=0)
+    top_p: float = option(0.95, "nucleus sampling mass", minimum=0.01, maximum=1)
+    max_tokens: int = option(1024, "longest self-edit in tokens (the paper: 8192)", minimum=1)
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
+    limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
+    offset: int = option(0, "start at this context", minimum=0)
+    seed: int = option(0, "run seed; every row derives its own from it")
+    decode_batch: int = option(16, "sequences decoded together", minimum=1, volatile=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig(Config):
+    """A LoRA and how it is trained: shared by the inner loop (adapt) and the outer one (update)."""
+
+    rank: int = option(32, "LoRA rank", minimum=1, maximum=512)
+    alpha: int = option(64, "LoRA alpha; updates are scaled by alpha / rank", minimum=1)
+    targets: str = option(
+        "default", "modules: 'default' (query and value), 'all-linear', or names with commas"
+    )
+    epochs: int = option(10, "passes over the training sequences", minimum=1, maximum=1000)
+    learning_rate: float = option(1e-3, "peak learning rate, linear decay", minimum=0, maximum=1)
+    batch_size: int = option(1, "sequences per optimizer step", minimum=1)
+    max_length: int = option(2048, "longest training sequence in tokens", minimum=2)
+    seed: int = option(0, "run seed; every row derives its own from it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptConfig(LoraConfig):
+    """The inner loop, with the paper's constants (appendix; PEFT's default targets for Qwen2)."""
+
+    repeats: int = option(3, "adapters per self-edit, each with its own seed", minimum=1)
+    max_sequences: int = option(
+        128, "training sequences per self-edit, the passage included", minimum=1
+    )
+    pad_targets: str = option(
+        "eos",
+        "end tokens as targets: one per sequence (eos), none, or padding to max-length (official)",
+        choices=PAD_TARGETS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig(Config):
+    """How an adapted model is examined: greedy answers without the passage in view."""
+
+    grader: str = option("offline", "who judges the answers", choices=GRADERS)
+    answer_tokens: int = option(64, "longest answer in tokens", minimum=1)
+    reward_floor: float = option(0.0, "reward of an invalid self-edit")
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
+    decode_batch: int = option(16, "sequences decoded together", minimum=1, volatile=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig(Config):
+    """Which self-edits the policy learns from (ReST-EM's E-step; the paper: best of 5)."""
+
+    rule: str = option("best-of-n", "which self-edits are kept", choices=RULES)
+    query: str = option("", "for the rule sql: a file with one SELECT", volatile=True)
+    keep: int = option(1, "self-edits kept per context (top-k)", minimum=1)
+    threshold: float = option(0.5, "smallest reward kept (threshold)")
+    margin: float = option(0.0, "gain over the baseline that must be exceeded (improves)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateConfig(LoraConfig):
+    """The outer loop's finetuning (ReST-EM's M-step), with the paper's constants."""
+
+    rank: int = option(64, "LoRA rank", minimum=1, maximum=512)
+    alpha: int = option(128, "LoRA alpha; updates are scaled by alpha / rank", minimum=1)
+    targets: str = option(
+        "all-linear", "modules: 'default' (query and value), 'all-linear', or names with commas"
+    )
+    epochs: int = option(2, "passes over the selection", minimum=1, maximum=1000)
+    learning_rate: float = option(3e-4, "peak learning rate, linear decay", minimum=0, maximum=1)
+    batch_size: int = option(10, "sequences per optimizer step", minimum=1)
+    max_length: int = option(8192, "longest prompt and completion in tokens", minimum=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig(Config):
+    """How a policy is measured. Its four shared fields stand in place of the other stages'."""
+
+    regime: str = option("single", "one passage, one adapter", choices=("single",))
+    samples: int = option(1, "self-edits per context", minimum=1)
+    repeats: int = option(1, "adapters per self-edit, each with its own seed", minimum=1)
+    limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
+    offset: int = option(0, "start at this context", minimum=0)
+    seed: int = option(0, "run seed; every row derives its own from it")
+    resamples: int = option(2000, "bootstrap resamples for the intervals", minimum=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig(Config):
+    """The shape of the RL loop (paper: 2 rounds of 50 contexts, 5 samples, 3 repeats)."""
+
+    rounds: int = option(2, "rounds of generate, adapt, score, filter and update", minimum=1)
+    samples: int = option(5, "self-edits per context", minimum=1)
+    repeats: int = option(3, "adapters per self-edit, each with its own seed", minimum=1)
+    limit: int = option(50, "contexts per round, taken in order, wrapping around", minimum=1)
+    eval_limit: int = option(0, "contexts of each evaluation; 0 is all", minimum=0)
+    seed: int = option(0, "run seed; every row derives its own from it")

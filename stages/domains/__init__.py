@@ -1,0 +1,59 @@
+"""What is learned. A domain is a module with the functions below; choosing one is a dict entry.
+
+A domain says how a plain dict becomes a context, how to ask the policy for a self-edit, which
+training sequences a self-edit becomes, and how questions are asked and answers read. It runs no
+model and grades nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from stages.domains import knowledge
+from stages.errors import ConfigError
+from stages.records import Context, Example, Question
+
+
+class Domain(Protocol):
+    """The functions every domain module has."""
+
+    NAME: str
+    SEMANTICS: int  # raised by hand when the same input would give different rows
+
+    def read(
+        self, row: Mapping[str, Any], *, ordinal: int, split: str
+    ) -> tuple[Context, list[Question]]:
+        """A plain dict as a context and its questions. Raises InputError for a wrong shape."""
+
+    def template(self, prompt: str) -> tuple[str, str]:
+        """A preset's name or a text file -> (name, template). Raises ConfigError."""
+
+    def prompt(self, context: Context, template: str) -> str:
+        """What the policy is asked, before any chat template."""
+
+    def lessons(
+        self, context: Context, completion: str, prompt_name: str, *, limit: int
+    ) -> list[Example]:
+        """The training sequences of a self-edit. Raises InvalidSelfEdit."""
+
+    def passage_lessons(self, context: Context) -> list[Example]:
+        """The training sequences without any self-edit: the passage alone."""
+
+    def ask(self, context: Context, question: Question) -> str:
+        """What the student is asked, before any chat template; the passage is not in view."""
+
+    def answer(self, completion: str) -> str:
+        """The answer inside what the student said."""
+
+
+DOMAINS: dict[str, Domain] = {"knowledge": knowledge}
+
+
+def domain_of(contexts: Sequence[Context]) -> Domain:
+    """The one domain of these contexts. Raises ConfigError when they are of several."""
+    names = {context.domain for context in contexts}
+    if len(names) != 1:
+        raise ConfigError(
+            f"contexts of {len(names)} domains ({', '.join(sorted(names))}) in one artifact.",
+            "Import each domain into its own artifact.",
+        )
+    return DOMAINS[names.pop()]

@@ -1,0 +1,157 @@
+"""Knowledge incorporation (paper §4.1): a passage becomes training texts; closed-book questions.
+
+One training sequence per line of the self-edit, each under the passage's title, plus the passage
+itself. The prompts are ours (`prompts/*.txt`); the paper's can be passed as files.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.errors import ConfigError, InputError, InvalidSelfEdit
+from stages.identity import digest
+from stages.records import Context, Example, Question
+
+NAME = "knowledge"
+SEMANTICS = 1
+
+PROMPTS = Path(__file__).parent / "prompts"
+PRESETS = (
+    "implications",
+    "implications-long",
+    "implications-very-long",
+    "rewrite",
+    "self-qa",
+    "none",
+)
+QUESTION_PROMPT = "Answer in a few words.\nTopic: {title}\nQuestion: {question}\nAnswer:"
+
+MAX_COMPLETION = 200_000  # characters; about 50,000 tokens, six times the paper's longest
+MAX_TEXT = 1_000_000  # characters of one passage
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_QA_BLOCK = re.compile(r"\n(?=Question\s+\d+\s*:)")
+
+
+def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, list[Question]]:
+    """A dict with `title`, `context` (or `text`, `passage`) and optional `questions`.
+
+    A question is `{question, answer}` or `{question, answers}`, answers being a text or a list.
+    """
+    text = next((row[k] for k in ("context", "text", "passage") if row.get(k)), None)
+    title = row.get("title", "")
+    if not isinstance(text, str) or not isinstance(title, str):
+        raise InputError(
+            f"passage {ordinal} has no text: its fields are {', '.join(map(str, row)) or 'none'}.",
+            "A passage needs 'context' (or 'text'), and may have 'title' and 'questions'.",
+        )
+    if len(text) > MAX_TEXT:
+        raise InputError(
+            f"passage {ordinal} has {len(text)} characters.", "Split it: 1,000,000 at most."
+        )
+    title, text = _printable(title).strip(), _printable(text).strip()
+    context_id = digest(NAME, title, text)
+    context = Context(context_id, ordinal, NAME, str(row.get("split") or split), title, text)
+    questions = row.get("questions")
+    if questions is None:
+        questions = []
+    if not isinstance(questions, list):
+        raise InputError(
+            f"the questions of passage {ordinal} are not a list.", "Give a list of dicts."
+        )
+    return context, [_question(item, context_id, i) for i, item in enumerate(questions)]
+
+
+def _question(item: Any, context_id: str, ordinal: int) -> Question:
+    text = item.get("question") if isinstance(item, Mapping) else None
+    golds = item.get("answers", item.get("answer")) if isinstance(item, Mapping) else None
+    if isinstance(golds, str):
+        golds = [golds]
+    elif isinstance(golds, Mapping):  # the SQuAD layout of the hub: {"text": [...], ...}
+        golds = golds.get("text")
+    if isinstance(golds, list):
+        golds = [g.get("text") if isinstance(g, Mapping) else g for g in golds]
+    if not isinstance(text, str) or not golds or not all(isinstance(g, str) for g in golds):
+        raise InputError(
+            f"question {ordinal} of context {context_id} is not understood.",
+            "A question needs 'question' and 'answer' (a text) or 'answers' (a list of texts).",
+        )
+    accepted = tuple(dict.fromkeys(_printable(g).strip() for g in golds))
+    return Question(
+        digest(context_id, ordinal, text), context_id, ordinal, _printable(text).strip(), accepted
+    )
+
+
+def template(prompt: str) -> tuple[str, str]:
+    """A preset, or a UTF-8 text file with {context} and, if wanted, {title} in it."""
+    if prompt in PRESETS:
+        return prompt, (PROMPTS / f"{prompt}.txt").read_text(encoding="utf-8")
+    path = Path(prompt)
+    if not path.is_file():
+        raise ConfigError(
+            f"no prompt {prompt!r}.", f"Presets: {', '.join(PRESETS)}; or give a text file."
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"prompt file {path} is not UTF-8 text.", "Save it as UTF-8.") from error
+    if "{context}" not in text:
+        raise ConfigError(f"prompt file {path} does not use the passage.", "Put {context} in it.")
+    return path.stem, text
+
+
+def prompt(context: Context, template: str) -> str:
+    """The template with its placeholders filled; braces elsewhere are left alone."""
+    filled = {"{title}": context.title, "{context}": context.text}
+    return re.sub(r"\{title\}|\{context\}", lambda found: filled[found[0]], template)
+
+
+def lessons(context: Context, completion: str, prompt_name: str, *, limit: int) -> list[Example]:
+    """One sequence per line (per question block for self-qa) under the title, then the passage.
+
+    A first line that only announces the list ("Here are ...:", then "1. ...") is dropped, as the
+    paper does for instruction-tuned models. `limit` counts the passage; lines beyond it are left
+    out (the caller compares lengths and says so).
+
+    Raises:
+        InvalidSelfEdit: empty, over 200,000 characters, or with control characters.
+
+    """
+    if len(completion) > MAX_COMPLETION:
+        raise InvalidSelfEdit(f"{len(completion)} characters, more than {MAX_COMPLETION}")
+    if _CONTROL.search(completion):
+        raise InvalidSelfEdit("control characters in the text")
+    text = completion.replace("\r\n", "\n").replace("\r", "\n")
+    parts = _QA_BLOCK.split(text) if prompt_name == "self-qa" else text.split("\n")
+    lines = [part.strip() for part in parts if part.strip()]
+    if len(lines) > 1 and lines[1].startswith("1."):
+        lines = lines[1:]
+    if not lines:
+        raise InvalidSelfEdit("no text to train on")
+    kept = [_under_title(context, line) for line in lines[: limit - 1]]
+    return kept + passage_lessons(context)
+
+
+def passage_lessons(context: Context) -> list[Example]:
+    """The passage under its title, as one sequence."""
+    return [_under_title(context, context.text)]
+
+
+def _under_title(context: Context, text: str) -> Example:
+    return Example("", f"{context.title}\n{text}" if context.title else text)
+
+
+def ask(context: Context, question: Question) -> str:
+    """The question with the passage's title as its topic: SQuAD questions lean on it."""
+    topic = {"{title}": context.title, "{question}": question.question}
+    return re.sub(r"\{title\}|\{question\}", lambda found: topic[found[0]], QUESTION_PROMPT)
+
+
+def answer(completion: str) -> str:
+    """The first line that is not blank: base models go on with questions of their own."""
+    return next((line.strip() for line in completion.splitlines() if line.strip()), "")
+
+
+def _printable(text: str) -> str:
+    """Without control characters and lone surrogates, which Parquet cannot hold."""
+    return _CONTROL.sub("", text.encode("utf-8", "replace").decode("utf-8"))

@@ -1,0 +1,47 @@
+"""Who generates text. An engine answers requests; it does not know what they are about.
+
+Rewards of different engines are never mixed: the engine is in the key of everything it wrote.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from stages.lora import Lora
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One text to write. `prompt` is the exact text given to the tokenizer.
+
+    `stop`: the text ends at this string, once something that is not blank was written.
+    """
+
+    prompt: str
+    seed: int
+    max_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What was written, or why nothing was: then `error` says so and the text is empty."""
+
+    text: str
+    n_tokens: int
+    finish: Literal["stop", "length"] | None
+    error: str | None = None
+
+
+# Raised by hand when the same request would give another text; in the key of what was written.
+SEMANTICS = {"transformers": 1, "scripted": 1}
+
+
+class Engine(Protocol):
+    """Writes one completion per request, in order; with `lora`, as the adapted model."""
+
+    def complete(self, requests: Sequence[Request], lora: "Lora | None" = None) -> list[Completion]:
+        """One completion per request; errors are in them, not raised."""

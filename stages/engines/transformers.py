@@ -1,0 +1,188 @@
+"""Generation with a transformers model: batched, left-padded, every row with a seed of its own.
+
+The random numbers of a row are drawn from its seed before decoding, so a row's text does not depend
+on its neighbours (up to the floating point of a batched product). No generate(): it has one seed
+for a whole batch.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from stages.engines import Completion, Request
+from stages.lora import Lora
+from stages.lora.attach import attached
+from stages.models import LanguageModel
+from stages.tokens import encode
+
+
+class TransformersEngine:
+    """Decodes on one model, `batch` rows at a time, fewer when memory runs out."""
+
+    def __init__(self, language_model: LanguageModel, batch: int = 16) -> None:
+        self.lm = language_model
+        self.batch = batch
+
+    def complete(self, requests: Sequence[Request], lora: Lora | None = None) -> list[Completion]:
+        """One completion per request, in order."""
+        prompts = [encode(self.lm.tokenizer, request.prompt) for request in requests]
+        # Rows of like length share a batch: padding is what left-padded decoding wastes.
+        order = sorted(range(len(requests)), key=lambda i: len(prompts[i]))
+        done: dict[int, Completion] = {}
+        with attached(self.lm.model, lora) as model:
+            for start in range(0, len(order), self.batch):
+                chunk = order[start : start + self.batch]
+                texts = self._decode(
+                    model, [requests[i] for i in chunk], [prompts[i] for i in chunk]
+                )
+                done |= dict(zip(chunk, texts, strict=True))
+        return [done[i] for i in range(len(requests))]
+
+    def _decode(
+        self, model: Any, requests: list[Request], prompts: list[list[int]]
+    ) -> list[Completion]:
+        fits = [len(prompt) < self.lm.window for prompt in prompts]
+        if not all(fits):
+            return self._decode_fitting(model, requests, prompts, fits)
+        try:
+            with torch.inference_mode():
+                return _Batch(self.lm, requests, prompts).run(model)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            if len(requests) == 1:
+                return [
+                    Completion("", 0, None, f"out of memory on {len(prompts[0])} prompt tokens")
+                ]
+        half = len(requests) // 2
+        return self._decode(model, requests[:half], prompts[:half]) + self._decode(
+            model, requests[half:], prompts[half:]
+        )
+
+    def _decode_fitting(
+        self, model: Any, requests: list[Request], prompts: list[list[int]], fits: list[bool]
+    ) -> list[Completion]:
+        """Too long prompts become errors, the others are decoded."""
+        inside = [i for i, fit in enumerate(fits) if fit]
+        written = (
+            self._decode(model, [requests[i] for i in inside], [prompts[i] for i in inside])
+            if inside
+            else []
+        )
+        done = dict(zip(inside, written, strict=True))
+        too_long = "prompt of {} tokens does not fit the model's {}"
+        return [
+            done.get(i) or Completion("", 0, None, too_long.format(len(prompt), self.lm.window))
+            for i, prompt in enumerate(prompts)
+        ]
+
+
+class _Batch:
+    """One left-padded batch being decoded: grows a token per live row and step."""
+
+    def __init__(
+        self, lm: LanguageModel, requests: list[Request], prompts: list[list[int]]
+    ) -> None:
+        self.lm, self.requests, device = lm, requests, lm.device
+        width = max(map(len, prompts))
+        pad = lm.tokenizer.eos_token_id  # hidden by the mask: which token it is does not matter
+        self.ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=device)
+        self.mask = torch.tensor(
+            [[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device
+        )
+        self.written: list[list[int]] = [[] for _ in prompts]
+        self.finish: list[Any] = [None] * len(prompts)
+        self.room = [
+            min(r.max_tokens, lm.window - len(p)) for r, p in zip(requests, prompts, strict=True)
+        ]
+        self.temperature = torch.tensor([r.temperature for r in requests], device=device)[:, None]
+        self.top_p = torch.tensor([r.top_p for r in requests], device=device)[:, None]
+        self.sampled = any(r.temperature > 0 for r in requests)
+        self.draws = _draws(requests).to(device) if self.sampled else None
+        self.pieces: dict[int, str] = {}
+
+    def run(self, model: Any) -> list[Completion]:
+        """Decode until every row has ended."""
+        live = list(range(len(self.requests)))
+        ids, cache = self.ids, None
+        position = (self.mask.cumsum(1) - 1).clamp(min=0)
+        for step in range(max(self.room)):
+            out = model(
+                input_ids=ids,
+                attention_mask=self.mask,
+                position_ids=position,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache = out.past_key_values
+            chosen = self._choose(out.logits[:, -1].float(), live, step)
+            ended = [
+                self._push(row, token) for row, token in zip(live, chosen.tolist(), strict=True)
+            ]
+            keep = [i for i, end in enumerate(ended) if not end]
+            if not keep:
+                break
+            if len(keep) < len(live):  # finished rows stop costing
+                index = torch.tensor(keep, device=chosen.device)
+                cache.batch_select_indices(index)
+                live, chosen = [live[i] for i in keep], chosen[index]
+                self.mask, position = self.mask[index], position[index]
+            ids, position = chosen[:, None], position[:, -1:] + 1
+            self.mask = torch.cat([self.mask, self.mask.new_ones(len(live), 1)], dim=1)
+        return [self._completion(i) for i in range(len(self.requests))]
+
+    def _choose(self, logits: torch.Tensor, live: list[int], step: int) -> torch.Tensor:
+        """Logits [rows, vocabulary] -> token ids [rows]: greedy, or nucleus sampling."""
+        greedy = logits.argmax(dim=1)
+        if self.draws is None:
+            return greedy
+        rows = torch.tensor(live, device=logits.device)
+        temperature = self.temperature[rows]
+        probability = (logits / temperature.clamp(min=1e-6)).softmax(dim=1)
+        ranked, token = probability.sort(dim=1, descending=True, stable=True)
+        below = ranked.cumsum(dim=1)
+        in_nucleus = below - ranked < self.top_p[rows]
+        mass = torch.where(in_nucleus, below, 0).amax(dim=1, keepdim=True)
+        index = torch.searchsorted(below, self.draws[rows, step : step + 1] * mass)
+        index = index.clamp(max=in_nucleus.sum(dim=1, keepdim=True) - 1)
+        sampled = token.gather(1, index).squeeze(1)
+        return torch.where(temperature.squeeze(1) > 0, sampled, greedy)
+
+    def _push(self, row: int, token: int) -> bool:
+        """Append one token to a row; True when that ended it."""
+        if token in self.lm.end_ids:
+            self.finish[row] = "stop"
+            return True
+        written = self.written[row]
+        written.append(token)
+        stop = self.requests[row].stop
+        if stop is not None and stop in self._piece(token) and self._has_text(written):
+            self.finish[row] = "stop"
+            return True
+        if len(written) >= self.room[row]:
+            self.finish[row] = "length"
+            return True
+        return False
+
+    def _has_text(self, ids: list[int]) -> bool:
+        return bool(self.lm.tokenizer.decode(ids, skip_special_tokens=True).strip())
+
+    def _piece(self, token: int) -> str:
+        if token not in self.pieces:
+            self.pieces[token] = self.lm.tokenizer.decode([token])
+        return self.pieces[token]
+
+    def _completion(self, row: int) -> Completion:
+        ids = self.written[row]
+        text = self.lm.tokenizer.decode(ids, skip_special_tokens=True)
+        return Completion(text, len(ids), self.finish[row])
+
+
+def _draws(requests: list[Request]) -> torch.Tensor:
+    """Uniform numbers [rows, most tokens], each row from its own seed: the same on every device."""
+    rows = [
+        torch.rand(request.max_tokens, generator=torch.Generator().manual_seed(request.seed))
+        for request in requests
+    ]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)

@@ -1,0 +1,127 @@
+"""filter: which self-edits the policy learns from (ReST-EM's E-step, paper §3.1 and Eq. 3).
+
+A rule is a SQL query over the tables `rewards` and `self_edits`, run on an in-memory DuckDB with
+nothing else in reach: `rules/*.sql`, or the user's own. It returns `self_edit_id` and, if it likes,
+`rank`, `kept` and `reason`; self-edits that it does not return are not kept.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.config import FilterConfig
+from stages.errors import ConfigError
+from stages.records import Reward, Selection
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+SEMANTICS = 1
+RULES = Path(__file__).parent / "rules"
+
+
+def filter(  # noqa: A001  # the stage's name in the paper's pipeline
+    rewards: Sequence[Reward],
+    *,
+    tables: "Mapping[str, pa.Table]",
+    query: str,
+    config: FilterConfig,
+) -> Iterator[Selection]:
+    """One row per reward, in order: kept or not, and why.
+
+    `tables` are what the query sees, `rewards` among them; `$keep`, `$threshold` and `$margin` are
+    the config's.
+
+    Raises:
+        ConfigError: the query does not run, or does not return what it should.
+
+    """
+    verdicts = _run(query, tables, config)
+    unknown = verdicts.keys() - {reward.self_edit_id for reward in rewards}
+    if unknown:
+        raise ConfigError(
+            f"the rule returned {len(unknown)} self_edit_id that are not in the rewards.",
+            "Return self_edit_id from the rewards table.",
+        )
+    for reward in rewards:
+        rank, kept, reason = verdicts.get(
+            reward.self_edit_id, (0, False, "not returned by the rule")
+        )
+        if reward.reward is None:
+            kept, reason = False, f"{reward.status}: {reward.reason}"
+        yield Selection(
+            self_edit_id=reward.self_edit_id,
+            context_id=reward.context_id,
+            rank=rank,
+            rule=config.rule,
+            kept=kept,
+            reason=reason,
+            reward=reward.reward,
+        )
+
+
+def rule_text(config: FilterConfig) -> str:
+    """The SQL of a shipped rule, or of the user's file for `sql`. Raises ConfigError."""
+    if (config.rule == "sql") != bool(config.query):
+        raise ConfigError("--rule sql and --query FILE go together.", "Give both or neither.")
+    path = Path(config.query) if config.query else RULES / f"{config.rule}.sql"
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.", "Give a UTF-8 file.") from error
+
+
+def _run(
+    query: str, tables: "Mapping[str, pa.Table]", config: FilterConfig
+) -> dict[str, tuple[int, bool, str]]:
+    """self_edit_id -> (rank, kept, reason) as the query has it."""
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        for name, table in tables.items():
+            connection.register("incoming", table)
+            connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')
+            connection.unregister("incoming")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET lock_configuration = true")
+        try:
+            rows = _fetch(connection, query, config)
+        except duckdb.Error as error:
+            raise ConfigError(
+                f"the rule does not run: {error}", "Tables: " + ", ".join(tables) + "."
+            ) from error
+    verdicts: dict[str, tuple[int, bool, str]] = {}
+    for place, row in enumerate(rows, 1):
+        if "self_edit_id" not in row:
+            raise ConfigError("the rule returns no self_edit_id.", "Add the column to its SELECT.")
+        if row["self_edit_id"] in verdicts:
+            raise ConfigError(
+                "the rule returns a self-edit twice.", "Make self_edit_id unique in it."
+            )
+        kept = bool(row.get("kept", True))
+        reason = str(
+            row.get("reason") or ("returned by the rule" if kept else "not kept by the rule")
+        )
+        verdicts[row["self_edit_id"]] = (int(row.get("rank") or place), kept, reason)
+    return verdicts
+
+
+def _fetch(
+    connection: "duckdb.DuckDBPyConnection", query: str, config: FilterConfig
+) -> list[dict[str, Any]]:
+    """The rows of one query, given those of our parameters that it names."""
+    values = {"keep": config.keep, "threshold": config.threshold, "margin": config.margin}
+    (statement,) = _one_statement(connection, query)
+    wanted = {name: values[name] for name in statement.named_parameters if name in values}
+    result = connection.execute(statement, wanted)
+    names = [column[0] for column in result.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _one_statement(connection: "duckdb.DuckDBPyConnection", query: str) -> list[Any]:
+    statements = connection.extract_statements(query)
+    if len(statements) != 1:
+        raise ConfigError(f"the rule has {len(statements)} statements.", "Give one SELECT.")
+    return statements

@@ -1,0 +1,60 @@
+"""Putting a LoRA on a model with PEFT, and taking it off again without a trace."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stages.errors import ConfigError
+from stages.lora import Lora
+
+
+@contextmanager
+def attached(model: Any, lora: Lora | None) -> Iterator[Any]:
+    """The model wearing `lora` (or itself, for None) inside the block; afterwards as before."""
+    if lora is None:
+        yield model
+        return
+    with wrapped(model, lora.rank, lora.alpha, lora.targets) as (peft_model, layers):
+        if layers.keys() != lora.weights.keys():
+            raise ConfigError(
+                "the adapter was trained on another architecture.", "Adapt this model first."
+            )
+        for name, layer in layers.items():
+            write(layer, *lora.weights[name])
+        yield peft_model
+
+
+@contextmanager
+def wrapped(
+    model: Any, rank: int, alpha: int, targets: list[str]
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The PEFT model and its LoRA layers by full module name, freshly initialised."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0)
+    peft_model = get_peft_model(model, config)
+    try:
+        inner: Any = peft_model.base_model.model
+        found = inner.named_modules()
+        yield peft_model, {name: layer for name, layer in found if hasattr(layer, "lora_A")}
+    finally:
+        peft_model.unload()
+        model.requires_grad_(False)
+
+
+def write(layer: Any, a: Any, b: Any) -> None:
+    """Copy A [rank, in] and B [out, rank] into a PEFT LoRA layer."""
+    layer.lora_A["default"].weight.data.copy_(a)
+    layer.lora_B["default"].weight.data.copy_(b)
+
+
+def read(layers: dict[str, Any], rank: int, alpha: int) -> Lora:
+    """The layers' weights as float32 tensors of their own on the CPU."""
+    weights = {
+        name: tuple(
+            side["default"].weight.detach().to("cpu", copy=True).float()
+            for side in (layer.lora_A, layer.lora_B)
+        )
+        for name, layer in layers.items()
+    }
+    return Lora(rank, alpha, weights)

@@ -1,0 +1,162 @@
+"""Loading a causal language model and its tokenizer from a local directory, safely.
+
+Only safetensors weights, no code from the checkpoint, no look-up on any hub (`seal_cli.models`
+turns names into directories first).
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from stages.errors import InputError, ResourceError
+
+LOG = logging.getLogger(__name__)
+SMALL_MODEL = 50_000_000  # parameters; below it a second CPU thread costs more than it brings
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A loaded model in evaluation mode, frozen, with its tokenizer. Callers leave it as found."""
+
+    model: Any
+    tokenizer: Any
+
+    @property
+    def device(self) -> Any:
+        """Where the weights are."""
+        return self.model.device
+
+    @property
+    def window(self) -> int:
+        """Longest sequence in tokens."""
+        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 20)
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """Every token that ends a text: the tokenizer's and the generation config's."""
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
+
+
+def check_directory(path: Path) -> dict[str, Any]:
+    """The model's config.json, once the directory is known to be loadable without running code.
+
+    Raises:
+        InputError: no config or safetensors, pickled weights, or a model with code of its own.
+
+    """
+    try:
+        config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is not a model: it has no config.json.", "Give a Hugging Face model directory."
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path}/config.json is not JSON: {error}.", "Copy the model again."
+        ) from error
+    if "auto_map" in config:
+        raise InputError(
+            f"{path} brings its own Python code (auto_map), which is never run.",
+            "Use a model of an architecture that transformers knows.",
+        )
+    if not any(path.glob("*.safetensors")):
+        pickled = any(f for pattern in _PICKLES for f in path.glob(pattern))
+        what = "only pickled weights, which can run code" if pickled else "no weights"
+        raise InputError(
+            f"{path} has {what}.", "Convert it to safetensors (save_pretrained) first."
+        )
+    return config
+
+
+@lru_cache(maxsize=1)
+def load(path: Path, device: str = "auto", dtype: str = "auto") -> LanguageModel:
+    """The model in `path`; the last one stays loaded, so that chained stages load it once.
+
+    Args:
+        path: a model directory.
+        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
+        dtype: `auto` is the checkpoint's own, else float32, bfloat16 or float16.
+
+    Raises:
+        InputError: it cannot be loaded.
+        ResourceError: it does not fit.
+
+    """
+    check_directory(path)
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
+        model.to(place)
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            f"{path} does not fit on {place}.", "Use a smaller model, or --device cpu."
+        ) from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{path} cannot be loaded: {first}", "Check the directory with AutoModelForCausalLM."
+        ) from error
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            f"the tokenizer of {path} has no end token.",
+            "Set eos_token in its tokenizer_config.json.",
+        )
+    model.eval().requires_grad_(False)
+    if place == "cpu":
+        _choose_threads(model.num_parameters())
+    return LanguageModel(model, tokenizer)
+
+
+def _choose_threads(n_parameters: int) -> None:
+    """One thread for a small model: OpenMP threads spin, 10 to 30 times slower on shared cores."""
+    import torch
+
+    if n_parameters < SMALL_MODEL and torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+        LOG.info("one CPU thread for %.1f M parameters", n_parameters / 1e6)
+
+
+def checkpoint_dtype(path: Path) -> str:
+    """What `auto` means for this checkpoint, from its config (float32 when it does not say)."""
+    config = check_directory(path)
+    return str(config.get("dtype") or config.get("torch_dtype") or "float32")
+
+
+def has_chat_template(path: Path) -> bool:
+    """Whether the tokenizer carries a chat template, without loading it."""
+    if (path / "chat_template.jinja").is_file() or (path / "chat_template.json").is_file():
+        return True
+    config = path / "tokenizer_config.json"
+    return config.is_file() and "chat_template" in json.loads(config.read_text(encoding="utf-8"))
+
+
+def weight_shapes(path: Path) -> dict[str, Sequence[int]]:
+    """Name and shape of every stored tensor, read from the safetensors headers alone."""
+    shapes: dict[str, Sequence[int]] = {}
+    for file in sorted(path.glob("*.safetensors")):
+        try:
+            with file.open("rb") as stream:
+                size = int.from_bytes(stream.read(8), "little")
+                if size > 100_000_000:
+                    raise ValueError("header too large")
+                header = json.loads(stream.read(size))
+        except ValueError as error:
+            raise InputError(
+                f"{file} is not a safetensors file.", "Copy the model again."
+            ) from error
+        shapes |= {name: t["shape"] for name, t in header.items() if name != "__metadata__"}
+    return shapes

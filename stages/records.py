@@ -1,0 +1,213 @@
+"""Every object on every arrow of the pipeline, frozen. The tables of the store have these columns.
+
+A row that can go wrong carries `status` and `reason`:
+    ok       it worked
+    invalid  the policy's fault (unparseable, absurd): earns the reward floor, stays queryable
+    failed   our fault (out of memory, a server down): no number, excluded from every mean
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "invalid", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One task instance (the paper's C): a passage, or a few-shot task with its demonstrations."""
+
+    context_id: str
+    ordinal: int
+    domain: str
+    split: str
+    title: str
+    text: str
+    payload: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One held-out evaluation item of a context (τ). `answers` are the accepted gold answers."""
+
+    question_id: str
+    context_id: str
+    ordinal: int
+    question: str
+    answers: tuple[str, ...]
+    origin: Literal["gold", "self"] = "gold"
+
+
+@dataclass(frozen=True, slots=True)
+class SelfEdit:
+    """One sampled completion (SE). `prompt` is the exact text the policy was given."""
+
+    self_edit_id: str
+    context_id: str
+    sample: int
+    policy: str
+    round: int
+    prompt_name: str
+    prompt: str
+    completion: str
+    status: Status
+    reason: str | None
+    n_tokens: int
+    seed: int
+    finish: Literal["stop", "length"] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """One LoRA trained on one self-edit, one repeat (θ′).
+
+    `self_edit_id` is null for an adapter trained on the passage alone. `n_tokens` counts one epoch,
+    `weights` is a path inside the artifact (null when they were not kept), losses are means over
+    the targets of the first and of the last optimizer step.
+    """
+
+    adapter_id: str
+    self_edit_id: str | None
+    context_id: str
+    student: str
+    repeat: int
+    seed: int
+    status: Status
+    reason: str | None
+    hyperparameters: str
+    n_sequences: int
+    n_tokens: int
+    n_steps: int
+    first_loss: float | None
+    last_loss: float | None
+    seconds: float
+    weights: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a student said to one question; both ids are null for the unadapted student."""
+
+    answer_id: str
+    context_id: str
+    question_id: str
+    student: str
+    self_edit_id: str | None
+    adapter_id: str | None
+    method: Literal["unadapted", "passage-only", "self-edits"]
+    repeat: int
+    text: str
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One grader's judgement of one answer. `correct` is null when it could not be judged."""
+
+    answer_id: str
+    context_id: str
+    grader: str
+    correct: bool | None
+    score: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What one self-edit earned (r): the mean accuracy over its questions and repeats.
+
+    `adapted_std` is the population standard deviation over repeats. `reward` is null exactly when
+    `status` is `failed`.
+    """
+
+    self_edit_id: str
+    context_id: str
+    sample: int
+    policy: str
+    round: int
+    student: str
+    grader: str
+    baseline_accuracy: float | None
+    adapted_accuracy: float | None
+    adapted_std: float | None
+    gain: float | None
+    reward: float | None
+    n_repeats: int
+    n_questions: int
+    status: Status
+    reason: str | None
+
+    def __post_init__(self) -> None:
+        if (self.reward is None) != (self.status == "failed"):
+            raise ValueError(f"reward {self.reward} with status {self.status}")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The verdict of a filter rule on one self-edit. `rank` counts from 1 within its context."""
+
+    self_edit_id: str
+    context_id: str
+    rank: int
+    rule: str
+    kept: bool
+    reason: str
+    reward: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A model that writes self-edits. `path` is inside the artifact; null for a model not ours."""
+
+    policy: str
+    name: str
+    parent: str | None
+    round: int
+    path: str | None
+    method: Literal["base", "rest-em"]
+    selection: str | None
+    n_examples: int | None = None
+    first_loss: float | None = None
+    last_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number of an evaluation: a mean over `n` contexts and its 95 % bootstrap interval."""
+
+    policy: str
+    round: int
+    dataset: str
+    regime: Literal["single", "cpt", "continual", "fewshot"]
+    method: str
+    step: int | None
+    position: int | None
+    metric: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    n_questions: int
+    n_failed: int
+
+
+Record = (
+    Context
+    | Question
+    | SelfEdit
+    | Adapter
+    | Answer
+    | Verdict
+    | Reward
+    | Selection
+    | Policy
+    | Metric
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training sequence before tokenisation: the prompt is read, the completion is learned."""
+
+    prompt: str
+    completion: str
+    ends: bool = True  # whether an end token follows the completion

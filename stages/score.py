@@ -1,0 +1,84 @@
+"""score: what each self-edit earned, r = accuracy of LM_θ′ on the held-out questions (paper §3.1).
+
+The unadapted student is examined once per context; each adapter is examined on the same questions,
+and a self-edit's reward is the mean accuracy over its adapters (the paper's three seeds). A failed
+adapter, answer or verdict makes the reward null, never zero.
+"""
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from stages.exam import Examiner, Outcome
+from stages.lora import Lora
+from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
+
+SEMANTICS = 1
+
+
+def score(
+    self_edits: Sequence[SelfEdit],
+    adapters: Iterable[tuple[Adapter, Lora | None]],
+    *,
+    contexts: Mapping[str, Context],
+    questions: Mapping[str, Sequence[Question]],
+    examiner: Examiner,
+) -> Iterator[Adapter | Answer | Verdict | Reward]:
+    """Adapters, answers and verdicts as they come, then one reward per self-edit.
+
+    `adapters` gives the adapters of these self-edits with their weights; it may train them on the
+    way.
+    """
+    baselines: dict[str, Outcome] = {}
+    for context_id in dict.fromkeys(edit.context_id for edit in self_edits):
+        baselines[context_id] = yield from examiner.examine(
+            contexts[context_id], questions[context_id]
+        )
+    outcomes: dict[str, list[Outcome]] = {edit.self_edit_id: [] for edit in self_edits}
+    for adapter, lora in adapters:
+        yield adapter
+        context_id = adapter.context_id
+        outcome = yield from examiner.examine(
+            contexts[context_id], questions[context_id], adapter, lora
+        )
+        outcomes[str(adapter.self_edit_id)].append(outcome)
+    for edit in self_edits:
+        n_questions = len(questions[edit.context_id])
+        yield reward(
+            edit, baselines[edit.context_id], outcomes[edit.self_edit_id], n_questions, examiner
+        )
+
+
+def reward(
+    edit: SelfEdit,
+    baseline: Outcome,
+    outcomes: Sequence[Outcome],
+    n_questions: int,
+    examiner: Examiner,
+) -> Reward:
+    """The reward of one self-edit from its examinations."""
+    bad = next((o for o in outcomes if o.status != "ok"), None)
+    if baseline.status == "failed":
+        bad = baseline
+    scores = [o.accuracy for o in outcomes if o.accuracy is not None]
+    status: Status = bad.status if bad else "ok"
+    adapted = statistics.fmean(scores) if status == "ok" else None
+    earned = examiner.config.reward_floor if status == "invalid" else adapted
+    gain = None if adapted is None or baseline.accuracy is None else adapted - baseline.accuracy
+    return Reward(
+        self_edit_id=edit.self_edit_id,
+        context_id=edit.context_id,
+        sample=edit.sample,
+        policy=edit.policy,
+        round=edit.round,
+        student=examiner.student,
+        grader=examiner.grader.name,
+        baseline_accuracy=baseline.accuracy,
+        adapted_accuracy=adapted,
+        adapted_std=statistics.pstdev(scores) if status == "ok" else None,
+        gain=gain,
+        reward=earned,
+        n_repeats=len(scores),
+        n_questions=n_questions,
+        status=status,
+        reason=bad.reason if bad else None,
+    )

@@ -1,0 +1,74 @@
+"""Text to token ids and back to text for training rows: prompts and completions tokenised apart.
+
+Labels come from lengths, never from searching for token ids; every row has exactly one begin token
+if the tokenizer uses one. Decoding is the engines' business.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stages.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training sequence: `ids[first_target:]` are learned, `ids[n_real:]` are padding.
+
+    Padding positions are hidden from attention; they are targets only where the caller asked for
+    the released code's behaviour (`official`).
+    """
+
+    ids: tuple[int, ...]
+    first_target: int
+    n_real: int
+
+    @property
+    def n_targets(self) -> int:
+        """Targets that the causal shift leaves: the first token has nothing before it."""
+        return len(self.ids) - max(self.first_target, 1)
+
+
+def begin_ids(tokenizer: Any) -> list[int]:
+    """The begin token the tokenizer puts before a text by itself, as a list of none or one."""
+    bos = tokenizer.bos_token_id
+    special = tokenizer("", add_special_tokens=True)["input_ids"]
+    return [bos] if bos is not None and list(special[:1]) == [bos] else []
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Ids of a text that starts a sequence: one begin token, also if a chat template wrote it."""
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    begin = begin_ids(tokenizer)
+    return ids if ids[:1] == begin else begin + ids
+
+
+def render(tokenizer: Any, prompt: str, *, chat: bool) -> str:
+    """The prompt as the model expects it: inside its chat template, or as it is."""
+    if not chat:
+        return prompt
+    messages = [{"role": "user", "content": prompt}]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def row(tokenizer: Any, example: Example, *, max_length: int, pad_targets: str = "eos") -> Row:
+    """One example as ids, cut at `max_length` tokens.
+
+    `pad_targets`: `eos` ends the row with one end token as its last target, `none` does not,
+    `official` fills it up to `max_length` with end tokens as targets, as the released code does.
+    """
+    prompt = encode(tokenizer, example.prompt) if example.prompt else begin_ids(tokenizer)
+    ids = prompt + list(tokenizer(example.completion, add_special_tokens=False)["input_ids"])
+    eos = tokenizer.eos_token_id
+    if pad_targets == "eos" and example.ends and eos is not None:
+        ids.append(eos)
+    ids = ids[:max_length]
+    n_real = len(ids)
+    if pad_targets == "official":
+        ids += [eos] * (max_length - n_real)
+    return Row(tuple(ids), first_target=len(prompt), n_real=n_real)
+
+
+def learnable(rows: Sequence[Row]) -> list[Row]:
+    """The rows that have at least one target."""
+    return [row for row in rows if row.n_targets > 0]

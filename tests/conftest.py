@@ -1,0 +1,116 @@
+"""What many tests need: a tiny real model, real passages, and `seal` as a user runs it."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before torch is imported: two OpenMP threads on shared cores are slower than one.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).parent.parent
+OFFICIAL = ROOT.parent / "shared" / "data" / "official" / "general-knowledge"
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random-weight byte-level model of `examples/random_model.py`."""
+    return make_model(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="session")
+def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a chat template and other weights."""
+    return make_model(tmp_path_factory.mktemp("models") / "chat", chat=True, seed=1)
+
+
+def make_model(path: Path, **options: Any) -> Path:
+    """Run the example's `make`."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("random_model", ROOT / "examples/random_model.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.make(path, **options)
+    return path
+
+
+@pytest.fixture(scope="session")
+def language_model(random_model: Path) -> Any:
+    """The random model, loaded."""
+    from stages.models import load
+
+    return load(random_model, "cpu", "float32")
+
+
+@pytest.fixture(scope="session")
+def official() -> Path:
+    """The released SEAL data, where it lies beside the checkout."""
+    if not OFFICIAL.is_dir():
+        pytest.skip(f"the released SEAL data is not at {OFFICIAL}")
+    return OFFICIAL
+
+
+PASSAGES = [
+    {
+        "title": f"Harbour {name}",
+        "context": f"The harbour of {name} opened in {year}. Its lighthouse is {height} m high.",
+        "questions": [
+            {"question": f"When did the harbour of {name} open?", "answer": str(year)},
+            {"question": "How high is its lighthouse?", "answers": [f"{height} m", str(height)]},
+        ],
+    }
+    for name, year, height in [("Ost", 1871, 31), ("Vik", 1902, 27), ("Lun", 1956, 44)]
+]
+
+
+@pytest.fixture
+def passages(tmp_path: Path) -> Path:
+    """Three passages with two questions each, as JSON lines."""
+    path = tmp_path / "passages.jsonl"
+    path.write_text("".join(json.dumps(passage) + "\n" for passage in PASSAGES))
+    return path
+
+
+class Result:
+    """What a command left: exit code, stdout, stderr."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def id(self) -> str:
+        """The one id on stdout."""
+        assert self.code == 0, self.err
+        (line,) = self.out.splitlines()
+        return line
+
+
+Seal = Callable[..., Result]
+
+
+@pytest.fixture
+def seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seal:
+    """`seal --store TMP/store ARGS`, in this process, in an empty directory."""
+    from typer.testing import CliRunner
+
+    from seal_cli.app import app
+
+    cwd = tmp_path / "cwd"
+    cwd.mkdir(exist_ok=True)
+    monkeypatch.chdir(cwd)
+    store = tmp_path / "store"
+
+    def run(*args: object, stdin: str | None = None, store: Path = store) -> Result:
+        result = CliRunner().invoke(app, ["--store", str(store), *map(str, args)], input=stdin)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Result(result.exit_code, result.stdout, result.stderr)
+
+    return run
