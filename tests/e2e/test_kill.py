@@ -1,0 +1,209 @@
+"""Killed at every step and run again, a stage publishes what an undisturbed run publishes."""
+
+import random
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from reading import tables_of, weights_of
+
+from seal_cli.store.failpoints import FAILPOINTS
+from seal_cli.store.workspace import Workspace
+
+KILLED = -signal.SIGKILL
+SMALL = ["--epochs", "1", "--rank", "2", "--max-sequences", "2"]
+STAGES = ["import", "generate", "adapt", "score", "filter", "update", "eval"]
+BATCHED = {"generate", "adapt", "score", "eval"}
+
+
+class Pipeline:
+    """The commands of one round, each given the ids of the ones before."""
+
+    def __init__(self, forks: Any, model: Path, passages: Path) -> None:
+        self.forks, self.model, self.passages = forks, model, passages
+
+    def command(self, stage: str, ids: dict[str, str]) -> list[object]:
+        scripted = ["--engine", "scripted"]
+        return {
+            "import": lambda: ["import", "contexts", self.passages],
+            "generate": lambda: [
+                "generate", ids["import"], "--policy", self.model, *scripted,
+                "--samples", 2, "--decode-batch", 2,
+            ],
+            "adapt": lambda: ["adapt", ids["generate"], "--repeats", 1, *SMALL],
+            "score": lambda: ["score", ids["generate"], "--repeats", 1, *SMALL],
+            "filter": lambda: ["filter", ids["score"]],
+            "update": lambda: ["update", ids["filter"], "--rank", 2],
+            "eval": lambda: ["eval", self.model, ids["import"], *scripted, *SMALL],
+        }[stage]()  # fmt: skip
+
+    def run(self, stage: str, ids: dict[str, str], store: Path, **how: Any) -> Any:
+        return self.forks(*self.command(stage, ids), store=store, **how)
+
+
+@pytest.fixture(scope="module")
+def pipeline(forks: Any, random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    import json
+
+    from conftest import PASSAGES
+
+    path = tmp_path_factory.mktemp("kill") / "passages.jsonl"
+    path.write_text("".join(json.dumps(passage) + "\n" for passage in PASSAGES))
+    return Pipeline(forks, random_model, path)
+
+
+@pytest.fixture(scope="module")
+def calm(
+    pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, str]]:
+    """A store in which every stage ran undisturbed, and the ids."""
+    store = tmp_path_factory.mktemp("calm") / "store"
+    ids: dict[str, str] = {}
+    for stage in STAGES:
+        ids[stage] = pipeline.run(stage, ids, store).id
+    return store, ids
+
+
+def same(left: Path, right: Path) -> None:
+    """Two artifact folders hold the same rows and weights, and nothing else."""
+    assert tables_of(left) == tables_of(right)
+    assert weights_of(left) == weights_of(right)
+    names = [sorted(p.name for p in folder.iterdir()) for folder in (left, right)]
+    assert names[0] == names[1]
+
+
+def copy_inputs(calm_store: Path, stage: str, ids: dict[str, str], store: Path) -> None:
+    """A store with what the stage needs and no more."""
+    for earlier in STAGES[: STAGES.index(stage)]:
+        shutil.copytree(calm_store / "artifacts" / ids[earlier], store / "artifacts" / ids[earlier])
+
+
+def kill_and_rerun(
+    pipeline: Pipeline,
+    calm: tuple[Path, dict[str, str]],
+    stage: str,
+    failpoint: str,
+    store: Path,
+    patch: str | None = None,
+) -> None:
+    """The property: killed there and run again, the stage gives the undisturbed artifact."""
+    calm_store, ids = calm
+    killed = pipeline.run(stage, ids, store, failpoint=failpoint, patch=patch)
+    # Publishing is the last word: what is killed after it is done.
+    assert killed.code == KILLED, (failpoint, killed.err)
+    assert all(artifact.manifest for artifact in Workspace(store).all())
+    again = pipeline.run(stage, ids, store, patch=patch)
+    assert again.id == ids[stage]
+    same(store / "artifacts" / again.id, calm_store / "artifacts" / ids[stage])
+    assert list((store / "work").iterdir()) == []
+    assert (store / "index.duckdb").exists()
+
+
+def failpoints_of(stage: str) -> list[str]:
+    """Every fail point; those of a batch also at the second batch, where there is one."""
+    later = ["batch-written:kill@2", "batch-renamed:kill@2"] if stage in BATCHED else []
+    return [f"{name}:kill" for name in FAILPOINTS] + later
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_every_step_a_stage_ends_the_same(
+    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], stage: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    copy_inputs(calm[0], stage, calm[1], store)
+    for failpoint in failpoints_of(stage):
+        kill_and_rerun(pipeline, calm, stage, failpoint, store)
+        shutil.rmtree(store / "artifacts" / calm[1][stage])
+
+
+@pytest.mark.parametrize(
+    ("patch", "failpoint"),
+    [("commit_in_pieces", "manifest-written"), ("count_before_writing", "batch-written")],
+)
+def test_a_broken_commit_would_be_noticed(
+    pipeline: Pipeline,
+    calm: tuple[Path, dict[str, str]],
+    patch: str,
+    failpoint: str,
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "store"
+    copy_inputs(calm[0], "generate", calm[1], store)
+    with pytest.raises(AssertionError):
+        kill_and_rerun(pipeline, calm, "generate", f"{failpoint}:kill", store, patch)
+
+
+def test_finished_batches_are_not_computed_again(
+    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    store, ids = tmp_path / "store", calm[1]
+    copy_inputs(calm[0], "adapt", ids, store)
+    pipeline.run("adapt", ids, store, failpoint="batch-renamed:kill@2")
+    batches = sorted((store / "work" / ids["adapt"] / "batches").iterdir())
+    journaled = [pq.read_table(b / "adapters.parquet") for b in batches]
+    timed = {row["adapter_id"]: row["seconds"] for t in journaled for row in t.to_pylist()}
+    again = pipeline.run("adapt", ids, store)
+    assert "going on after 2 of 3 batches" in again.err
+    published = pq.read_table(store / "artifacts" / again.id / "part-00000.parquet").to_pylist()
+    assert len(timed) == 4
+    assert {r["adapter_id"]: r["seconds"] for r in published}.items() >= timed.items()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_interrupted_it_says_how_to_go_on(
+    pipeline: Pipeline,
+    calm: tuple[Path, dict[str, str]],
+    number: int,
+    code: int,
+    tmp_path: Path,
+) -> None:
+    store, ids = tmp_path / "store", calm[1]
+    copy_inputs(calm[0], "adapt", ids, store)
+    command = [*pipeline.command("adapt", ids), "--epochs", 500]
+    ended = pipeline.forks(*command, store=store, kill_after=2.5, signal=number)
+    assert ended.code == code, ended.err
+    assert "run the same command to go on" in ended.err
+    assert ended.out == ""
+    assert "Traceback" not in ended.err
+
+
+def test_a_failing_disk_is_exit_5_and_the_rerun_completes(
+    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    store, ids = tmp_path / "store", calm[1]
+    copy_inputs(calm[0], "generate", ids, store)
+    for failpoint in FAILPOINTS:
+        failed = pipeline.run("generate", ids, store, failpoint=f"{failpoint}:error")
+        assert failed.code == 5, failpoint
+        assert "Traceback" not in failed.err
+    assert pipeline.run("generate", ids, store).id == ids["generate"]
+
+
+@pytest.mark.soak
+def test_a_loop_killed_fifty_times_ends_the_same(
+    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    chance = random.Random(0)
+    command = [
+        "loop", "--contexts", calm[1]["import"], "--policy", pipeline.model, "--rounds", 2,
+        "--limit", 3, "--samples", 2, "--repeats", 1, "--set", "generate.engine=scripted",
+        "--set", "adapt.epochs=2", "--set", "adapt.rank=2", "--set", "update.rank=2",
+    ]  # fmt: skip
+    undisturbed = tmp_path / "undisturbed"
+    copy_inputs(calm[0], "generate", calm[1], undisturbed)
+    expected = pipeline.forks(*command, store=undisturbed).id
+    kills = 0
+    while kills < 50:
+        store = tmp_path / f"store{kills}"
+        copy_inputs(calm[0], "generate", calm[1], store)
+        ended = None
+        while ended is None or ended.code == KILLED:
+            ended = pipeline.forks(*command, store=store, kill_after=chance.uniform(0.05, 4.0))
+            kills += ended.code == KILLED
+        assert ended.id == expected
+        assert Workspace(store).ids() == Workspace(undisturbed).ids()
+        for artifact in Workspace(store).ids():
+            same(store / "artifacts" / artifact, undisturbed / "artifacts" / artifact)

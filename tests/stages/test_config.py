@@ -1,0 +1,98 @@
+"""Settings: defaults, bounds, and what belongs in a key."""
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+
+from stages import config as settings
+from stages.config import (
+    AdaptConfig,
+    Config,
+    EvalConfig,
+    FilterConfig,
+    GenerateConfig,
+    LoraConfig,
+    ScoreConfig,
+    UpdateConfig,
+)
+from stages.errors import ConfigError
+
+CONFIGS = [
+    cls
+    for cls in vars(settings).values()
+    if isinstance(cls, type) and issubclass(cls, Config) and cls is not Config
+]
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_the_defaults_are_valid_frozen_and_explained(cls: type[Config]) -> None:
+    config = cls()
+    for item in dataclasses.fields(config):
+        assert item.metadata["help"]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(config, item.name, 1)
+
+
+def test_the_inner_loop_has_the_papers_constants() -> None:
+    config = AdaptConfig()
+    assert (config.rank, config.alpha, config.epochs, config.learning_rate) == (32, 64, 10, 1e-3)
+    assert (config.batch_size, config.repeats, config.pad_targets) == (1, 3, "eos")
+
+
+def test_the_outer_loop_has_the_papers_constants() -> None:
+    config = UpdateConfig()
+    assert (config.rank, config.alpha, config.epochs, config.learning_rate) == (64, 128, 2, 3e-4)
+    assert (config.batch_size, config.targets) == (10, "all-linear")
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields", "said"),
+    [
+        (GenerateConfig, {"samples": 0}, "samples is 0"),
+        (GenerateConfig, {"top_p": 0.0}, "top-p is 0.0"),
+        (GenerateConfig, {"top_p": 1.1}, "top-p is 1.1"),
+        (GenerateConfig, {"temperature": -0.1}, "temperature"),
+        (GenerateConfig, {"engine": "magic"}, "engine is 'magic'"),
+        (LoraConfig, {"learning_rate": 1.5}, "learning-rate is 1.5"),
+        (LoraConfig, {"learning_rate": math.nan}, "learning-rate is nan"),
+        (LoraConfig, {"epochs": 100_000}, "epochs is 100000"),
+        (LoraConfig, {"rank": 0}, "rank is 0"),
+        (AdaptConfig, {"pad_targets": "some"}, "pad-targets is 'some'"),
+        (ScoreConfig, {"grader": "gpt"}, "grader is 'gpt'"),
+        (FilterConfig, {"keep": 0}, "keep is 0"),
+        (EvalConfig, {"regime": "cpt"}, "regime is 'cpt'"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_by_its_name(
+    cls: type[Config], fields: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said) as refused:
+        cls(**fields)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("cls", "field"),
+    [(ScoreConfig, "reward_floor"), (FilterConfig, "threshold"), (FilterConfig, "margin")],
+)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_none_is_refused_where_there_are_no_bounds(
+    cls: type[Config], field: str, value: float
+) -> None:
+    with pytest.raises(ConfigError):
+        cls(**{field: value})
+
+
+def test_how_a_stage_ran_is_not_in_its_key() -> None:
+    assert GenerateConfig(decode_batch=1).key() == GenerateConfig(decode_batch=64).key()
+    assert ScoreConfig(decode_batch=1).key() == ScoreConfig(decode_batch=64).key()
+    assert FilterConfig(query="here.sql").key() == FilterConfig(query="there.sql").key()
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_only_batch_size_of_decoding_and_paths_stay_out_of_a_key(cls: type[Config]) -> None:
+    names = {item.name for item in dataclasses.fields(cls)}
+    assert names - cls().key().keys() == names & {"decode_batch", "query"}
+    assert all(cls().key()[name] == getattr(cls(), name) for name in cls().key())
