@@ -15,6 +15,7 @@ from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import eval as stage
 from stages.config import AdaptConfig, EvalConfig, GenerateConfig, ScoreConfig
+from stages.identity import derive_seed
 from stages.records import Adapter, Answer, Metric, Record, Verdict
 
 PolicyArg = Annotated[
@@ -48,8 +49,10 @@ def task(
     scoring: ScoreConfig,
 ) -> Task:
     """The run that `seal eval` and `seal loop` share."""
-    writing = replace(writing, samples=config.samples, seed=config.seed, limit=0, offset=0)
-    adapting = replace(adapting, repeats=config.repeats, seed=config.seed)
+    # Seeds of its own: an evaluation must not meet the very samples that a round selected from.
+    seed = derive_seed(config.seed, "eval")
+    writing = replace(writing, samples=config.samples, seed=seed, limit=0, offset=0)
+    adapting = replace(adapting, repeats=config.repeats, seed=seed)
     context_set = ContextSet(source)
 
     def items() -> list[str]:

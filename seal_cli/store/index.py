@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.failpoints import failpoint
@@ -126,6 +126,19 @@ def _select(table: str, files: list[Path], prefix: str) -> str:
     return f"{empty_select(table)} UNION ALL BY NAME {files_select}"
 
 
+class _Closing:
+    """A file that is closed when it is dropped: DuckDB drops without closing."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+    def __del__(self) -> None:
+        self.file.close()
+
+
 def _read_only_files(root: Path) -> Any:
     """An fsspec file system that opens files under `root` for reading and knows nothing else."""
     from fsspec import AbstractFileSystem
@@ -147,7 +160,7 @@ def _read_only_files(root: Path) -> Any:
         def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
             if mode != "rb":
                 raise PermissionError("the store is read-only")
-            return self._path(path).open("rb")
+            return _Closing(self._path(path).open("rb"))
 
         def info(self, path: str, **_: Any) -> dict[str, Any]:
             stat = self._path(path).stat()

@@ -70,7 +70,9 @@ def test_a_row_has_exactly_one_begin_token_after_a_chat_template(beginning: Any)
     assert prompt.startswith("<s>")
     ids = row(beginning, Example(prompt, "two"), max_length=20).ids
     assert ids.count(beginning.bos_token_id) == 1
-    assert beginning.decode(ids[1:]) == "[ user ] one [ assistant ] two</s>".replace("two<", "two <")
+    assert beginning.decode(ids[1:]) == "[ user ] one [ assistant ] two</s>".replace(
+        "two<", "two <"
+    )
 
 
 def test_a_tokenizer_without_begin_token_gets_none(plain: Any) -> None:
