@@ -224,7 +224,7 @@ class _Run:
             publish(self.journal.out, self.workspace.path(self.id), self._manifest(tables))
         except FileExistsError:
             console.say(f"{self.id} was published by another process meanwhile.")
-        index.write(self.workspace)
+        index.refresh(self.workspace)
         self.journal.discard()
 
     def _manifest(self, tables: dict[str, list[Record]]) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def load(path: Path, device: str = "auto", dtype: str = "auto") -> LanguageModel
     check_directory(path)
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -105,7 +106,7 @@ def load(path: Path, device: str = "auto", dtype: str = "auto") -> LanguageModel
         raise ResourceError(
             f"{path} does not fit on {place}.", "Use a smaller model, or --device cpu."
         ) from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(
             f"{path} cannot be loaded: {first}", "Check the directory with AutoModelForCausalLM."

@@ -12,7 +12,9 @@ def tables_of(artifact: Path) -> dict[str, list[dict[str, Any]]]:
     folders = {"": artifact} | {p.name: p for p in artifact.glob("__*") if p.name != "__weights"}
     tables = {}
     for name, folder in folders.items():
-        table = pa.concat_tables([pq.read_table(part) for part in sorted(folder.glob("part-*"))])
+        parts = sorted(folder.glob("part-*"))
+        assert parts, f"{folder} has no rows on disk"
+        table = pa.concat_tables([pq.read_table(part) for part in parts])
         keep = [column for column in table.column_names if column != "seconds"]
         tables[name] = table.select(keep).to_pylist()
     return tables

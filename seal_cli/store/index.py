@@ -6,6 +6,7 @@ system that cannot write, and has everything else locked away (model text is unt
 come from other people too).
 """
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.failpoints import failpoint
+from seal_cli.store.journal import locked
 from seal_cli.store.schema import TABLES, empty_select
 from seal_cli.store.workspace import Workspace
 
 if TYPE_CHECKING:
     import duckdb
 
+LOG = logging.getLogger(__name__)
 MEMORY_LIMIT = "2GiB"
 _CATALOGUE = (
     "artifact_id VARCHAR, kind VARCHAR, stage VARCHAR, inputs VARCHAR[], source VARCHAR, "
@@ -29,29 +32,44 @@ _CATALOGUE = (
 )
 
 
-def write(workspace: Workspace) -> None:
-    """Make index.duckdb anew and put it in place by one rename."""
-    import duckdb
-
-    temporary = workspace.root / f"index.{os.getpid()}.tmp"
-    temporary.unlink(missing_ok=True)
-    stamp = workspace.artifacts.stat().st_mtime_ns
-    with duckdb.connect(str(temporary)) as connection:
-        _define(connection, list(workspace.all()), prefix="")
-    failpoint("index-written")
-    # Its time stamp is that of the artifacts folder it was made from: equal means up to date.
-    os.utime(temporary, ns=(stamp, stamp))
-    os.replace(temporary, workspace.index)
-    failpoint("index-replaced")
-
-
 def refresh(workspace: Workspace) -> None:
-    """Write the index if artifacts came or went since, e.g. by cp or rsync."""
+    """Write the index if artifacts came or went since, be it by cp or rsync.
+
+    It is a cache: where it cannot be written (a full disk, a read-only store), that is said and the
+    command goes on.
+    """
     if not workspace.artifacts.is_dir():
         return
+    import duckdb
+
     stamp = workspace.artifacts.stat().st_mtime_ns
-    if not workspace.index.exists() or workspace.index.stat().st_mtime_ns != stamp:
-        write(workspace)
+    try:
+        if not workspace.index.exists() or workspace.index.stat().st_mtime_ns != stamp:
+            with locked(workspace.locks / "index.lock", wait=True):
+                _write(workspace, stamp)
+    except (OSError, duckdb.Error) as error:
+        LOG.warning("index.duckdb could not be written (%s); the next command tries again.", error)
+
+
+def _write(workspace: Workspace, stamp: int) -> None:
+    """Make index.duckdb anew beside itself and put it in place by one rename."""
+    import duckdb
+
+    temporary = workspace.root / "index.tmp"
+    log = workspace.root / "index.tmp.wal"
+    for leftover in (temporary, log):  # of a process that was killed here
+        leftover.unlink(missing_ok=True)
+    try:
+        with duckdb.connect(str(temporary)) as connection:
+            _define(connection, list(workspace.all()), prefix="")
+        failpoint("index-written")
+        # Its time stamp is that of the folder it was made from: equal means up to date.
+        os.utime(temporary, ns=(stamp, stamp))
+        os.replace(temporary, workspace.index)
+        failpoint("index-replaced")
+    finally:
+        for leftover in (temporary, log):
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -175,11 +175,24 @@ def test_a_failing_disk_is_exit_5_and_the_rerun_completes(
 ) -> None:
     store, ids = tmp_path / "store", calm[1]
     copy_inputs(calm[0], "generate", ids, store)
-    for failpoint in FAILPOINTS:
+    for failpoint in FAILPOINTS[: FAILPOINTS.index("published") + 1]:
         failed = pipeline.run("generate", ids, store, failpoint=f"{failpoint}:error")
         assert failed.code == 5, failpoint
         assert "Traceback" not in failed.err
     assert pipeline.run("generate", ids, store).id == ids["generate"]
+
+
+def test_without_room_for_the_index_a_stage_still_publishes(
+    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    store, ids = tmp_path / "store", calm[1]
+    copy_inputs(calm[0], "filter", ids, store)
+    ended = pipeline.run("filter", ids, store, failpoint="index-written:error")
+    assert ended.id == ids["filter"]
+    assert "index.duckdb could not be written" in ended.err
+    assert not (store / "index.duckdb").exists()
+    pipeline.run("filter", ids, store)
+    assert (store / "index.duckdb").exists()
 
 
 @pytest.mark.soak

@@ -105,7 +105,9 @@ def test_control_characters_and_lone_surrogates_are_taken_out_of_input() -> None
 
 
 @pytest.mark.xfail(strict=True, reason="finding 9: blank questions and golds get in")
-@pytest.mark.parametrize("item", [{"question": "When?", "answer": " "}, {"question": " ", "answer": "1"}])
+@pytest.mark.parametrize(
+    "item", [{"question": "When?", "answer": " "}, {"question": " ", "answer": "1"}]
+)
 def test_a_blank_question_or_gold_is_not_understood(item: dict[str, str]) -> None:
     with pytest.raises(InputError):
         knowledge.read({"context": "Old.", "questions": [item]}, ordinal=0, split="")
@@ -225,7 +227,9 @@ def test_200_000_characters_are_the_most() -> None:
         lessons("x" * 200_001)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 3: lone surrogates pass and no tokenizer takes them")
+@pytest.mark.xfail(
+    strict=True, reason="finding 3: lone surrogates pass and no tokenizer takes them"
+)
 def test_lone_surrogates_are_an_invalid_self_edit() -> None:
     with pytest.raises(InvalidSelfEdit):
         lessons("half a \ud83d smiley")

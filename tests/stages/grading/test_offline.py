@@ -1,7 +1,6 @@
 """The calibrated grader: against the released GPT-4.1 verdicts, on golds, and on any text."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,9 @@ def macro_bias(path: Path) -> float:
     for article in json.loads(path.read_text(encoding="utf-8"))["articles"]:
         asked: list[dict[str, Any]] = [q for c in article["completions"] for q in c["questions"]]
         ours = [offline_score(q["question"], q["answer"], q["adapter_answer"]) for q in asked]
-        articles.append(sum(o - q["adapter_correct"] for o, q in zip(ours, asked, strict=True)) / len(asked))
+        articles.append(
+            sum(o - q["adapter_correct"] for o, q in zip(ours, asked, strict=True)) / len(asked)
+        )
     return 100 * sum(articles) / len(articles)
 
 
@@ -95,14 +96,14 @@ def test_even_lone_surrogates_are_graded(gold: str, answer: str) -> None:
     assert GRADER.grade("?", (gold,), answer).correct in (True, False)
 
 
-def gold_answers(official: Path) -> set[tuple[str, str]]:
-    rows = json.loads((official / "data/squad_val.json").read_text(encoding="utf-8"))
-    return {(q["question"], q["answer"]) for row in rows for q in row["questions"]}
-
-
 def test_every_real_gold_answers_itself(official: Path) -> None:
-    pairs = gold_answers(official)
-    wrong = {gold for q, gold in pairs if not GRADER.grade(q, (gold,), gold).correct}
+    rows = json.loads((official / "data/squad_val.json").read_text(encoding="utf-8"))
+    pairs = {(q["question"], q["answer"]) for row in rows for q in row["questions"]}
     assert len(pairs) > 10_000
-    assert {gold for gold in wrong if re.search(r"\w", gold)} == set()
-    print(wrong)
+    assert [gold for q, gold in pairs if not GRADER.grade(q, (gold,), gold).correct] == []
+
+
+@pytest.mark.xfail(strict=True, reason="finding 10: a gold of articles or signs alone never matches")
+@pytest.mark.parametrize("gold", ["A", "the", "%"])
+def test_a_gold_of_articles_or_signs_answers_itself(gold: str) -> None:
+    assert GRADER.grade("Which vitamin?", (gold,), gold).correct

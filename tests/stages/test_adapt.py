@@ -1,0 +1,190 @@
+"""Adapters: one per self-edit and repeat, what is trained on, and what is not trained at all."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from stages.adapt import Student, adapt, adapt_to_passages
+from stages.config import AdaptConfig
+from stages.domains import knowledge
+from stages.lora import Job, Lora, Trained
+from stages.lora.reference import ReferenceTrainer
+from stages.models import LanguageModel
+from stages.records import Adapter, Context, SelfEdit
+
+Edit = Callable[..., SelfEdit]
+Rows = list[tuple[Adapter, Lora | None]]
+SMALL: dict[str, Any] = {"rank": 2, "alpha": 4, "epochs": 2, "max_length": 64}
+
+
+class Watched(ReferenceTrainer):
+    """The reference trainer; remembers its jobs."""
+
+    def train(self, jobs: Sequence[Job]) -> Iterator[Trained]:
+        self.jobs = list(jobs)
+        return super().train(jobs)
+
+
+@pytest.fixture
+def run(
+    language_model: LanguageModel, contexts: dict[str, Context]
+) -> Callable[..., tuple[Rows, list[Job]]]:
+    """`run(edits, **config)`: rows with their LoRAs, and the jobs. Contexts instead of edits too."""
+
+    def go(items: Sequence[Any], **config: Any) -> tuple[Rows, list[Job]]:
+        trainer = Watched(language_model)
+        common: dict[str, Any] = {
+            "student": Student("model-1", language_model.tokenizer, ("q_proj", "v_proj")),
+            "trainer": trainer,
+            "domain": knowledge,
+            "config": AdaptConfig(**SMALL | config),
+        }
+        if isinstance(items[0], Context):
+            return list(adapt_to_passages(items, **common)), trainer.jobs
+        return list(adapt(items, contexts=contexts, **common)), trainer.jobs
+
+    return go
+
+
+@pytest.fixture
+def pair(contexts: dict[str, Context]) -> list[Context]:
+    return list(contexts.values())
+
+
+def text_of(job: Job, lm: LanguageModel) -> list[str]:
+    return [lm.tokenizer.decode(row.ids) for row in job.rows]
+
+
+def test_each_self_edit_gets_its_repeats_in_order(run: Any, pair: list[Context], edit: Edit) -> None:
+    edits = [edit(context) for context in pair]
+    rows, jobs = run(edits, repeats=2)
+    assert [(row.self_edit_id, row.repeat) for row, _ in rows] == [
+        (one.self_edit_id, repeat) for one in edits for repeat in range(2)
+    ]
+    assert len({row.adapter_id for row, _ in rows}) == len({job.seed for job in jobs}) == 4
+    assert [row.seed for row, _ in rows] == [job.seed for job in jobs]
+    for row, lora in rows:
+        assert (row.status, row.reason, row.student) == ("ok", None, "model-1")
+        assert (row.n_sequences, row.n_steps) == (2, 4)
+        assert row.last_loss < row.first_loss
+        assert lora is not None
+
+
+def test_it_trains_on_the_lines_and_the_passage_under_the_title(
+    run: Any, pair: list[Context], edit: Edit, language_model: LanguageModel
+) -> None:
+    (job,) = run([edit(pair[0], "It is old.\nIt has a quay.")], repeats=1, max_length=200)[1]
+    assert text_of(job, language_model) == [
+        "Harbour Ost\nIt is old.<|end|>",
+        "Harbour Ost\nIt has a quay.<|end|>",
+        f"Harbour Ost\n{pair[0].text}<|end|>",
+    ]
+
+
+def test_a_job_has_what_the_config_says(run: Any, pair: list[Context], edit: Edit) -> None:
+    config = {"epochs": 1, "learning_rate": 0.5, "batch_size": 2, "pad_targets": "none"}
+    rows, (job,) = run([edit(pair[0])], repeats=1, **config)
+    assert (job.rank, job.alpha, job.targets) == (2, 4, ("q_proj", "v_proj"))
+    assert (job.epochs, job.learning_rate, job.batch_size) == (1, 0.5, 2)
+    said = json.loads(rows[0][0].hyperparameters)
+    assert said["learning_rate"] == 0.5
+    assert said["targets"] == ["q_proj", "v_proj"]
+    assert not {"seed", "repeats"} & said.keys()
+    assert rows[0][0].n_tokens == sum(len(row.ids) for row in job.rows)
+
+
+@pytest.mark.parametrize("status", ["invalid", "failed"])
+def test_a_self_edit_that_is_not_ok_is_passed_on_and_its_sibling_is_trained(
+    run: Any, pair: list[Context], edit: Edit, status: str
+) -> None:
+    bad = edit(pair[0], "fine words", status=status, reason="because")
+    rows, jobs = run([bad, edit(pair[1])], repeats=2)
+    assert [(row.status, row.reason) for row, _ in rows] == [(status, "because")] * 2 + [
+        ("ok", None)
+    ] * 2
+    assert [lora is None for _, lora in rows] == [True, True, False, False]
+    assert len(jobs) == 2
+    assert (rows[0][0].n_steps, rows[0][0].first_loss) == (0, None)
+
+
+def test_a_text_the_domain_refuses_is_invalid_even_when_its_row_says_ok(
+    run: Any, pair: list[Context], edit: Edit
+) -> None:
+    ((row, lora),), jobs = run([edit(pair[0], "a\x00b")], repeats=1)
+    assert (row.status, lora, jobs) == ("invalid", None, [])
+    assert "control" in row.reason
+
+
+def test_sequences_over_the_limit_are_left_out_and_said_so(
+    run: Any, pair: list[Context], edit: Edit
+) -> None:
+    text = "\n".join(f"Line {i}." for i in range(5))
+    ((row, _),), (job,) = run([edit(pair[0], text)], repeats=1, max_sequences=3, epochs=1)
+    assert (row.status, row.n_sequences, len(job.rows)) == ("ok", 3, 3)
+    assert row.reason == "3 of 6 sequences over max-sequences left out"
+
+
+def test_a_job_that_blows_up_is_a_failed_row_alone(
+    run: Any, pair: list[Context], edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A learning rate the config does not allow: the first step makes the weights useless.
+    edits = [edit(pair[0]), edit(pair[1])]
+    good, _ = run(edits[1:], repeats=1)
+    whole = Watched.train
+
+    def train(self: Watched, jobs: Sequence[Job]) -> Iterator[Trained]:
+        from dataclasses import replace
+
+        return whole(self, [replace(jobs[0], learning_rate=float("inf")), *jobs[1:]])
+
+    monkeypatch.setattr(Watched, "train", train)
+    rows, _ = run(edits, repeats=1)
+    assert (rows[0][0].status, rows[0][1], rows[0][0].last_loss) == ("failed", None, rows[0][0].first_loss)
+    assert rows[0][0].reason.startswith("loss is nan at step 2 of 4")
+    assert (rows[1][0].status, rows[1][0].last_loss) == ("ok", good[0][0].last_loss)
+
+
+def test_an_adapter_does_not_depend_on_its_neighbours(
+    run: Any, pair: list[Context], edit: Edit
+) -> None:
+    edits = [edit(context, sample=i) for context in pair for i in range(2)]
+    together = {row.adapter_id: (row.last_loss, lora) for row, lora in run(edits, repeats=1)[0]}
+    for one in edits:
+        ((row, lora),), _ = run([one], repeats=1)
+        loss, other = together[row.adapter_id]
+        assert loss == row.last_loss
+        assert all((lora.weights[n][1] == other.weights[n][1]).all() for n in lora.weights)
+
+
+def test_the_passage_alone_is_an_adapter_without_self_edit(
+    run: Any, pair: list[Context], language_model: LanguageModel
+) -> None:
+    rows, jobs = run(pair, repeats=2, max_length=200)
+    assert [(row.context_id, row.repeat) for row, _ in rows] == [
+        (context.context_id, repeat) for context in pair for repeat in range(2)
+    ]
+    assert {row.self_edit_id for row, _ in rows} == {None}
+    assert text_of(jobs[0], language_model) == [f"Harbour Ost\n{pair[0].text}<|end|>"]
+    assert len({row.adapter_id for row, _ in rows}) == 4
+
+
+def test_an_id_follows_what_decides_the_adapter(run: Any, pair: list[Context], edit: Edit) -> None:
+    variants = [
+        {},
+        {"epochs": 1},
+        {"learning_rate": 2e-3},
+        {"seed": 1},
+        {"max_sequences": 5},
+        {"pad_targets": "none"},
+    ]
+    ids = {run([edit(pair[0])], repeats=1, **fields)[0][0][0].adapter_id for fields in variants}
+    assert len(ids) == len(variants)
+    assert run([edit(pair[0])], repeats=3)[0][0][0].adapter_id in ids
+
+
+@pytest.mark.xfail(strict=True, reason="finding 3: a lone surrogate is a traceback of the tokenizer")
+def test_a_lone_surrogate_is_an_invalid_row(run: Any, pair: list[Context], edit: Edit) -> None:
+    ((row, _),), _ = run([edit(pair[0], "half a \ud83d smiley")], repeats=1)
+    assert row.status == "invalid"

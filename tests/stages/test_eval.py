@@ -1,0 +1,221 @@
+"""How a policy is measured: macro means, paired gains, intervals, and what does not count."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.config import EvalConfig, ScoreConfig
+from stages.domains import knowledge
+from stages.engines.scripted import ScriptedEngine
+from stages.eval import bootstrap, evaluate, summarise
+from stages.exam import Examiner
+from stages.grading import GRADERS
+from stages.records import Adapter, Answer, Context, Metric, Policy, Question, SelfEdit, Verdict
+
+CONFIG = EvalConfig(resamples=500)
+
+
+def records(
+    context: Context, adapter_id: str | None, correct: Sequence[bool | None], self_edit: bool = True
+) -> list[Any]:
+    """One examination by hand: the adapter (unless unadapted), answers and verdicts."""
+    edit = "edit" if self_edit and adapter_id else None
+    rows: list[Any] = []
+    if adapter_id:
+        rows.append(_adapter(context, adapter_id, edit))
+    for i, verdict in enumerate(correct):
+        name = f"{context.context_id} {adapter_id} {i}"
+        rows += [
+            Answer(name, context.context_id, f"q{i}", "s", edit, adapter_id, "self-edits", 0, "", 1),
+            Verdict(name, context.context_id, "exact", verdict, None, None),
+        ]
+    return rows
+
+
+def _adapter(context: Context, name: str, edit: str | None, status: str = "ok") -> Adapter:
+    return Adapter(
+        name, edit, context.context_id, "s", 0, 0, status, None, "{}", 1, 1, 1, None, None, 0.0
+    )
+
+
+@pytest.fixture
+def three(world: list[tuple[Context, list[Question]]]) -> list[Context]:
+    (one, _), (two, _) = world
+    return [one, two, replace(one, context_id="third", ordinal=2)]
+
+
+@pytest.fixture
+def run(three: list[Context], policy: Policy) -> Callable[..., dict[tuple[str, str], Metric]]:
+    """`run(records, floor, n_questions)`: metrics by method and name."""
+
+    def go(
+        rows: Sequence[Any], floor: float = 0.0, n_questions: Sequence[int] = (2, 2, 2)
+    ) -> dict[tuple[str, str], Metric]:
+        question = Question("q", "c", 0, "?", ("x",))
+        questions = {
+            c.context_id: [question] * n for c, n in zip(three, n_questions, strict=True)
+        }
+        metrics = summarise(
+            rows,
+            contexts=three,
+            questions=questions,
+            policy=policy,
+            dataset="contexts-1",
+            floor=floor,
+            config=CONFIG,
+        )
+        return {(m.method, m.metric): m for m in metrics}
+
+    return go
+
+
+def test_the_mean_is_over_contexts_and_not_over_questions(run: Any, three: list[Context]) -> None:
+    rows = (
+        records(three[0], None, [True])
+        + records(three[1], None, [False] * 3)
+        + records(three[2], None, [True, False])
+    )
+    metric = run(rows, n_questions=(1, 3, 2))["unadapted", "accuracy"]
+    assert metric.value == pytest.approx(0.5)  # the micro mean would be 2/6
+    assert (metric.n, metric.n_questions, metric.n_failed) == (3, 6, 0)
+    assert (metric.regime, metric.dataset, metric.step, metric.position) == (
+        "single",
+        "contexts-1",
+        None,
+        None,
+    )
+
+
+def test_each_method_has_its_accuracy_and_its_gain(run: Any, three: list[Context]) -> None:
+    rows: list[Any] = []
+    for context in three:
+        rows += records(context, None, [False, False])
+        rows += records(context, f"p {context.ordinal}", [True, False], self_edit=False)
+        rows += records(context, f"e {context.ordinal}", [True, True])
+    found = run(rows)
+    assert {key: metric.value for key, metric in found.items()} == {
+        ("unadapted", "accuracy"): 0.0,
+        ("passage-only", "accuracy"): 0.5,
+        ("passage-only", "gain"): 0.5,
+        ("self-edits", "accuracy"): 1.0,
+        ("self-edits", "gain"): 1.0,
+    }
+
+
+def test_several_adapters_of_a_context_are_averaged_first(run: Any, three: list[Context]) -> None:
+    rows = records(three[0], "a", [True, True]) + records(three[0], "b", [False, False])
+    rows += records(three[1], "c", [True, True])
+    metric = run(rows)["self-edits", "accuracy"]
+    assert (metric.value, metric.n, metric.n_failed) == (0.75, 2, 1)
+
+
+def test_a_gain_is_paired_by_context(run: Any, three: list[Context]) -> None:
+    # Accuracies spread over contexts, gains do not: a paired interval has no width.
+    rows: list[Any] = []
+    for context, (before, after) in zip(
+        three, [([0, 0], [1, 0]), ([0, 1], [1, 1]), ([0, 0], [0, 1])], strict=True
+    ):
+        rows += records(context, None, list(map(bool, before)))
+        rows += records(context, f"e {context.ordinal}", list(map(bool, after)))
+    found = run(rows)
+    gain, accuracy = found["self-edits", "gain"], found["self-edits", "accuracy"]
+    assert (gain.value, gain.ci_low, gain.ci_high) == (0.5, 0.5, 0.5)
+    assert accuracy.ci_low < accuracy.ci_high
+
+
+def test_a_context_that_failed_is_left_out_and_counted(run: Any, three: list[Context]) -> None:
+    rows = records(three[0], None, [True, True])
+    rows += records(three[1], None, [True, None])  # could not be judged
+    rows += records(three[2], None, [])  # was not answered
+    rows += records(three[0], "a", [True, True]) + [_adapter(three[0], "b", "edit", "failed")]
+    rows += records(three[1], "c", [False, False])
+    found = run(rows)
+    unadapted, adapted = found["unadapted", "accuracy"], found["self-edits", "accuracy"]
+    assert (unadapted.value, unadapted.n, unadapted.n_failed) == (1.0, 1, 2)
+    # One of the two adapters of the first context failed: the context does not count.
+    assert (adapted.value, adapted.n, adapted.n_failed) == (0.0, 1, 2)
+    gain = found["self-edits", "gain"]
+    assert (gain.value, gain.ci_low, gain.n, gain.n_failed) == (None, None, 0, 3)
+
+
+@pytest.mark.parametrize("floor", [0.0, -1.0])
+def test_an_invalid_self_edit_counts_as_the_floor(
+    run: Any, three: list[Context], floor: float
+) -> None:
+    rows = records(three[0], None, [True, True]) + records(three[1], "a", [True, True])
+    rows += [_adapter(three[0], "b", "edit", "invalid")]
+    found = run(rows, floor)
+    accuracy, gain = found["self-edits", "accuracy"], found["self-edits", "gain"]
+    assert (accuracy.value, accuracy.n) == ((1 + floor) / 2, 2)
+    assert (gain.value, gain.n) == (floor - 1, 1)
+
+
+def test_nothing_at_all_gives_nulls_and_not_zeros(run: Any) -> None:
+    found = run([])
+    assert len(found) == 5
+    for metric in found.values():
+        assert (metric.value, metric.ci_low, metric.ci_high, metric.n) == (None, None, None, 0)
+        assert metric.n_failed == 3
+
+
+def test_the_interval_is_the_normal_one_for_many_contexts() -> None:
+    values = np.random.default_rng(1).normal(0.4, 0.2, 400).tolist()
+    mean, low, high = bootstrap(values, 4000, seed=0)
+    error = np.std(values) / 20  # standard error of the mean of 400
+    assert mean == pytest.approx(np.mean(values))
+    assert low == pytest.approx(mean - 1.96 * error, abs=0.1 * error)
+    assert high == pytest.approx(mean + 1.96 * error, abs=0.1 * error)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    chance = np.random.default_rng(3)
+    samples = chance.binomial(1, 0.3, size=(300, 40))
+    inside = 0
+    for i, sample in enumerate(samples):
+        _, low, high = bootstrap(sample.tolist(), 300, seed=i)
+        inside += low <= 0.3 <= high
+    assert 0.89 <= inside / 300 <= 0.985
+
+
+def test_an_interval_is_the_same_for_the_same_seed_and_differs_for_another() -> None:
+    values = [0.0, 0.2, 0.5, 1.0, 0.7, 0.1]
+    assert bootstrap(values, 200, seed=1) == bootstrap(values, 200, seed=1)
+    assert bootstrap(values, 200, seed=1) != bootstrap(values, 200, seed=2)
+    assert bootstrap([0.5], 100, seed=0) == (0.5, 0.5, 0.5)
+    assert bootstrap([], 100, seed=0) == (None, None, None)
+
+
+def test_the_three_methods_are_examined_context_by_context(
+    world: list[tuple[Context, list[Question]]],
+    questions: dict[str, list[Question]],
+    edit: Callable[..., SelfEdit],
+) -> None:
+    chosen = [context for context, _ in world]
+
+    def adapt(edits: Sequence[SelfEdit]) -> Any:
+        for row in edits:
+            (context,) = (c for c in chosen if c.context_id == row.context_id)
+            yield _adapter(context, f"e {context.ordinal}", row.self_edit_id), None
+
+    examiner = Examiner(
+        "s", ScriptedEngine(lambda r: "1871"), knowledge, GRADERS["exact"], str, ScoreConfig()
+    )
+    rows = list(
+        evaluate(
+            chosen,
+            questions=questions,
+            examiner=examiner,
+            write=lambda some: [edit(context) for context in some],
+            adapt=adapt,
+            adapt_to_passages=lambda some: (
+                (_adapter(c, f"p {c.ordinal}", None), None) for c in some
+            ),
+        )
+    )
+    assert [row.context_id for row in rows] == [c.context_id for c in chosen for _ in range(15)]
+    methods = [row.method for row in rows[:15] if isinstance(row, Answer)]
+    assert methods == ["unadapted"] * 2 + ["passage-only"] * 2 + ["self-edits"] * 2
+    assert sum(isinstance(row, SelfEdit) for row in rows) == 2

@@ -1,0 +1,161 @@
+"""Asking questions and having the answers judged: answers, verdicts, and the outcome."""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
+
+import pytest
+
+from stages.config import ScoreConfig
+from stages.domains import knowledge
+from stages.engines import Request
+from stages.engines.scripted import ScriptedEngine
+from stages.errors import RowFailure
+from stages.exam import Examiner, Outcome, method_of
+from stages.grading import GRADERS, Grader, Judgement
+from stages.records import Adapter, Answer, Context, Question, Verdict
+
+Y = TypeVar("Y")
+R = TypeVar("R")
+
+
+def drain(generator: Generator[Y, None, R]) -> tuple[list[Y], R]:
+    """What a generator yields and what it returns."""
+    yielded = []
+    while True:
+        try:
+            yielded.append(next(generator))
+        except StopIteration as end:
+            return yielded, end.value
+
+
+def examiner(script: Callable[[Request], str], grader: Grader = GRADERS["exact"]) -> Examiner:
+    return Examiner(
+        student="model-1",
+        engine=ScriptedEngine(script),
+        domain=knowledge,
+        grader=grader,
+        render=lambda prompt: f"<{prompt}>",
+        config=ScoreConfig(answer_tokens=5),
+    )
+
+
+def adapter(context: Context, **columns: Any) -> Adapter:
+    defaults = {
+        "adapter_id": "worn",
+        "self_edit_id": "edit",
+        "context_id": context.context_id,
+        "student": "model-1",
+        "repeat": 2,
+        "seed": 0,
+        "status": "ok",
+        "reason": None,
+        "hyperparameters": "{}",
+        "n_sequences": 2,
+        "n_tokens": 9,
+        "n_steps": 3,
+        "first_loss": 1.0,
+        "last_loss": 0.5,
+        "seconds": 0.1,
+    }
+    return Adapter(**defaults | columns)
+
+
+@pytest.fixture(scope="module")
+def context(contexts: dict[str, Context]) -> Context:
+    return next(iter(contexts.values()))
+
+
+@pytest.fixture(scope="module")
+def asked(context: Context, questions: dict[str, list[Question]]) -> list[Question]:
+    return questions[context.context_id]
+
+
+def test_the_outcome_is_the_share_of_correct_answers(
+    context: Context, asked: Sequence[Question]
+) -> None:
+    rows, outcome = drain(examiner(lambda r: "1871\nnext").examine(context, asked))
+    assert outcome == Outcome(0.5)
+    answers, verdicts = rows[::2], rows[1::2]
+    assert [(a.text, a.method, a.adapter_id, a.self_edit_id) for a in answers] == [
+        ("1871", "unadapted", None, None)
+    ] * 2
+    assert [a.question_id for a in answers] == [q.question_id for q in asked]
+    assert [v.correct for v in verdicts] == [True, False]
+    assert [v.answer_id for v in verdicts] == [a.answer_id for a in answers]
+    assert {(v.grader, v.context_id) for v in verdicts} == {("exact", context.context_id)}
+
+
+def test_questions_are_asked_greedily_in_the_template_and_stop_at_a_line_end(
+    context: Context, asked: Sequence[Question]
+) -> None:
+    seen: list[Request] = []
+    drain(examiner(lambda r: seen.append(r) or "x").examine(context, asked))
+    assert [r.prompt for r in seen] == [f"<{knowledge.ask(context, q)}>" for q in asked]
+    assert {(r.temperature, r.max_tokens, r.stop) for r in seen} == {(0.0, 5, "\n")}
+    assert not any(context.text in r.prompt for r in seen)
+
+
+def test_an_answer_of_an_adapter_carries_its_ids(
+    context: Context, asked: Sequence[Question]
+) -> None:
+    rows, _ = drain(examiner(lambda r: "1871").examine(context, asked, adapter(context)))
+    answer = rows[0]
+    assert isinstance(answer, Answer)
+    assert (answer.adapter_id, answer.self_edit_id, answer.repeat) == ("worn", "edit", 2)
+    assert answer.method == "self-edits"
+
+
+def test_no_two_answers_share_an_id(context: Context, asked: Sequence[Question]) -> None:
+    worn = [None, *(adapter(context, adapter_id=name) for name in "ab")]
+    ids = [
+        row.answer_id
+        for a in worn
+        for row in drain(examiner(lambda r: "same").examine(context, asked, a))[0]
+        if isinstance(row, Answer)
+    ]
+    assert len(set(ids)) == 6
+
+
+@pytest.mark.parametrize("status", ["invalid", "failed"])
+def test_an_adapter_that_is_not_ok_is_not_examined(
+    context: Context, asked: Sequence[Question], status: str
+) -> None:
+    bad = adapter(context, status=status, reason="because")
+    rows, outcome = drain(examiner(lambda r: "1871").examine(context, asked, bad))
+    assert (rows, outcome) == ([], Outcome(None, status, "because"))
+
+
+def test_one_failed_answer_fails_the_examination_and_is_never_wrong(
+    context: Context, asked: Sequence[Question]
+) -> None:
+    def script(request: Request) -> str:
+        if "high" in request.prompt:
+            raise RowFailure("the server is down")
+        return "1871"
+
+    rows, outcome = drain(examiner(script).examine(context, asked))
+    assert (rows, outcome) == ([], Outcome(None, "failed", "the server is down"))
+
+
+def test_a_missing_verdict_fails_the_examination_but_keeps_the_answers(
+    context: Context, asked: Sequence[Question]
+) -> None:
+    class Undecided(Grader):
+        def grade(self, question: str, golds: Sequence[str], answer: str) -> Judgement:
+            return Judgement("high" not in question or None, None, "no clear verdict")
+
+    grader = Undecided("undecided", 1, lambda *_: 0.0, 1.0)
+    rows, outcome = drain(examiner(lambda r: "x", grader).examine(context, asked))
+    assert outcome == Outcome(None, "failed", "an answer could not be judged")
+    assert [row.correct for row in rows if isinstance(row, Verdict)] == [True, None]
+
+
+def test_a_context_without_questions_has_no_accuracy(context: Context) -> None:
+    rows, outcome = drain(examiner(lambda r: "x").examine(context, []))
+    assert (rows, outcome.accuracy, outcome.status) == ([], None, "failed")
+
+
+def test_an_adapter_without_self_edit_stands_for_the_passage(context: Context) -> None:
+    assert method_of(None) == "unadapted"
+    assert method_of(adapter(context)) == "self-edits"
+    assert method_of(adapter(context, self_edit_id=None)) == "passage-only"

@@ -1,0 +1,130 @@
+"""The outer loop: what the policy learns from a selection, and when it cannot."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stages.config import UpdateConfig
+from stages.errors import InputError, ResourceError, RowFailure
+from stages.lora import Job, Trained
+from stages.lora.reference import ReferenceTrainer
+from stages.models import LanguageModel
+from stages.records import Context, Policy, SelfEdit
+from stages.update import update
+
+Edit = Callable[..., SelfEdit]
+
+
+class Watched(ReferenceTrainer):
+    """The reference trainer; remembers its job, and may be made to fail."""
+
+    outcome: Trained | None = None
+
+    def train(self, jobs: Sequence[Job]) -> Iterator[Trained]:
+        (self.job,) = jobs
+        return iter([self.outcome]) if self.outcome else super().train(jobs)
+
+
+@pytest.fixture
+def trainer(language_model: LanguageModel) -> Watched:
+    return Watched(language_model)
+
+
+@pytest.fixture
+def run(trainer: Watched, policy: Policy) -> Callable[..., Trained]:
+    """`run(edits, **config)`: the trained LoRA."""
+
+    def go(edits: Sequence[SelfEdit], **config: Any) -> Trained:
+        return update(
+            edits,
+            policy=policy,
+            tokenizer=trainer.lm.tokenizer,
+            targets=("q_proj",),
+            trainer=trainer,
+            config=UpdateConfig(**{"rank": 2, "alpha": 4, "max_length": 120} | config),
+        )
+
+    return go
+
+
+@pytest.fixture
+def context(contexts: dict[str, Context]) -> Context:
+    return next(iter(contexts.values()))
+
+
+def test_the_completion_is_learned_and_the_prompt_is_not(
+    run: Any, trainer: Watched, context: Context, edit: Edit
+) -> None:
+    run([edit(context, "Old. Old.", prompt="Old. Imply:\n")], epochs=1)
+    (row,) = trainer.job.rows
+    decode = trainer.lm.tokenizer.decode
+    assert decode(row.ids[: row.first_target]) == "Old. Imply:\n"
+    assert decode(row.ids[row.first_target :]) == "Old. Old.<|end|>"
+
+
+def test_a_completion_cut_at_its_limit_is_learned_without_end_token(
+    run: Any, trainer: Watched, context: Context, edit: Edit
+) -> None:
+    edits = [edit(context, "Old.", finish=finish) for finish in ("stop", "length", None)]
+    run(edits, epochs=1)
+    end = trainer.lm.tokenizer.eos_token_id
+    assert [row.ids[-1] == end for row in trainer.job.rows] == [True, False, True]
+
+
+def test_it_learns_to_write_the_selection(
+    run: Any, trainer: Watched, context: Context, edit: Edit
+) -> None:
+    trained = run([edit(context, "It is old.")] * 4, epochs=8, learning_rate=1e-2, batch_size=2)
+    assert trained.error is None
+    assert trained.n_steps == 16
+    assert trained.last_loss < 0.8 * trained.first_loss
+    assert trainer.job.targets == ("q_proj",)
+    assert trained.lora.targets == ["q_proj"]
+
+
+def test_the_seed_follows_the_run_and_the_policy_and_not_the_rows(
+    run: Any, trainer: Watched, context: Context, edit: Edit
+) -> None:
+    seeds = []
+    for edits, seed in [([edit(context)], 0), ([edit(context, "Other.")], 0), ([edit(context)], 1)]:
+        run(edits, epochs=1, seed=seed)
+        seeds.append(trainer.job.seed)
+    assert seeds[0] == seeds[1] != seeds[2]
+
+
+@pytest.mark.parametrize("max_length", [40, 120])
+def test_nothing_to_learn_from_is_an_input_error(
+    run: Any, context: Context, edit: Edit, max_length: int
+) -> None:
+    edits = [edit(context, prompt="x" * 40)] if max_length == 40 else []
+    with pytest.raises(InputError, match="no self-edit") as refused:
+        run(edits, max_length=max_length)
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [("out of memory on 99 tokens", ResourceError), ("loss is nan at step 1 of 2", RowFailure)],
+)
+def test_a_failed_training_is_an_error_with_its_reason(
+    run: Any, trainer: Watched, context: Context, edit: Edit, error: str, kind: type[Exception]
+) -> None:
+    trainer.outcome = Trained(None, 0, None, None, 0.0, error)
+    with pytest.raises(kind, match=error):
+        run([edit(context)])
+
+
+def test_weights_that_overflow_are_an_error(
+    run: Any, trainer: Watched, context: Context, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Watched.train
+    monkeypatch.setattr(
+        Watched,
+        "train",
+        lambda self, jobs: whole(self, [replace(jobs[0], learning_rate=math.inf)]),
+    )
+    with pytest.raises(RowFailure, match="loss is nan"):
+        run([edit(context)], epochs=3)
