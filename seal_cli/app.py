@@ -34,6 +34,15 @@ from seal_cli.commands import (
 from seal_cli.commands import eval as evaluate
 from seal_cli.options import stage_command
 from seal_cli.store.workspace import Workspace
+from stages.config import (
+    AdaptConfig,
+    EvalConfig,
+    FilterConfig,
+    GenerateConfig,
+    LoopConfig,
+    ScoreConfig,
+    UpdateConfig,
+)
 from stages.errors import ResourceError, SealError
 
 _RESOURCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO, errno.EMFILE}
@@ -106,13 +115,15 @@ app.add_typer(importing, name="import")
 
 app.command("init")(init.init)
 importing.command("contexts")(stage_command(import_contexts.import_contexts))
-app.command("generate")(stage_command(generate.generate))
-app.command("adapt")(stage_command(adapt.adapt))
-app.command("score")(stage_command(score.score))
-app.command("filter")(stage_command(filter.filter))
-app.command("update")(stage_command(update.update))
-app.command("eval")(stage_command(evaluate.evaluate))
-app.command("loop")(stage_command(loop.loop))
+app.command("generate")(stage_command(generate.generate, GenerateConfig))
+app.command("adapt")(stage_command(adapt.adapt, AdaptConfig))
+app.command("score")(stage_command(score.score, ScoreConfig, AdaptConfig))
+app.command("filter")(stage_command(filter.filter, FilterConfig))
+app.command("update")(stage_command(update.update, UpdateConfig))
+app.command("eval")(
+    stage_command(evaluate.evaluate, EvalConfig, GenerateConfig, AdaptConfig, ScoreConfig)
+)
+app.command("loop")(stage_command(loop.loop, LoopConfig))
 app.command("ls")(ls.ls)
 app.command("show")(show.show)
 app.command("log")(log.log)

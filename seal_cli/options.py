@@ -1,13 +1,13 @@
 """Every option that two commands share, declared once.
 
-`stage_command` gives a command its session and its configurations: the flags of a configuration
-are made from its fields (`stages.config`), so their names, help and defaults stand in one place.
+`stage_command` gives a command its session and the flags of its configurations: they are made from
+the fields in `stages.config`, so their names, help and defaults stand in one place.
 """
 
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,22 +120,24 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
-def stage_command(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn `f(session, <own parameters>, config: SomeConfig, ...)` into a Typer command."""
+def stage_command(function: Callable[..., None], *configs: type[Config]) -> Callable[..., None]:
+    """Turn `f(session, <own parameters>)` into a Typer command with a flag per config field.
+
+    The function asks `session.resolve(SomeConfig, model)` for a configuration; the flags given on
+    the command line are in it.
+    """
     own = dict(inspect.signature(function, eval_str=True).parameters)
     del own["session"]
-    configs = {name: p.annotation for name, p in own.items() if _is_config(p.annotation)}
-    plain = [p.replace(kind=p.KEYWORD_ONLY) for name, p in own.items() if name not in configs]
-    flags = _flags(list(configs.values()))
+    plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
+    flags = _flags(configs)
     shared = [_parameter(name, *spec) for name, spec in _SHARED.items()]
 
     @functools.wraps(function)
     def command(**given: Any) -> None:
         run = {name: given.pop(name) for name in _SHARED}
         chosen = {name: given.pop(name) for name in flags}
-        session = _session(given.pop("ctx"), run)
-        resolved = {name: session.settings.resolve(cls, chosen) for name, cls in configs.items()}
-        function(session, **_stdin(given), **resolved)
+        session = _session(given.pop("ctx"), run, dict.fromkeys(configs, chosen))
+        function(session, **_stdin(given))
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
     parameters = [context, *plain, *flags.values(), *shared]
@@ -144,11 +146,7 @@ def stage_command(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _is_config(annotation: Any) -> bool:
-    return inspect.isclass(annotation) and issubclass(annotation, Config)
-
-
-def _flags(configs: list[type[Config]]) -> dict[str, inspect.Parameter]:
+def _flags(configs: Sequence[type[Config]]) -> dict[str, inspect.Parameter]:
     """One flag per field name; a name that several configurations have sets all of them."""
     flags: dict[str, inspect.Parameter] = {}
     for cls in configs:
@@ -175,12 +173,15 @@ def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Param
     )
 
 
-def _session(ctx: typer.Context, run: dict[str, Any]) -> Session:
+def _session(
+    ctx: typer.Context, run: dict[str, Any], flags: Mapping[type[Config], Mapping[str, Any]]
+) -> Session:
     console.configure(quiet=run["quiet"])
     return Session(
         workspace=store_of(ctx),
         settings=Settings(run["config_file"], run["assignments"]),
         options=RunOptions(run["force"], run["retry_failed"], run["wait"], run["strict"]),
+        flags=flags,
         device=run["device"],
         dtype=run["dtype"],
         as_json=run["as_json"],

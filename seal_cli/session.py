@@ -1,8 +1,8 @@
 """One invocation of `seal`: its store, its settings, how to run, and how to answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seal_cli import console
 from seal_cli.models import LocalModel
@@ -33,9 +33,15 @@ class Session:
     workspace: Workspace
     settings: Settings
     options: RunOptions
+    flags: Mapping[type[Config], Mapping[str, Any]]
     device: str = "auto"
     dtype: str = "auto"
     as_json: bool = False
+
+    def resolve(self, cls: type[C], model: LocalModel | None = None) -> C:
+        """The configuration of one stage, for a model that may bring settings of its own."""
+        folder = model.path if model else None
+        return self.settings.resolve(cls, self.flags.get(cls), folder)
 
     def artifact(self, reference: str, *kinds: str) -> Artifact:
         """The artifact a reference stands for. Raises InputError when it is not of these kinds."""

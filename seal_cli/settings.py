@@ -1,4 +1,6 @@
-"""Where a setting comes from: flag > SEAL_* variable > seal.toml > the default in `stages.config`.
+"""Where a setting comes from: flag > SEAL_* variable > seal.toml > the model's own > default.
+
+The default is the one in `stages.config`; a model may bring a seal.toml of its own in its folder.
 
 Unknown keys are errors with a suggestion, whichever way they came in.
 """
@@ -53,20 +55,28 @@ class Settings:
             self.overrides.setdefault(section, {}).update(values)
 
     def _add(self, tables: Mapping[str, Any], source: str) -> None:
+        _check_tables(tables, source)
         for section, values in tables.items():
-            if section not in SECTIONS or not isinstance(values, dict):
-                raise _unknown(f"table [{section}]", section, SECTIONS, source)
-            _check_keys(section, values, source)
             self.tables[section].update(values)
 
-    def resolve(self, cls: type[C], flags: Mapping[str, Any] | None = None) -> C:
-        """The configuration of one stage. Flags that are None were not given."""
+    def resolve(
+        self,
+        cls: type[C],
+        flags: Mapping[str, Any] | None = None,
+        model: Path | None = None,
+    ) -> C:
+        """The configuration of one stage. Flags that are None were not given.
+
+        `model` is a model's folder: a `seal.toml` in it stands in place of the defaults, as
+        `generation_config.json` does elsewhere.
+        """
         from pydantic import TypeAdapter, ValidationError
 
         section = SECTION_OF[cls]
         known = {field.name for field in fields(cls)}
         given = {k: v for k, v in (flags or {}).items() if v is not None and k in known}
-        values = self.tables[section] | self.overrides.get(section, {}) | given
+        own = _of_model(model).get(section, {}) if model else {}
+        values = own | self.tables[section] | self.overrides.get(section, {}) | given
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
@@ -76,6 +86,16 @@ class Settings:
                 f"{section}.{where} is {first['input']!r}: {first['msg']}.",
                 "See `seal " + section + " --help`.",
             ) from error
+
+
+def _of_model(folder: Path) -> dict[str, Any]:
+    """The settings that a model brings along; most bring none."""
+    file = folder / DEFAULT_FILE
+    if not file.is_file():
+        return {}
+    tables = _read(file)
+    _check_tables(tables, str(file))
+    return tables
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -120,6 +140,13 @@ def _parse_assignment(assignment: str) -> tuple[str, dict[str, Any]]:
     values = {key.replace("-", "_"): parsed}
     _check_keys(section, values, "--set")
     return section, values
+
+
+def _check_tables(tables: Mapping[str, Any], source: str) -> None:
+    for section, values in tables.items():
+        if section not in SECTIONS or not isinstance(values, dict):
+            raise _unknown(f"table [{section}]", section, SECTIONS, source)
+        _check_keys(section, values, source)
 
 
 def _check_keys(section: str, values: Mapping[str, Any], source: str) -> None:

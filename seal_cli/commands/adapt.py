@@ -22,12 +22,11 @@ from stages.records import Adapter, Context, SelfEdit
 Trained = Iterable[tuple[Adapter, Lora | None]]
 
 
-def adapt(
-    session: Session, self_edits: SelfEditsArg, config: AdaptConfig, student: StudentOption = None
-) -> None:
+def adapt(session: Session, self_edits: SelfEditsArg, student: StudentOption = None) -> None:
     """Train one LoRA per self-edit and repeat, and keep it."""
     source = session.artifact(self_edits, "self_edits")
     model = writer_of(session.workspace, source, wanted=student)
+    config = session.resolve(AdaptConfig, model)
     session.answer(session.run(task(session, source, model, config)))
 
 

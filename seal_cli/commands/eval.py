@@ -1,8 +1,8 @@
 """`seal eval`: policy and contexts -> metrics, with everything they were computed from."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Annotated
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import eval as stage
 from stages.config import AdaptConfig, EvalConfig, GenerateConfig, ScoreConfig
+from stages.domains import Domain
 from stages.identity import derive_seed
 from stages.records import Adapter, Answer, Metric, Record, Verdict
 
@@ -24,44 +25,35 @@ PolicyArg = Annotated[
 ]
 
 
-def evaluate(
-    session: Session,
-    policy: PolicyArg,
-    contexts: ContextsArg,
-    config: EvalConfig,
-    writing: GenerateConfig,
-    adapting: AdaptConfig,
-    scoring: ScoreConfig,
-) -> None:
+@dataclass(frozen=True)
+class Settings:
+    """What an evaluation needs to know: how to measure, write, adapt and score."""
+
+    eval: EvalConfig
+    generate: GenerateConfig
+    adapt: AdaptConfig
+    score: ScoreConfig
+
+
+def evaluate(session: Session, policy: PolicyArg, contexts: ContextsArg) -> None:
     """Measure how well a policy adapts itself to contexts."""
     source = session.artifact(contexts, "contexts")
     model = resolve_model(session.workspace, policy)
-    session.answer(session.run(task(session, source, model, config, writing, adapting, scoring)))
+    session.answer(session.run(task(session, source, model)))
 
 
-def task(
-    session: Session,
-    source: Artifact,
-    model: LocalModel,
-    config: EvalConfig,
-    writing: GenerateConfig,
-    adapting: AdaptConfig,
-    scoring: ScoreConfig,
-) -> Task:
-    """The run that `seal eval` and `seal loop` share."""
-    # Seeds of its own: an evaluation must not meet the very samples that a round selected from.
-    seed = derive_seed(config.seed, "eval")
-    writing = replace(writing, samples=config.samples, seed=seed, limit=0, offset=0)
-    adapting = replace(adapting, repeats=config.repeats, seed=seed)
+def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> Task:
+    """The run that `seal eval` and `seal loop` share; `own` are settings of the loop's own."""
+    settings = _settings(session, model, own)
     context_set = ContextSet(source)
 
     def items() -> list[str]:
-        return context_set.slice(config.limit, config.offset)
+        return context_set.slice(settings.eval.limit, settings.eval.offset)
 
     def open(job: Job) -> Work:
-        inner = adapt.inner_loop(session, model, context_set.domain, adapting)
-        examiner = score.examiner(session, model, context_set.domain, scoring)
-        write = generate.writer(session, model, context_set.domain, writing)
+        inner = adapt.inner_loop(session, model, context_set.domain, settings.adapt)
+        examiner = score.examiner(session, model, context_set.domain, settings.score)
+        write = generate.writer(session, model, context_set.domain, settings.generate)
         return lambda ids: stage.evaluate(
             [context_set.contexts[i] for i in ids],
             questions=context_set.questions,
@@ -80,32 +72,48 @@ def task(
                 questions={c.context_id: context_set.questions[c.context_id] for c in chosen},
                 policy=model.policy,
                 dataset=source.id,
-                floor=scoring.reward_floor,
-                config=config,
+                floor=settings.score.reward_floor,
+                config=settings.eval,
             )
         )
 
-    domain = context_set.domain
     return Task(
         stage="eval",
         kind="metrics",
         inputs=[source, *model.inputs],
-        material={
-            "semantics": [stage.SEMANTICS],
-            "config": config.key(),
-            "generate": generate.material(session, model, domain, writing),
-            "adapt": adapt.material(session, model, domain, adapting),
-            "score": score.material(session, model, domain, scoring),
-        },
-        config={
-            "eval": config.key(),
-            "generate": writing.key(),
-            "adapt": adapting.key(),
-            "score": scoring.key(),
-        },
+        material=_material(session, model, context_set.domain, settings),
+        config={f.name: getattr(settings, f.name).key() for f in fields(settings)},
         items=items,
         open=open,
         finish=finish,
         tables=("self_edits", "adapters", "answers", "verdicts"),
         models=model.location(),
     )
+
+
+def _settings(session: Session, model: LocalModel, own: dict[str, Any]) -> Settings:
+    """The four configurations; what [eval] has in common with the others stands in their place."""
+    config = replace(session.resolve(EvalConfig, model), **own)
+    # Seeds of its own: an evaluation must not meet the very samples that a round selected from.
+    seed = derive_seed(config.seed, "eval")
+    writing = session.resolve(GenerateConfig, model)
+    adapting = session.resolve(AdaptConfig, model)
+    return Settings(
+        eval=config,
+        generate=replace(writing, samples=config.samples, seed=seed, limit=0, offset=0),
+        adapt=replace(adapting, repeats=config.repeats, seed=seed),
+        score=session.resolve(ScoreConfig, model),
+    )
+
+
+def _material(
+    session: Session, model: LocalModel, domain: Domain, settings: Settings
+) -> dict[str, Any]:
+    """What decides the metrics: everything that decides the rows they are made from."""
+    return {
+        "semantics": [stage.SEMANTICS],
+        "config": settings.eval.key(),
+        "generate": generate.material(session, model, domain, settings.generate),
+        "adapt": adapt.material(session, model, domain, settings.adapt),
+        "score": score.material(session, model, domain, settings.score),
+    }

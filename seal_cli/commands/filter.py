@@ -30,12 +30,11 @@ ExportOption = Annotated[
 def filter(  # the stage's name in the pipeline
     session: Session,
     rewards: RewardsArg,
-    config: FilterConfig,
     export: ExportOption = None,
 ) -> None:
     """Keep the self-edits that earned it."""
     source = session.artifact(rewards, "rewards")
-    artifact = session.run(task(session, source, config))
+    artifact = session.run(task(session, source, session.resolve(FilterConfig)))
     if export is not None:
         write_jsonl(selected(session, artifact), export)
     session.answer(artifact)

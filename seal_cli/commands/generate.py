@@ -19,12 +19,11 @@ from stages.records import Context, SelfEdit
 Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]
 
 
-def generate(
-    session: Session, contexts: ContextsArg, policy: PolicyOption, config: GenerateConfig
-) -> None:
+def generate(session: Session, contexts: ContextsArg, policy: PolicyOption) -> None:
     """Let the policy write self-edits for every context."""
     source = session.artifact(contexts, "contexts")
     model = resolve_model(session.workspace, policy)
+    config = session.resolve(GenerateConfig, model)
     session.answer(session.run(task(session, source, model, config)))
 
 

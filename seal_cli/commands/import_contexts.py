@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from seal_cli import console, readers
+from seal_cli.models import TINY
 from seal_cli.runner import WHOLE, Job, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.identity import content_digest
@@ -21,7 +22,7 @@ PathsArg = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH…",
-        help="SQuAD JSON, JSONL, Parquet, a saved or hub dataset, a folder of .md and .txt.",
+        help="SQuAD JSON, JSONL, Parquet, a saved or hub dataset, a folder of texts, or tiny.",
     ),
 ]
 DomainOption = Annotated[
@@ -48,15 +49,22 @@ def import_contexts(
         raise ConfigError(
             f"there is no domain {domain!r}.", f"Choose one of: {', '.join(DOMAINS)}."
         )
-    session.answer(session.run(_task(paths, domain, split, limit)))
+    session.answer(session.run(task(paths, domain=domain, split=split, limit=limit)))
 
 
-def _task(paths: Sequence[str], domain: str, split: str | None, limit: int | None) -> Task:
+def task(
+    paths: Sequence[str],
+    *,
+    domain: str = "knowledge",
+    split: str | None = None,
+    limit: int | None = None,
+) -> Task:
+    """The run that `seal import contexts` and `seal loop --contexts tiny` share."""
     config = {"domain": domain, "split": split, "limit": limit}
-    content = [_content(path) for path in paths]
+    places = [_place(path, split) for path in paths]
 
     def open(job: Job) -> Work:
-        return lambda _: _records(paths, domain, split, limit)
+        return lambda _: _records(places, domain, split, limit)
 
     return Task(
         stage="import",
@@ -64,36 +72,38 @@ def _task(paths: Sequence[str], domain: str, split: str | None, limit: int | Non
         inputs=(),
         material={
             "semantics": [SEMANTICS, DOMAINS[domain].SEMANTICS],
-            "content": content,
+            "content": [content_digest([p]) if isinstance(p, Path) else p for p in places],
             **config,
         },
         config=config,
         items=lambda: [WHOLE],
         open=open,
         tables=("questions",),
-        source=", ".join(
-            str(Path(path).absolute()) if Path(path).exists() else path for path in paths
-        ),
+        source=", ".join(str(p.absolute()) if isinstance(p, Path) else p for p in places),
     )
 
 
-def _content(path: str) -> str:
-    """What the import is keyed by: the content of local files, the name of a hub dataset."""
+def _place(path: str, split: str | None) -> Path | str:
+    """A local file or folder, the tiny world's own contexts, or the name of a hub dataset."""
     local = Path(path)
     if local.exists():
-        return content_digest([local])
+        return local
+    if path == "tiny":
+        if split not in (None, "train", "eval"):
+            raise InputError(f"tiny has no split {split!r}.", "It has train and eval.")
+        return TINY / f"{split or 'train'}.jsonl"
     if "/" in path and not local.suffix and not path.startswith((".", "/", "~")):
         return path
     raise InputError(f"there is no file {path}.", "Check the path.")
 
 
 def _records(
-    paths: Sequence[str], domain: str, split: str | None, limit: int | None
+    places: Sequence[Path | str], domain: str, split: str | None, limit: int | None
 ) -> Iterator[Context | Question]:
     """Contexts with their questions; a passage that comes twice keeps all its questions once."""
     seen: dict[str, list[Question]] = {}
     merged = 0
-    for row in _rows(paths, split):
+    for row in _rows(places, split):
         if limit is not None and len(seen) == limit:
             break
         context, questions = DOMAINS[domain].read(row, ordinal=len(seen), split=split or "train")
@@ -112,10 +122,11 @@ def _records(
     console.say(f"{len(seen)} contexts, {total} questions.")
 
 
-def _rows(paths: Sequence[str], split: str | None) -> Iterator[dict[str, Any]]:
-    for path in paths:
-        local = Path(path)
-        yield from readers.read(local, split) if local.exists() else readers.hub(path, split)
+def _rows(places: Sequence[Path | str], split: str | None) -> Iterator[dict[str, Any]]:
+    for place in places:
+        yield from (
+            readers.read(place, split) if isinstance(place, Path) else readers.hub(place, split)
+        )
 
 
 def _renumbered(

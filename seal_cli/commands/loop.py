@@ -3,7 +3,7 @@
 It owns no artifact and keeps no state: killed and run again, every finished stage is a hit.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -11,23 +11,24 @@ import typer
 from seal_cli import console
 from seal_cli.commands import eval as evaluate
 from seal_cli.commands import filter as filtering
-from seal_cli.commands import generate, score, update
+from seal_cli.commands import generate, import_contexts, score, update
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages.config import (
     AdaptConfig,
-    EvalConfig,
     FilterConfig,
     GenerateConfig,
     LoopConfig,
     ScoreConfig,
-    UpdateConfig,
 )
 from stages.records import Metric, Selection
 
-ContextsOption = Annotated[str, typer.Option("--contexts", help="Contexts artifact to learn from.")]
+ContextsOption = Annotated[
+    str,
+    typer.Option("--contexts", help="Contexts artifact to learn from, or tiny (its train split)."),
+]
 PolicyOption = Annotated[
     str, typer.Option("--policy", help="Model folder, hub name, update artifact, or tiny.")
 ]
@@ -35,27 +36,14 @@ EvalOption = Annotated[
     str | None,
     typer.Option(
         "--eval-contexts",
-        help="Contexts artifact to measure on [default: the same, which is no held-out measure].",
+        help="Contexts artifact to measure on [default: of tiny its eval split, else the same].",
     ),
 ]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The configurations of all stages of a loop."""
-
-    generate: GenerateConfig
-    adapt: AdaptConfig
-    score: ScoreConfig
-    filter: FilterConfig
-    update: UpdateConfig
-    eval: EvalConfig
 
 
 def loop(
     session: Session,
     contexts: ContextsOption,
-    config: LoopConfig,
     policy: PolicyOption = "tiny",
     eval_contexts: EvalOption = None,
 ) -> None:
@@ -63,63 +51,66 @@ def loop(
 
     Settings of the stages come from seal.toml, SEAL_* variables and --set.
     """
-    source = session.artifact(contexts, "contexts")
-    measured = session.artifact(eval_contexts, "contexts") if eval_contexts else source
-    if measured.id == source.id:
-        console.say("no --eval-contexts: measuring on contexts that are also learned from.")
-    plan = _plan(session, config)
     model = resolve_model(session.workspace, policy)
-    artifacts = [_measure(session, measured, model, plan)]
+    config = session.resolve(LoopConfig, model)
+    source, measured = _contexts(session, contexts, eval_contexts)
+    metrics = [_measure(session, measured, model, config)]
     for number in range(config.rounds):
-        console.say(
-            f"round {number + 1} of {config.rounds}, policy {model.policy.name} ({model.id})"
-        )
-        made = _round(session, source, model, plan, offset=number * config.limit)
+        console.say(f"round {number + 1} of {config.rounds}: {model.policy.name} ({model.id})")
+        made = _round(session, source, model, config, number)
         if made is None:
-            console.say(
-                "the selection is empty: no self-edit was worth learning; the loop ends here."
-            )
+            console.say("no self-edit was worth learning: the loop ends here.")
             break
         model = resolve_model(session.workspace, made.id)
-        artifacts.append(_measure(session, measured, model, plan))
-    _answer(session, model, artifacts)
+        metrics.append(_measure(session, measured, model, config))
+    if session.as_json:
+        answer = {"policy": model.id, "round": model.policy.round}
+        console.out_json(answer | {"metrics": [artifact.id for artifact in metrics]})
+    else:
+        console.out(model.id)
 
 
-def _plan(session: Session, config: LoopConfig) -> Plan:
-    """Every stage's settings, with the loop's own in place of theirs."""
-    resolve = session.settings.resolve
-    seed = config.seed
-    return Plan(
-        generate=replace(
-            resolve(GenerateConfig), samples=config.samples, limit=config.limit, seed=seed
-        ),
-        adapt=replace(resolve(AdaptConfig), repeats=config.repeats, seed=seed),
-        score=resolve(ScoreConfig),
-        filter=resolve(FilterConfig),
-        update=replace(resolve(UpdateConfig), seed=seed),
-        eval=replace(resolve(EvalConfig), limit=config.eval_limit, seed=seed),
-    )
+def _contexts(session: Session, contexts: str, measured: str | None) -> tuple[Artifact, Artifact]:
+    """What is learned from and what is measured on."""
+    if contexts == "tiny":
+        source = session.run(import_contexts.task(["tiny"], split="train"))
+        if measured is None:
+            return source, session.run(import_contexts.task(["tiny"], split="eval"))
+    else:
+        source = session.artifact(contexts, "contexts")
+    held_out = session.artifact(measured, "contexts") if measured else source
+    if held_out.id == source.id:
+        console.say("no --eval-contexts: measuring on contexts that are also learned from.")
+    return source, held_out
 
 
 def _round(
-    session: Session, source: Artifact, model: LocalModel, plan: Plan, *, offset: int
+    session: Session, source: Artifact, model: LocalModel, config: LoopConfig, number: int
 ) -> Artifact | None:
     """One round: the next contexts, written about, scored, filtered and learned from."""
-    size = len(ContextSet(source).contexts)
-    writing = replace(plan.generate, offset=offset % size)
+    writing = replace(
+        session.resolve(GenerateConfig, model),
+        samples=config.samples,
+        limit=config.limit,
+        offset=number * config.limit % len(ContextSet(source).contexts),
+        seed=config.seed,
+    )
+    adapting = replace(
+        session.resolve(AdaptConfig, model), repeats=config.repeats, seed=config.seed
+    )
+    scoring = session.resolve(ScoreConfig, model)
     edits = session.run(generate.task(session, source, model, writing))
-    rewards = session.run(score.task_of_self_edits(session, edits, model, plan.score, plan.adapt))
-    selection = session.run(filtering.task(session, rewards, plan.filter))
+    rewards = session.run(score.task_of_self_edits(session, edits, model, scoring, adapting))
+    selection = session.run(filtering.task(session, rewards, session.resolve(FilterConfig, model)))
     if not any(row.kept for row in selection.rows(Selection)):
         return None
-    return session.run(update.task(session, selection, plan.update))
+    return session.run(update.task(session, selection, seed=config.seed))
 
 
-def _measure(session: Session, source: Artifact, model: LocalModel, plan: Plan) -> Artifact:
+def _measure(session: Session, source: Artifact, model: LocalModel, config: LoopConfig) -> Artifact:
     """Evaluate a policy and say its accuracy."""
-    metrics = session.run(
-        evaluate.task(session, source, model, plan.eval, plan.generate, plan.adapt, plan.score)
-    )
+    own = {"limit": config.eval_limit, "seed": config.seed}
+    metrics = session.run(evaluate.task(session, source, model, **own))
     for row in metrics.rows(Metric):
         if row.metric == "accuracy" and row.value is not None:
             console.say(
@@ -127,12 +118,3 @@ def _measure(session: Session, source: Artifact, model: LocalModel, plan: Plan) 
                 f"[{row.ci_low:.3f}, {row.ci_high:.3f}] on {row.n} contexts"
             )
     return metrics
-
-
-def _answer(session: Session, model: LocalModel, metrics: list[Artifact]) -> None:
-    if session.as_json:
-        console.out_json(
-            {"policy": model.id, "round": model.policy.round, "metrics": [m.id for m in metrics]}
-        )
-    else:
-        console.out(model.id)

@@ -31,13 +31,7 @@ SourceArg = Annotated[
 Adapters = Callable[[Sequence[SelfEdit]], Iterable[tuple[Adapter, Lora | None]]]
 
 
-def score(
-    session: Session,
-    source: SourceArg,
-    config: ScoreConfig,
-    adapting: AdaptConfig,
-    student: StudentOption = None,
-) -> None:
+def score(session: Session, source: SourceArg, student: StudentOption = None) -> None:
     """Examine adapted students and reward the self-edits.
 
     Given self-edits, it adapts in memory with the settings of [adapt] and keeps no weights.
@@ -45,14 +39,15 @@ def score(
     found = session.artifact(source, "adapters", "self_edits")
     if found.kind == "self_edits":
         model = writer_of(session.workspace, found, wanted=student)
+        config, adapting = session.resolve(ScoreConfig, model), session.resolve(AdaptConfig, model)
         session.answer(session.run(task_of_self_edits(session, found, model, config, adapting)))
     elif student is None:
-        session.answer(session.run(task_of_adapters(session, found, config)))
+        session.answer(session.run(task_of_adapters(session, found)))
     else:
         raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
 
 
-def task_of_adapters(session: Session, source: Artifact, config: ScoreConfig) -> Task:
+def task_of_adapters(session: Session, source: Artifact) -> Task:
     """Score the adapters that `seal adapt` kept; their rows stay where they are."""
     edits = session.workspace.upstream(source, "self_edits")
     student = source.manifest["key"]["student"]
@@ -70,7 +65,7 @@ def task_of_adapters(session: Session, source: Artifact, config: ScoreConfig) ->
 
         return read
 
-    return _task(session, source, edits, model, stored, config)
+    return _task(session, source, edits, model, stored, session.resolve(ScoreConfig, model))
 
 
 def task_of_self_edits(

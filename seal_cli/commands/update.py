@@ -1,7 +1,9 @@
 """`seal update`: selection -> the next policy, a Hugging Face model directory."""
 
+import shutil
 from collections.abc import Iterator
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +13,7 @@ from seal_cli.commands.filter import selected
 from seal_cli.models import LocalModel, writer_of
 from seal_cli.runner import WHOLE, Job, Task, Work
 from seal_cli.session import Session
+from seal_cli.settings import DEFAULT_FILE
 from seal_cli.store.artifact import Artifact
 from stages import update as stage
 from stages.config import UpdateConfig
@@ -29,20 +32,17 @@ WriterOption = Annotated[
 ]
 
 
-def update(
-    session: Session, selection: SelectionArg, config: UpdateConfig, policy: WriterOption = None
-) -> None:
+def update(session: Session, selection: SelectionArg, policy: WriterOption = None) -> None:
     """Finetune the policy on the selected self-edits."""
     source = session.artifact(selection, "selections")
-    session.answer(session.run(task(session, source, config, policy)))
+    session.answer(session.run(task(session, source, policy)))
 
 
-def task(
-    session: Session, source: Artifact, config: UpdateConfig, policy: str | None = None
-) -> Task:
-    """The run that `seal update` and `seal loop` share."""
+def task(session: Session, source: Artifact, policy: str | None = None, **own: Any) -> Task:
+    """The run that `seal update` and `seal loop` share; `own` are settings of the loop's own."""
     self_edits = session.workspace.upstream(source, "self_edits")
     model = writer_of(session.workspace, self_edits, wanted=policy)
+    config = replace(session.resolve(UpdateConfig, model), **own)
     resolved = targets(model, config.targets)
 
     def open(job: Job) -> Work:
@@ -105,6 +105,9 @@ def _train(
     )
     assert trained.lora is not None  # the stage raises otherwise
     save_merged(loaded, trained.lora, job.weights)
+    settings = model.path / DEFAULT_FILE
+    if settings.is_file():  # what suited the parent suits its child
+        shutil.copyfile(settings, job.weights / DEFAULT_FILE)
     yield Policy(
         policy=job.artifact_id,
         name=f"{model.policy.name.rsplit('@', 1)[0]}@round{model.policy.round + 1}",

@@ -45,6 +45,7 @@ def refresh(workspace: Workspace) -> None:
     stamp = workspace.artifacts.stat().st_mtime_ns
     try:
         if not workspace.index.exists() or workspace.index.stat().st_mtime_ns != stamp:
+            workspace.create()
             with locked(workspace.locks / "index.lock", wait=True):
                 _write(workspace, stamp)
     except (OSError, duckdb.Error) as error:

@@ -1,0 +1,78 @@
+"""Keys hold what decides the rows, and nothing else."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seal_cli.store.identity import artifact_id, content_digest, model_digest
+from stages.errors import ConfigError
+
+
+def test_key_order_does_not_matter_and_values_do() -> None:
+    assert artifact_id("score", {"a": 1, "b": 2}) == artifact_id("score", {"b": 2, "a": 1})
+    assert artifact_id("score", {"a": 1}) != artifact_id("score", {"a": 1.5})
+    assert artifact_id("score", {"a": 1}) != artifact_id("adapt", {"a": 1})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}, object(), Path("x")])
+def test_what_cannot_be_hashed_is_an_error(value: Any) -> None:
+    with pytest.raises(ConfigError):
+        artifact_id("score", {"a": value})
+
+
+def test_content_counts_and_place_does_not(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "x.txt").write_text("text")
+    assert content_digest([tmp_path / "a"]) == content_digest([tmp_path / "b"])
+    (tmp_path / "b" / "deep" / "x.txt").rename(tmp_path / "b" / "y.txt")
+    assert content_digest([tmp_path / "a"]) != content_digest([tmp_path / "b"])
+
+
+def test_a_models_digest_is_cached_and_notices_a_change(random_model: Path, tmp_path: Path) -> None:
+    model, cache = tmp_path / "model", tmp_path / "digests.json"
+    shutil.copytree(random_model, model)
+    old = time.time() - 60
+    for file in model.iterdir():
+        os.utime(file, (old, old))
+    first = model_digest(model, cache)
+    known = json.loads(cache.read_text())
+    assert len(known) >= 3
+    # A wrong cache entry shows that it is used,
+    cache.write_text(json.dumps(dict.fromkeys(known, "0" * 64)))
+    assert model_digest(model, cache) != first
+    # a changed time stamp that it is not used for another file,
+    for file in model.iterdir():
+        os.utime(file, (old + 1, old + 1))
+    assert model_digest(model, cache) == first
+    # and a damaged one that it is only a cache.
+    cache.write_text("{")
+    assert model_digest(model, cache) == first
+
+
+def test_a_young_file_is_not_cached(random_model: Path, tmp_path: Path) -> None:
+    model, cache = tmp_path / "model", tmp_path / "digests.json"
+    shutil.copytree(random_model, model)
+    for file in model.iterdir():
+        os.utime(file)
+    model_digest(model, cache)
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_weights_config_and_tokenizer_make_the_model(
+    random_model: Path, tmp_path: Path, name: str
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(random_model, model)
+    cache = tmp_path / "digests.json"
+    before = model_digest(model, cache)
+    (model / "README.md").write_text("words")
+    assert model_digest(model, cache) == before
+    (model / name).write_bytes((model / name).read_bytes() + b" ")
+    assert model_digest(model, cache) != before

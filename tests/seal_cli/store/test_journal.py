@@ -1,0 +1,51 @@
+"""What counts in a work folder, and who may hold it."""
+
+from pathlib import Path
+
+import pytest
+
+from seal_cli.store.journal import Journal, locked
+from stages.errors import BusyError
+from stages.records import Context
+
+ROW = Context("c", 0, "knowledge", "train", "T", "text")
+
+
+def test_a_batch_counts_when_it_has_its_final_name(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "work", "import-0123456789abcdef")
+    assert journal.begin({"batch": 4}) == {"batch": 4}
+    assert journal.begin({"batch": 9}) == {"batch": 4}  # how it was cut at first
+    journal.append("000000", [ROW])
+    (journal.batches / "000001.tmp").mkdir()
+    (journal.batches / "000001.tmp" / "contexts.parquet").write_text("half")
+    assert journal.finished() == {"000000"}
+    assert list(journal.rows(["000000"])) == [ROW]
+    assert not (journal.batches / "000001.tmp").exists()
+
+
+def test_a_failing_batch_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "work", "import-0123456789abcdef")
+    journal.begin({})
+
+    def rows() -> object:
+        yield ROW
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        journal.append("000000", rows())  # type: ignore[arg-type]
+    assert journal.finished() == set()
+    journal.append("000000", [ROW])
+    assert journal.finished() == {"000000"}
+
+
+def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "score-0123456789abcdef.lock"
+    message = r"score-0123456789abcdef is being made by process \d+"
+    with (
+        locked(path, wait=False),
+        pytest.raises(BusyError, match=message),
+        locked(path, wait=False),
+    ):
+        pass
+    with locked(path, wait=False):
+        pass
