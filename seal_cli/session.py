@@ -79,7 +79,7 @@ class Session:
         """The model, on this session's device."""
         from stages.models import load
 
-        return load(model.path.resolve(), self.device, model.dtype(self.dtype))
+        return load(model.path.resolve(), self.device, model.dtype(self.dtype), model.id)
 
     def chat(self, mode: str, model: LocalModel) -> bool:
         """Whether prompts go through the model's chat template. Raises ConfigError."""

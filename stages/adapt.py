@@ -111,6 +111,8 @@ def _plan(
             for e in examples
         ]
     )
+    if status == "ok" and not rows:
+        status, reason = "invalid", "no token to learn from"
     hyperparameters = _hyperparameters(student, config)
     source = edit.self_edit_id if edit else f"passage {context.context_id}"
     seed = derive_seed(config.seed, student.student, source, repeat)

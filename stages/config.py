@@ -5,6 +5,7 @@ environment (`seal_cli.settings`) all derive from it. Fields marked volatile (ho
 out of an artifact's key: batch sizes and devices do not change what a stage means.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -45,6 +46,8 @@ class Config:
             value = getattr(self, item.name)
             low, high, choices = (item.metadata[k] for k in ("minimum", "maximum", "choices"))
             name = item.name.replace("_", "-")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{name} is {value}.", "Give a finite number.")
             if choices and value not in choices:
                 raise ConfigError(f"{name} is {value!r}.", f"Choose one of: {', '.join(choices)}.")
             if low is not None and not value >= low:

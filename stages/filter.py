@@ -94,18 +94,24 @@ def _run(
             ) from error
     verdicts: dict[str, tuple[int, bool, str]] = {}
     for place, row in enumerate(rows, 1):
-        if "self_edit_id" not in row:
-            raise ConfigError("the rule returns no self_edit_id.", "Add the column to its SELECT.")
-        if row["self_edit_id"] in verdicts:
-            raise ConfigError(
-                "the rule returns a self-edit twice.", "Make self_edit_id unique in it."
-            )
-        kept = bool(row.get("kept", True))
-        reason = str(
-            row.get("reason") or ("returned by the rule" if kept else "not kept by the rule")
-        )
-        verdicts[row["self_edit_id"]] = (int(row.get("rank") or place), kept, reason)
+        edit_id, verdict = _verdict(row, place)
+        if edit_id in verdicts:
+            raise ConfigError(f"the rule returns {edit_id} twice.", "Make self_edit_id unique.")
+        verdicts[edit_id] = verdict
     return verdicts
+
+
+def _verdict(row: Mapping[str, Any], place: int) -> tuple[str, tuple[int, bool, str]]:
+    """One row of a rule's result; `rank`, `kept` and `reason` are optional."""
+    edit_id, rank, kept = row["self_edit_id"], row.get("rank", place), row.get("kept", True)
+    kept = False if kept is None else kept  # SQL's "unknown" is no yes
+    if not (isinstance(edit_id, str) and isinstance(rank, int) and isinstance(kept, bool)):
+        raise ConfigError(
+            f"the rule returns self_edit_id {edit_id!r}, rank {rank!r}, kept {kept!r}.",
+            "They must be a text, an integer and a boolean.",
+        )
+    reason = row.get("reason") or ("returned by the rule" if kept else "not kept by the rule")
+    return edit_id, (rank, kept, str(reason))
 
 
 def _fetch(
@@ -117,6 +123,8 @@ def _fetch(
     wanted = {name: values[name] for name in statement.named_parameters if name in values}
     result = connection.execute(statement, wanted)
     names = [column[0] for column in result.description or ()]
+    if "self_edit_id" not in names:
+        raise ConfigError("the rule returns no self_edit_id.", "Add the column to its SELECT.")
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 

@@ -12,10 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stages.errors import InputError, ResourceError
+from stages.errors import ConfigError, InputError, ResourceError
 
 LOG = logging.getLogger(__name__)
 SMALL_MODEL = 50_000_000  # parameters; below it a second CPU thread costs more than it brings
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_LARGEST_HEADER = 100_000_000  # bytes; the safetensors format's own limit
+# What transformers raises, depending on which file is broken and how.
+_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -51,16 +55,7 @@ def check_directory(path: Path) -> dict[str, Any]:
         InputError: no config or safetensors, pickled weights, or a model with code of its own.
 
     """
-    try:
-        config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path} is not a model: it has no config.json.", "Give a Hugging Face model directory."
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            f"{path}/config.json is not JSON: {error}.", "Copy the model again."
-        ) from error
+    config = _json(path / "config.json")
     if "auto_map" in config:
         raise InputError(
             f"{path} brings its own Python code (auto_map), which is never run.",
@@ -75,17 +70,33 @@ def check_directory(path: Path) -> dict[str, Any]:
     return config
 
 
+def _json(file: Path) -> dict[str, Any]:
+    """One of a model's JSON files. Raises InputError."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        hint = "Give a Hugging Face model directory."
+        raise InputError(f"{file.parent} is not a model: no {file.name}.", hint) from error
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}.", "Copy the model again.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file} is not a JSON object.", "Copy the model again.")
+    return content
+
+
 @lru_cache(maxsize=1)
-def load(path: Path, device: str = "auto", dtype: str = "auto") -> LanguageModel:
+def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "") -> LanguageModel:
     """The model in `path`; the last one stays loaded, so that chained stages load it once.
 
     Args:
         path: a model directory.
         device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
         dtype: `auto` is the checkpoint's own, else float32, bfloat16 or float16.
+        content: what the caller knows the folder's content by; another one is loaded anew.
 
     Raises:
-        InputError: it cannot be loaded.
+        ConfigError: there is no such device or dtype.
+        InputError: it cannot be loaded, or tensors are missing in it.
         ResourceError: it does not fit.
 
     """
@@ -95,22 +106,32 @@ def load(path: Path, device: str = "auto", dtype: str = "auto") -> LanguageModel
     from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    place = _device(device)
+    if dtype not in DTYPES:
+        raise ConfigError(f"there is no dtype {dtype!r}.", f"Choose one of: {', '.join(DTYPES)}.")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
+        model, info = loaded
         model.to(place)
     except torch.OutOfMemoryError as error:
-        raise ResourceError(
-            f"{path} does not fit on {place}.", "Use a smaller model, or --device cpu."
-        ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{path} cannot be loaded: {first}", "Check the directory with AutoModelForCausalLM."
-        ) from error
+        message = f"{path} does not fit on {place}."
+        raise ResourceError(message, "Use a smaller model, or --device cpu.") from error
+    except (*_UNREADABLE, SafetensorError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = f"{path} cannot be loaded: {first}"
+        raise InputError(message, "Check the folder, or copy the model again.") from error
+    lacking = [*info["missing_keys"], *info["mismatched_keys"]]
+    if lacking:
+        message = f"{path} lacks {len(lacking)} tensors, {lacking[0]} among them."
+        raise InputError(message, "Copy the model again: they would be random.")
     if tokenizer.eos_token_id is None:
         raise InputError(
             f"the tokenizer of {path} has no end token.",
@@ -120,6 +141,21 @@ def load(path: Path, device: str = "auto", dtype: str = "auto") -> LanguageModel
     if place == "cpu":
         _choose_threads(model.num_parameters())
     return LanguageModel(model, tokenizer)
+
+
+def _device(wanted: str) -> str:
+    """A device that is there. Raises ConfigError."""
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise ConfigError(f"there is no device {wanted!r}.", "Use auto, cpu or cuda.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"{wanted} is not on this machine.", "See `seal doctor`.")
+    return wanted
 
 
 def _choose_threads(n_parameters: int) -> None:
@@ -142,7 +178,7 @@ def has_chat_template(path: Path) -> bool:
     if (path / "chat_template.jinja").is_file() or (path / "chat_template.json").is_file():
         return True
     config = path / "tokenizer_config.json"
-    return config.is_file() and "chat_template" in json.loads(config.read_text(encoding="utf-8"))
+    return config.is_file() and bool(_json(config).get("chat_template"))
 
 
 def weight_shapes(path: Path) -> dict[str, Sequence[int]]:
@@ -152,12 +188,9 @@ def weight_shapes(path: Path) -> dict[str, Sequence[int]]:
         try:
             with file.open("rb") as stream:
                 size = int.from_bytes(stream.read(8), "little")
-                if size > 100_000_000:
-                    raise ValueError("header too large")
-                header = json.loads(stream.read(size))
-        except ValueError as error:
-            raise InputError(
-                f"{file} is not a safetensors file.", "Copy the model again."
-            ) from error
-        shapes |= {name: t["shape"] for name, t in header.items() if name != "__metadata__"}
+                header = json.loads(stream.read(min(size, _LARGEST_HEADER)))
+            shapes |= {name: t["shape"] for name, t in header.items() if name != "__metadata__"}
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
+            message = f"{file} is not a safetensors file."
+            raise InputError(message, "Copy the model again.") from error
     return shapes

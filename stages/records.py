@@ -6,6 +6,7 @@ A row that can go wrong carries `status` and `reason`:
     failed   our fault (out of memory, a server down): no number, excluded from every mean
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -139,6 +140,8 @@ class Reward:
     def __post_init__(self) -> None:
         if (self.reward is None) != (self.status == "failed"):
             raise ValueError(f"reward {self.reward} with status {self.status}")
+        if self.reward is not None and not math.isfinite(self.reward):
+            raise ValueError(f"reward {self.reward} is not a number")
 
 
 @dataclass(frozen=True, slots=True)

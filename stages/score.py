@@ -57,6 +57,8 @@ def reward(
 ) -> Reward:
     """The reward of one self-edit from its examinations."""
     bad = next((o for o in outcomes if o.status != "ok"), None)
+    if not outcomes:
+        bad = Outcome(None, "failed", "it has no adapters")
     if baseline.status == "failed":
         bad = baseline
     scores = [o.accuracy for o in outcomes if o.accuracy is not None]

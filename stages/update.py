@@ -7,7 +7,7 @@ Supervised finetuning on (prompt, completion) pairs, loss on the completion only
 from collections.abc import Sequence
 
 from stages.config import UpdateConfig
-from stages.errors import InputError, ResourceError, RowFailure
+from stages.errors import ConfigError, InputError, ResourceError
 from stages.identity import derive_seed
 from stages.lora import Job, Trained, Trainer
 from stages.records import Example, Policy, SelfEdit
@@ -31,7 +31,7 @@ def update(
 
     Raises:
         InputError: there is nothing to learn from.
-        RowFailure, ResourceError: the training failed.
+        ConfigError, ResourceError: the training failed.
 
     """
     examples = [Example(e.prompt, e.completion, ends=e.finish != "length") for e in selected]
@@ -58,4 +58,4 @@ def update(
         return trained
     if trained.error.startswith("out of memory"):
         raise ResourceError(f"{trained.error}.", "Lower --max-length, or use a larger device.")
-    raise RowFailure(f"the update failed: {trained.error}.", "Lower --learning-rate.")
+    raise ConfigError(f"the update failed: {trained.error}.", "Lower --learning-rate.")

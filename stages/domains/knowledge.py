@@ -30,6 +30,7 @@ QUESTION_PROMPT = "Answer in a few words.\nTopic: {title}\nQuestion: {question}\
 MAX_COMPLETION = 200_000  # characters; about 50,000 tokens, six times the paper's longest
 MAX_TEXT = 1_000_000  # characters of one passage
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _QA_BLOCK = re.compile(r"\n(?=Question\s+\d+\s*:)")
 
 
@@ -71,15 +72,18 @@ def _question(item: Any, context_id: str, ordinal: int) -> Question:
         golds = golds.get("text")
     if isinstance(golds, list):
         golds = [g.get("text") if isinstance(g, Mapping) else g for g in golds]
-    if not isinstance(text, str) or not golds or not all(isinstance(g, str) for g in golds):
+    if isinstance(golds, list) and all(isinstance(gold, str) for gold in golds):
+        golds = [gold for gold in (_printable(gold).strip() for gold in golds) if gold]
+    else:
+        golds = []
+    if not isinstance(text, str) or not text.strip() or not golds:
         raise InputError(
             f"question {ordinal} of context {context_id} is not understood.",
             "A question needs 'question' and 'answer' (a text) or 'answers' (a list of texts).",
         )
-    accepted = tuple(dict.fromkeys(_printable(g).strip() for g in golds))
-    return Question(
-        digest(context_id, ordinal, text), context_id, ordinal, _printable(text).strip(), accepted
-    )
+    text = _printable(text).strip()
+    question_id = digest(context_id, ordinal, text)
+    return Question(question_id, context_id, ordinal, text, tuple(dict.fromkeys(golds)))
 
 
 def template(prompt: str) -> tuple[str, str]:
@@ -121,10 +125,12 @@ def lessons(context: Context, completion: str, prompt_name: str, *, limit: int) 
         raise InvalidSelfEdit(f"{len(completion)} characters, more than {MAX_COMPLETION}")
     if _CONTROL.search(completion):
         raise InvalidSelfEdit("control characters in the text")
+    if _SURROGATE.search(completion):
+        raise InvalidSelfEdit("broken characters (lone surrogates) in the text")
     text = completion.replace("\r\n", "\n").replace("\r", "\n")
     parts = _QA_BLOCK.split(text) if prompt_name == "self-qa" else text.split("\n")
     lines = [part.strip() for part in parts if part.strip()]
-    if len(lines) > 1 and lines[1].startswith("1."):
+    if len(lines) > 1 and re.match(r"1\.\s", lines[1]):
         lines = lines[1:]
     if not lines:
         raise InvalidSelfEdit("no text to train on")

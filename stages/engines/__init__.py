@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Request:
     """One text to write. `prompt` is the exact text given to the tokenizer.
 
-    `stop`: the text ends at this string, once something that is not blank was written.
+    `stop`: the text ends before this string, once something that is not blank was written.
     """
 
     prompt: str

@@ -42,7 +42,7 @@ class TransformersEngine:
     def _decode(
         self, model: Any, requests: list[Request], prompts: list[list[int]]
     ) -> list[Completion]:
-        fits = [len(prompt) < self.lm.window for prompt in prompts]
+        fits = [0 < len(prompt) < self.lm.window for prompt in prompts]
         if not all(fits):
             return self._decode_fitting(model, requests, prompts, fits)
         try:
@@ -62,7 +62,7 @@ class TransformersEngine:
     def _decode_fitting(
         self, model: Any, requests: list[Request], prompts: list[list[int]], fits: list[bool]
     ) -> list[Completion]:
-        """Too long prompts become errors, the others are decoded."""
+        """Empty and too long prompts become errors, the others are decoded."""
         inside = [i for i, fit in enumerate(fits) if fit]
         written = (
             self._decode(model, [requests[i] for i in inside], [prompts[i] for i in inside])
@@ -70,9 +70,9 @@ class TransformersEngine:
             else []
         )
         done = dict(zip(inside, written, strict=True))
-        too_long = "prompt of {} tokens does not fit the model's {}"
+        unfit = "prompt of {} tokens does not fit the model's window of {}"
         return [
-            done.get(i) or Completion("", 0, None, too_long.format(len(prompt), self.lm.window))
+            done.get(i) or Completion("", 0, None, unfit.format(len(prompt), self.lm.window))
             for i, prompt in enumerate(prompts)
         ]
 
@@ -99,7 +99,6 @@ class _Batch:
         self.top_p = torch.tensor([r.top_p for r in requests], device=device)[:, None]
         self.sampled = any(r.temperature > 0 for r in requests)
         self.draws = _draws(requests).to(device) if self.sampled else None
-        self.pieces: dict[int, str] = {}
 
     def run(self, model: Any) -> list[Completion]:
         """Decode until every row has ended."""
@@ -156,8 +155,7 @@ class _Batch:
             return True
         written = self.written[row]
         written.append(token)
-        stop = self.requests[row].stop
-        if stop is not None and stop in self._piece(token) and self._has_text(written):
+        if self._stop_at(row) is not None:
             self.finish[row] = "stop"
             return True
         if len(written) >= self.room[row]:
@@ -165,18 +163,21 @@ class _Batch:
             return True
         return False
 
-    def _has_text(self, ids: list[int]) -> bool:
-        return bool(self.lm.tokenizer.decode(ids, skip_special_tokens=True).strip())
+    def _text(self, row: int) -> str:
+        return str(self.lm.tokenizer.decode(self.written[row], skip_special_tokens=True))
 
-    def _piece(self, token: int) -> str:
-        if token not in self.pieces:
-            self.pieces[token] = self.lm.tokenizer.decode([token])
-        return self.pieces[token]
+    def _stop_at(self, row: int) -> int | None:
+        """Where the row's stop string begins, blanks at the front aside."""
+        stop = self.requests[row].stop
+        if stop is None:
+            return None
+        text = self._text(row)
+        place = text.find(stop, len(text) - len(text.lstrip()) + 1)
+        return place if place >= 0 else None
 
     def _completion(self, row: int) -> Completion:
-        ids = self.written[row]
-        text = self.lm.tokenizer.decode(ids, skip_special_tokens=True)
-        return Completion(text, len(ids), self.finish[row])
+        text = self._text(row)[: self._stop_at(row)]
+        return Completion(text, len(self.written[row]), self.finish[row])
 
 
 def _draws(requests: list[Request]) -> torch.Tensor:

@@ -38,6 +38,8 @@ class Grader:
         """The best score over the accepted answers. An empty answer is wrong."""
         if not answer.strip():
             return Judgement(False, 0.0, "empty answer")
+        if not golds:
+            return Judgement(None, None, "no gold answer")
         best = max(self.score(question, gold, answer) for gold in golds)
         return Judgement(best >= self.threshold, best)
 

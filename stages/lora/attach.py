@@ -14,14 +14,25 @@ def attached(model: Any, lora: Lora | None) -> Iterator[Any]:
     if lora is None:
         yield model
         return
+    _check_fits(model, lora)
     with wrapped(model, lora.rank, lora.alpha, lora.targets) as (peft_model, layers):
-        if layers.keys() != lora.weights.keys():
-            raise ConfigError(
-                "the adapter was trained on another architecture.", "Adapt this model first."
-            )
         for name, layer in layers.items():
             write(layer, *lora.weights[name])
         yield peft_model
+
+
+def _check_fits(model: Any, lora: Lora) -> None:
+    """Every adapted module is in the model, no other has its short name, and the sizes agree."""
+    modules = {
+        name: module
+        for name, module in model.named_modules()
+        if name.rsplit(".", 1)[-1] in lora.targets and hasattr(module, "weight")
+    }
+    sizes = {name: set(module.weight.shape) for name, module in modules.items()}
+    wanted = {name: {a.shape[1], b.shape[0]} for name, (a, b) in lora.weights.items()}
+    if sizes != wanted:
+        message = "the adapter was trained on a model of another architecture or size."
+        raise ConfigError(message, "Adapt this model itself.")
 
 
 @contextmanager

@@ -11,6 +11,15 @@ from stages.errors import InputError
 from stages.lora import Lora
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+# Settings of PEFT that change what a LoRA means; applying one without them would be wrong.
+_NOT_PLAIN = (
+    "use_rslora",
+    "use_dora",
+    "alpha_pattern",
+    "rank_pattern",
+    "bias",
+    "modules_to_save",
+)
 _PREFIX = "base_model.model."
 
 
@@ -46,6 +55,11 @@ def load(path: Path) -> Lora:
 
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        special = [
+            key for key in _NOT_PLAIN if config.get(key) not in (None, False, "none", {}, [])
+        ]
+        if special:
+            raise ValueError(f"it uses {', '.join(special)}")
         tensors = load_file(path / WEIGHTS)
         names = {key.removeprefix(_PREFIX).rsplit(".lora_", 1)[0] for key in tensors}
         pairs = {
@@ -56,7 +70,7 @@ def load(path: Path) -> Lora:
             for name in sorted(names)
         }
         return Lora(int(config["r"]), int(config["lora_alpha"]), pairs)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise InputError(
             f"{path} is not a readable LoRA: {error}.", "Run `seal adapt` again with --force."
         ) from error

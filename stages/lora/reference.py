@@ -63,6 +63,8 @@ class ReferenceTrainer:
                 torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
                 optimizer.step()
                 optimizer.zero_grad()
+            if not all(torch.isfinite(p).all() for p in parameters):
+                raise RowFailure("the weights are not finite after the last step")
             return read(layers, job.rank, job.alpha)
 
 

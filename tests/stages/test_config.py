@@ -73,7 +73,6 @@ def test_a_value_out_of_bounds_is_refused_by_its_name(
     assert refused.value.hint
 
 
-@pytest.mark.xfail(strict=True, reason="finding 2: options without bounds take NaN and infinity")
 @pytest.mark.parametrize(
     ("cls", "field"),
     [(ScoreConfig, "reward_floor"), (FilterConfig, "threshold"), (FilterConfig, "margin")],

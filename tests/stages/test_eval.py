@@ -29,7 +29,9 @@ def records(
     for i, verdict in enumerate(correct):
         name = f"{context.context_id} {adapter_id} {i}"
         rows += [
-            Answer(name, context.context_id, f"q{i}", "s", edit, adapter_id, "self-edits", 0, "", 1),
+            Answer(
+                name, context.context_id, f"q{i}", "s", edit, adapter_id, "self-edits", 0, "", 1
+            ),
             Verdict(name, context.context_id, "exact", verdict, None, None),
         ]
     return rows
@@ -55,9 +57,7 @@ def run(three: list[Context], policy: Policy) -> Callable[..., dict[tuple[str, s
         rows: Sequence[Any], floor: float = 0.0, n_questions: Sequence[int] = (2, 2, 2)
     ) -> dict[tuple[str, str], Metric]:
         question = Question("q", "c", 0, "?", ("x",))
-        questions = {
-            c.context_id: [question] * n for c, n in zip(three, n_questions, strict=True)
-        }
+        questions = {c.context_id: [question] * n for c, n in zip(three, n_questions, strict=True)}
         metrics = summarise(
             rows,
             contexts=three,
@@ -129,8 +129,8 @@ def test_a_gain_is_paired_by_context(run: Any, three: list[Context]) -> None:
 def test_a_context_that_failed_is_left_out_and_counted(run: Any, three: list[Context]) -> None:
     rows = records(three[0], None, [True, True])
     rows += records(three[1], None, [True, None])  # could not be judged
-    rows += records(three[2], None, [])  # was not answered
-    rows += records(three[0], "a", [True, True]) + [_adapter(three[0], "b", "edit", "failed")]
+    rows += records(three[2], None, [True])  # one of its two questions was not answered
+    rows += [*records(three[0], "a", [True, True]), _adapter(three[0], "b", "edit", "failed")]
     rows += records(three[1], "c", [False, False])
     found = run(rows)
     unadapted, adapted = found["unadapted", "accuracy"], found["self-edits", "accuracy"]

@@ -97,7 +97,6 @@ def test_the_earliest_sample_wins_a_tie_whatever_the_order_of_the_rows(reward: M
         assert kept(run(order)) == ["a0"]
 
 
-@pytest.mark.xfail(strict=True, reason="finding 1: an invalid self-edit at the floor takes the place")
 @pytest.mark.parametrize("rule", ["best-of-n", "top-k"])
 @pytest.mark.parametrize(("floor", "best"), [(0.0, 0.0), (1.0, 0.5)])
 def test_an_invalid_self_edit_takes_no_place_of_a_usable_one(
@@ -152,9 +151,10 @@ def test_a_failed_self_edit_is_not_kept_even_when_the_user_wants_it(reward: Make
         ("SELECT 1; SELECT 2", "2 statements"),
         ("SELECT self_edit_id FROM rewards; DROP TABLE rewards", "2 statements"),
         ("SELECT context_id FROM rewards", "no self_edit_id"),
+        ("SELECT context_id FROM rewards WHERE false", "no self_edit_id"),
         ("SELECT self_edit_id FROM rewards UNION ALL SELECT self_edit_id FROM rewards", "twice"),
         ("SELECT 'other' AS self_edit_id", "not in the rewards"),
-        ("SELECT NULL AS self_edit_id", "not in the rewards"),
+        ("SELECT NULL AS self_edit_id", "must be a text|self_edit_id None"),
         ("SELECT self_edit_id FROM rewards WHERE reward > $beauty", "beauty"),
         ("SELECT self_edit_id FROM rewards WHERE error('no') IS NULL", "no"),
         ("SET memory_limit = '1GB'", "locked"),
@@ -168,10 +168,13 @@ def test_a_query_that_cannot_be_a_rule_is_a_config_error(
     assert refused.value.hint
 
 
-@pytest.mark.xfail(strict=True, reason="finding 4: odd values in rank or self_edit_id are a traceback")
 @pytest.mark.parametrize(
     "columns",
-    ["self_edit_id, 'first' AS rank", "self_edit_id, 'nan'::DOUBLE AS rank", "[sample] AS self_edit_id"],
+    [
+        "self_edit_id, 'first' AS rank",
+        "self_edit_id, 'nan'::DOUBLE AS rank",
+        "[sample] AS self_edit_id",
+    ],
 )
 def test_an_odd_value_in_a_column_of_ours_is_a_config_error(reward: Make, columns: str) -> None:
     with pytest.raises(ConfigError):
@@ -193,9 +196,7 @@ def test_an_odd_value_in_a_column_of_ours_is_a_config_error(reward: Make, column
         "SELECT * FROM read_csv('http://localhost:1/x.csv')",
     ],
 )
-def test_a_query_touches_neither_disk_nor_network(
-    reward: Make, tmp_path: Path, query: str
-) -> None:
+def test_a_query_touches_neither_disk_nor_network(reward: Make, tmp_path: Path, query: str) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("self_edit_id\na0\n")
     with pytest.raises(ConfigError):
@@ -204,14 +205,15 @@ def test_a_query_touches_neither_disk_nor_network(
     assert secret.read_text() == "self_edit_id\na0\n"
 
 
-def test_a_query_does_not_see_python_variables(reward: Make) -> None:
-    secret_frame = pa.table({"self_edit_id": ["a0"]})
-    with pytest.raises(ConfigError, match="secret_frame"):
-        run([reward("a0", 0.5)], "SELECT self_edit_id FROM secret_frame")
-    assert secret_frame.num_rows == 1
+def test_a_query_does_not_see_python_variables(
+    reward: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"self_edit_id": ["a0"]})
+    monkeypatch.setattr("stages.filter.secret", table, raising=False)
+    with pytest.raises(ConfigError, match="secret"):
+        run([reward("a0", 0.5)], "SELECT self_edit_id FROM secret")
 
 
-@pytest.mark.xfail(strict=True, reason="finding 2: a reward may be NaN, which DuckDB sorts first")
 def test_a_reward_is_a_number(reward: Make) -> None:
     with pytest.raises(ValueError):
         reward("a0", math.nan)

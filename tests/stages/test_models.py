@@ -96,7 +96,7 @@ def test_pickled_weights_are_refused_unread(copy: Path, pickled: str | None) -> 
     (copy / "model.safetensors").unlink()
     if pickled:
         (copy / pickled).write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
-    assert ("pickled" in refuse(copy).message) == bool(pickled)
+    assert ("only pickled weights" in refuse(copy).message) == bool(pickled)
 
 
 def test_an_unknown_architecture_is_refused(copy: Path) -> None:
@@ -141,7 +141,6 @@ def test_a_file_that_is_not_safetensors_is_refused(
         weight_shapes(copy)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 5: corrupt model files end in a traceback")
 @pytest.mark.parametrize("header", [b"[]", b'{"a": 1}', b'{"a": {}}'])
 def test_a_header_of_another_shape_is_refused(copy: Path, header: bytes) -> None:
     break_header(len(header), header)(copy / "model.safetensors")
@@ -172,7 +171,6 @@ def drop_a_tensor(copy: Path) -> None:
         lambda copy: (copy / "tokenizer.json").write_text("{"),
         lambda copy: (copy / "tokenizer_config.json").write_text("{"),
         lambda copy: (copy / "tokenizer_config.json").write_text("[]"),
-        lambda copy: (copy / "generation_config.json").write_text("{"),
     ],
     ids=[
         "truncated weights",
@@ -182,7 +180,6 @@ def drop_a_tensor(copy: Path) -> None:
         "broken tokenizer",
         "broken tokenizer config",
         "tokenizer config is a list",
-        "broken generation config",
     ],
 )
 def test_a_corrupt_model_is_refused(copy: Path, breaking: Callable[[Path], object]) -> None:
@@ -196,7 +193,9 @@ def test_a_file_instead_of_a_folder_is_not_a_model(tmp_path: Path) -> None:
     refuse(path)
 
 
-@pytest.mark.parametrize(("device", "dtype"), [("cuda:9", "float32"), ("banana", "float32"), ("cpu", "float7")])
+@pytest.mark.parametrize(
+    ("device", "dtype"), [("cuda:9", "float32"), ("banana", "float32"), ("cpu", "float7")]
+)
 def test_a_device_or_dtype_that_is_not_there_is_not_the_models_fault(
     random_model: Path, device: str, dtype: str
 ) -> None:

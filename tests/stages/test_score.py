@@ -161,7 +161,6 @@ def test_a_failed_baseline_fails_its_context_alone(run: Any, edit: Edit) -> None
     assert {r.reason for r in rewards(rows)} == {"the server is down"}
 
 
-@pytest.mark.xfail(strict=True, reason="finding 8: no adapters for a self-edit is a traceback")
 def test_a_self_edit_without_adapters_is_a_failed_row(run: Any) -> None:
     (earned,) = rewards(run([[]])[0])
     assert earned.status == "failed"

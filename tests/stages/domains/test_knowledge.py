@@ -104,7 +104,6 @@ def test_control_characters_and_lone_surrogates_are_taken_out_of_input() -> None
     assert (asked.question, asked.answers) == ("When?", ("1871",))
 
 
-@pytest.mark.xfail(strict=True, reason="finding 9: blank questions and golds get in")
 @pytest.mark.parametrize(
     "item", [{"question": "When?", "answer": " "}, {"question": " ", "answer": "1"}]
 )
@@ -185,6 +184,7 @@ def test_every_kind_of_line_end_separates(end: str) -> None:
         ("Here are some:\n- Old.", ["Here are some:", "- Old."]),
         ("1. Old.", ["1. Old."]),
         ("Old.\nBig.\n1. Wide.", ["Old.", "Big.", "1. Wide."]),
+        ("It grew.\n1.5 million live there.", ["It grew.", "1.5 million live there."]),
     ],
 )
 def test_a_first_line_that_only_announces_a_numbered_list_is_dropped(
@@ -227,9 +227,6 @@ def test_200_000_characters_are_the_most() -> None:
         lessons("x" * 200_001)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="finding 3: lone surrogates pass and no tokenizer takes them"
-)
 def test_lone_surrogates_are_an_invalid_self_edit() -> None:
     with pytest.raises(InvalidSelfEdit):
         lessons("half a \ud83d smiley")

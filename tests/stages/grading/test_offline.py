@@ -80,6 +80,7 @@ def macro_bias(path: Path) -> float:
         ("What happened?", "cities flooded", "the city was flooding", True),
         ("Which one?", "The Who", "the who", True),
         ("Name?", "Ost-Vik", "ost vik", True),
+        ("Which country?", "U.S.", "the US", True),
     ],
 )
 def test_known_answers(question: str, gold: str, answer: str, correct: bool) -> None:
@@ -103,7 +104,6 @@ def test_every_real_gold_answers_itself(official: Path) -> None:
     assert [gold for q, gold in pairs if not GRADER.grade(q, (gold,), gold).correct] == []
 
 
-@pytest.mark.xfail(strict=True, reason="finding 10: a gold of articles or signs alone never matches")
 @pytest.mark.parametrize("gold", ["A", "the", "%"])
 def test_a_gold_of_articles_or_signs_answers_itself(gold: str) -> None:
     assert GRADER.grade("Which vitamin?", (gold,), gold).correct
