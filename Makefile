@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test check soak clean
+.PHONY: help setup demo smoke test check soak tiny-model tiny-seeds clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -17,13 +17,13 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	# torch first and pinned: anything else would pull in its newest build.
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,plot]'
 	touch $@
 
-demo: setup ## one round on a few passages with a random model: every stage, no download
+demo: setup ## two rounds of RL on the shipped model: a table, a plot, what RL kept (minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
 
-smoke: setup ## the six commands on one passage, under a minute
+smoke: setup ## one pipe through the six commands, under a minute
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/smoke.sh
 
 test: setup ## the test suite
@@ -33,10 +33,16 @@ check: setup ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m 'not soak' -q
+	$(MAKE) test
 
 soak: setup ## what is too long for CI: random kills
 	$(BIN)/pytest -m soak
+
+tiny-model: setup ## pretrain the shipped model again (about 15 minutes on one core)
+	$(BIN)/python examples/tiny_world/pretrain.py --out seal_cli/tiny
+
+tiny-seeds: setup ## the tiny world's figures: five run seeds (about 20 minutes on one core)
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_world/seeds.sh
 
 clean: ## remove what make made (not your stores)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

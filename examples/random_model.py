@@ -24,6 +24,7 @@ def make(
 ) -> None:
     """Write a Llama-style model of about 0.15 M parameters (head size 32) and its tokenizer."""
     import torch
+    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -56,6 +57,7 @@ def make(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
+    transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(path)
     fast.save_pretrained(path)
 

@@ -112,7 +112,8 @@ def _plan(
         ]
     )
     if status == "ok" and not rows:
-        status, reason = "invalid", "no token to learn from"
+        # Of a passage this is nobody's doing; of a self-edit it is the policy's.
+        status, reason = ("invalid" if edit else "failed"), "no token to learn from"
     hyperparameters = _hyperparameters(student, config)
     source = edit.self_edit_id if edit else f"passage {context.context_id}"
     seed = derive_seed(config.seed, student.student, source, repeat)

@@ -30,14 +30,9 @@ def chat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def make_model(path: Path, **options: Any) -> Path:
     """Run the example's `make`."""
-    import importlib.util
+    import random_model
 
-    spec = importlib.util.spec_from_file_location("random_model", ROOT / "examples/random_model.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.make(path, **options)
+    random_model.make(path, **options)
     return path
 
 

@@ -34,11 +34,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank updates by full module name: A [rank, in] and B [out, rank], float32 on the CPU."""
+    """Low-rank updates by full module name: A [rank, in] and B [out, rank], float32 on the CPU.
+
+    `transposed`: the adapted modules keep their weights as [in, out], as GPT-2's Conv1D does (a
+    fact about the base model that PEFT wants to be told).
+    """
 
     rank: int
     alpha: int
     weights: "dict[str, tuple[Tensor, Tensor]]"
+    transposed: bool = False
 
     @property
     def targets(self) -> list[str]:

@@ -42,7 +42,13 @@ def wrapped(
     """The PEFT model and its LoRA layers by full module name, freshly initialised."""
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        target_modules=targets,
+        lora_dropout=0.0,
+        fan_in_fan_out=stores_transposed(model, targets),
+    )
     peft_model = get_peft_model(model, config)
     try:
         inner: Any = peft_model.base_model.model
@@ -51,6 +57,15 @@ def wrapped(
     finally:
         peft_model.unload()
         model.requires_grad_(False)
+
+
+def stores_transposed(model: Any, targets: list[str]) -> bool:
+    """Whether the adapted modules keep their weights as [in, out], as GPT-2's Conv1D does."""
+    return any(
+        type(module).__name__ == "Conv1D"
+        for name, module in model.named_modules()
+        if name.rsplit(".", 1)[-1] in targets
+    )
 
 
 def write(layer: Any, a: Any, b: Any) -> None:
@@ -68,4 +83,5 @@ def read(layers: dict[str, Any], rank: int, alpha: int) -> Lora:
         )
         for name, layer in layers.items()
     }
-    return Lora(rank, alpha, weights)
+    transposed = any(layer.fan_in_fan_out for layer in layers.values())
+    return Lora(rank, alpha, weights, transposed)

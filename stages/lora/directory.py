@@ -34,6 +34,7 @@ def save(lora: Lora, path: Path) -> None:
         lora_alpha=lora.alpha,
         target_modules=lora.targets,
         lora_dropout=0.0,
+        fan_in_fan_out=lora.transposed,
         task_type="CAUSAL_LM",
         inference_mode=True,
     ).to_dict()  # type: ignore[no-untyped-call]
@@ -69,7 +70,8 @@ def load(path: Path) -> Lora:
             )
             for name in sorted(names)
         }
-        return Lora(int(config["r"]), int(config["lora_alpha"]), pairs)
+        transposed = bool(config.get("fan_in_fan_out"))
+        return Lora(int(config["r"]), int(config["lora_alpha"]), pairs, transposed)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
         raise InputError(
             f"{path} is not a readable LoRA: {error}.", "Run `seal adapt` again with --force."

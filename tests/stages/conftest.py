@@ -197,7 +197,8 @@ def random_lora() -> Callable[..., Lora]:
                     torch.randn(rank, n_in, generator=chance) * 0.3,
                     torch.randn(n_out, rank, generator=chance) * 0.3,
                 )
-        return Lora(rank, 2 * rank, weights)
+        transposed = any(type(m).__name__ == "Conv1D" for m in model.modules())
+        return Lora(rank, 2 * rank, weights, transposed)
 
     return make
 

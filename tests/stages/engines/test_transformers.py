@@ -11,9 +11,6 @@ from stages.engines.transformers import TransformersEngine, _Batch
 from stages.lora import Lora
 from stages.models import LanguageModel
 
-# finding 11: PEFT warns of GPT-2's transposed layers
-pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
-
 PROMPTS = ["Ost", "The harbour of Ost opened in 1871.", "a", "What is the light? " * 3]
 WORDS = 20
 

@@ -12,9 +12,6 @@ from stages.lora import Lora
 from stages.lora.attach import attached, read, wrapped
 from stages.models import LanguageModel
 
-# finding 11: PEFT warns of GPT-2's transposed layers
-pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
-
 IDS = torch.arange(3, 13)[None]
 
 
@@ -144,7 +141,6 @@ def test_a_lora_is_float32_over_a_model_in_lower_precision(
     before.assert_unchanged(lm.model)
 
 
-@pytest.mark.xfail(strict=True, reason="finding 11: PEFT warns of GPT-2's transposed layers")
 def test_a_lora_goes_on_gpt2_without_a_warning(
     tiny: Callable[..., LanguageModel], random_lora: Callable[..., Lora]
 ) -> None:

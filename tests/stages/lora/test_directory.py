@@ -17,9 +17,6 @@ from stages.lora.attach import attached
 from stages.lora.directory import CONFIG, WEIGHTS, load, save
 from stages.models import LanguageModel
 
-# finding 11: PEFT warns of GPT-2's transposed layers
-pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
-
 IDS = torch.arange(3, 13)[None]
 TARGETS = ("down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj")
 

@@ -15,9 +15,6 @@ from stages.lora.merge import merged_state, save_merged
 from stages.lora.targets import resolve_targets
 from stages.models import LanguageModel, weight_shapes
 
-# finding 11: PEFT warns of GPT-2's transposed layers
-pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
-
 IDS = torch.arange(3, 23)[None]
 
 

@@ -15,9 +15,6 @@ from stages.models import LanguageModel
 from stages.records import Example
 from stages.tokens import Row, row
 
-# finding 11: PEFT warns of GPT-2's transposed layers
-pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
-
 TEXTS = ["The harbour is old.", "It has a quay.", "Its light is 31 m high.", "Wide open."]
 
 MakeJob = Callable[..., Job]

@@ -7,9 +7,6 @@ from stages.lora.attach import wrapped
 from stages.lora.targets import resolve_targets
 from stages.models import LanguageModel, weight_shapes
 
-# finding 11: PEFT warns of GPT-2's transposed layers
-pytestmark = pytest.mark.filterwarnings("ignore:fan_in_fan_out")
-
 LINEAR = {
     "llama": "down_proj gate_proj k_proj o_proj q_proj up_proj v_proj",
     "qwen2": "down_proj gate_proj k_proj o_proj q_proj up_proj v_proj",
