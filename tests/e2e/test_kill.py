@@ -3,6 +3,7 @@
 import random
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,15 +196,52 @@ def test_without_room_for_the_index_a_stage_still_publishes(
     assert (store / "index.duckdb").exists()
 
 
+def loop_killed_and_resumed(
+    forks: Any, command: list[object], store: Path, delays: Iterator[float]
+) -> tuple[str, int]:
+    """Run a loop in this store, killing it after each delay until it ends; id and kills."""
+    kills = 0
+    while True:
+        ended = forks(*command, store=store, kill_after=next(delays, None))
+        if ended.code != KILLED:
+            return ended.id, kills
+        kills += 1
+
+
+def same_stores(left: Path, right: Path) -> None:
+    """Two stores hold the same artifacts, row for row."""
+    assert Workspace(left).ids() == Workspace(right).ids()
+    for artifact in Workspace(left).ids():
+        same(left / "artifacts" / artifact, right / "artifacts" / artifact)
+
+
+def test_a_loop_on_tiny_killed_at_random_ends_with_the_same_policy(
+    forks: Any, tmp_path: Path
+) -> None:
+    command = [
+        "loop", "--contexts", "tiny", "--rounds", 2, "--limit", 2, "--samples", 2,
+        "--eval-limit", 2,
+    ]  # fmt: skip
+    expected, _ = loop_killed_and_resumed(forks, command, tmp_path / "calm", iter(()))
+    chance = random.Random()
+    delays = (chance.uniform(0.3, 3.0) for _ in range(4))
+    policy, kills = loop_killed_and_resumed(forks, command, tmp_path / "store", delays)
+    assert policy == expected
+    assert kills >= 1
+    same_stores(tmp_path / "store", tmp_path / "calm")
+
+
 @pytest.mark.soak
+@pytest.mark.parametrize("engine", ["scripted", "transformers"])
 def test_a_loop_killed_fifty_times_ends_the_same(
-    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], tmp_path: Path
+    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], tmp_path: Path, engine: str
 ) -> None:
     chance = random.Random(0)
     command = [
         "loop", "--contexts", calm[1]["import"], "--policy", pipeline.model, "--rounds", 2,
-        "--limit", 3, "--samples", 2, "--repeats", 1, "--set", "generate.engine=scripted",
-        "--set", "adapt.epochs=2", "--set", "adapt.rank=2", "--set", "update.rank=2",
+        "--limit", 3, "--samples", 2, "--repeats", 1, "--set", f"generate.engine={engine}",
+        "--set", "generate.max_tokens=40", "--set", "adapt.epochs=2", "--set", "adapt.rank=2",
+        "--set", "update.rank=2",
     ]  # fmt: skip
     undisturbed = tmp_path / "undisturbed"
     copy_inputs(calm[0], "generate", calm[1], undisturbed)
@@ -212,11 +250,8 @@ def test_a_loop_killed_fifty_times_ends_the_same(
     while kills < 50:
         store = tmp_path / f"store{kills}"
         copy_inputs(calm[0], "generate", calm[1], store)
-        ended = None
-        while ended is None or ended.code == KILLED:
-            ended = pipeline.forks(*command, store=store, kill_after=chance.uniform(0.05, 4.0))
-            kills += ended.code == KILLED
-        assert ended.id == expected
-        assert Workspace(store).ids() == Workspace(undisturbed).ids()
-        for artifact in Workspace(store).ids():
-            same(store / "artifacts" / artifact, undisturbed / "artifacts" / artifact)
+        delays = (chance.uniform(0.05, 2.0) for _ in range(1000))
+        policy, more = loop_killed_and_resumed(pipeline.forks, command, store, delays)
+        kills += more
+        assert policy == expected
+        same_stores(store, undisturbed)
