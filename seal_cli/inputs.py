@@ -44,6 +44,14 @@ class ContextSet:
         """By context id, in order; an empty list for a context without questions."""
         return group(self.artifact.rows(Question))
 
+    def require_questions(self) -> None:
+        """Raise InputError when there is nothing to examine anybody on."""
+        if not any(self.questions.values()):
+            raise InputError(
+                f"the contexts of {self.artifact.id} have no questions.",
+                "Import them with questions: without, nothing can be scored.",
+            )
+
     def slice(self, limit: int, offset: int) -> list[str]:
         """Ids of `limit` contexts from `offset` on, wrapping around, none twice; 0 is all."""
         ids = list(self.contexts)

@@ -19,11 +19,18 @@ from seal_cli.console import safe
 from stages.eval import bootstrap
 
 FORMS = Path(__file__).parent / "forms.sql"
+# An invalid self-edit was not examined and counts as nothing learned, as in the metrics.
 PER_CONTEXT = """
-    SELECT context_id, avg(v.correct::INT)
-    FROM answers a JOIN verdicts v USING (artifact_id, answer_id, context_id)
-    WHERE a.artifact_id = ? AND a.method = 'self-edits'
-    GROUP BY context_id
+    WITH examined AS (
+        SELECT a.context_id, a.adapter_id, avg(v.correct::INT) AS accuracy
+        FROM answers a JOIN verdicts v USING (artifact_id, answer_id, context_id)
+        WHERE a.artifact_id = $id AND a.method = 'self-edits'
+        GROUP BY ALL
+        UNION ALL
+        SELECT context_id, adapter_id, 0 FROM adapters
+        WHERE artifact_id = $id AND self_edit_id IS NOT NULL AND status = 'invalid'
+    )
+    SELECT context_id, avg(accuracy) FROM examined GROUP BY context_id
 """
 METRICS = """
     SELECT round, method, value, ci_low, ci_high, n FROM metrics
@@ -57,7 +64,10 @@ def gain(
     connection: duckdb.DuckDBPyConnection, first: str, last: str
 ) -> tuple[float, float, float]:
     """Paired gain of the last policy's self-edits over the first's: mean and 95 % interval."""
-    before, after = (dict(connection.execute(PER_CONTEXT, [a]).fetchall()) for a in (first, last))
+    before, after = (
+        dict(connection.execute(PER_CONTEXT, {"id": artifact}).fetchall())
+        for artifact in (first, last)
+    )
     both = sorted(before.keys() & after.keys())
     value, low, high = bootstrap([after[c] - before[c] for c in both], 4000, 0)
     assert value is not None

@@ -51,6 +51,7 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
         return context_set.slice(settings.eval.limit, settings.eval.offset)
 
     def open(job: Job) -> Work:
+        context_set.require_questions()
         inner = adapt.inner_loop(session, model, context_set.domain, settings.adapt)
         examiner = score.examiner(session, model, context_set.domain, settings.score)
         write = generate.writer(session, model, context_set.domain, settings.generate)

@@ -99,6 +99,7 @@ def _task(
     context_set = ContextSet(session.workspace.upstream(self_edits, "contexts"))
 
     def open(job: Job) -> Work:
+        context_set.require_questions()
         edits = group(self_edits.rows(SelfEdit))
         questioner = examiner(session, model, context_set.domain, config)
         adapted = adapters()

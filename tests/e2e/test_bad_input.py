@@ -203,6 +203,17 @@ def test_an_input_that_was_not_copied(
     fails(3, "adapt", edits, says=f"artifact {contexts} is not in")
 
 
+def test_passages_without_questions(
+    fails: Any, seal: Any, random_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/one.md").write_text("# One\nA note about one thing. And another.")
+    contexts = seal("import", "contexts", tmp_path / "notes").id
+    edits = seal("generate", contexts, "--policy", random_model, "--engine", "scripted").id
+    fails(3, "score", edits, says="have no questions")
+    fails(3, "eval", random_model, contexts, says="have no questions")
+
+
 def test_a_damaged_table(fails: Any, edits: str, tmp_path: Path) -> None:
     part = tmp_path / "store/artifacts" / edits / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-7])
