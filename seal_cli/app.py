@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +32,7 @@ from seal_cli.commands import (
 )
 from seal_cli.commands import eval as evaluate
 from seal_cli.options import stage_command
+from seal_cli.signals import Stopped, install
 from seal_cli.store.workspace import Workspace
 from stages.config import (
     AdaptConfig,
@@ -43,14 +43,10 @@ from stages.config import (
     ScoreConfig,
     UpdateConfig,
 )
-from stages.errors import ResourceError, SealError
+from stages.errors import InputError, ResourceError, SealError
 
 _RESOURCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO, errno.EMFILE}
 _PAST_MEMORY = ("can't allocate memory", "not enough memory")
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 class Boundary(TyperGroup):
@@ -63,23 +59,23 @@ class Boundary(TyperGroup):
         except SealError as error:
             console.complain(error)
             raise typer.Exit(error.exit_code) from error
-        except (KeyboardInterrupt, Terminated) as stop:
+        except Stopped as stop:
             console.say("interrupted; finished batches are kept: run the same command to go on.")
-            raise typer.Exit(130 if isinstance(stop, KeyboardInterrupt) else 143) from stop
+            raise typer.Exit(stop.exit_code) from stop
         except BrokenPipeError:
-            # The reader went away (`| head`): not an error, and nothing may be flushed to it.
+            # The reader went away (`| head`): nothing may be flushed to it, and it is no bug.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
+            raise typer.Exit(128 + signal.SIGPIPE) from None
         except (OSError, MemoryError, RuntimeError) as error:
-            known = _resource(error)
+            known = _refusal(error)
             if known is None:
                 raise
             console.complain(known)
             raise typer.Exit(known.exit_code) from error
 
 
-def _resource(error: BaseException) -> SealError | None:
-    """Disk and memory running out, as our error; None for anything else."""
+def _refusal(error: BaseException) -> SealError | None:
+    """What the operating system refused, as our error; None for anything else."""
     if isinstance(error, OSError) and error.errno in _RESOURCE:
         return ResourceError(
             f"the disk or another resource ran out: {error}.",
@@ -89,6 +85,8 @@ def _resource(error: BaseException) -> SealError | None:
         return ResourceError(
             f"no access: {error}.", "Check the permissions, or choose another --store."
         )
+    if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+        return InputError(f"{error.strerror}: {error.filename}.", "Check the path.")
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if memory or any(text in str(error) for text in _PAST_MEMORY):
         return ResourceError(
@@ -104,7 +102,8 @@ app = typer.Typer(
     help=(
         "Self-adapting language models as a shell pipeline.\n\n"
         "contexts → generate → adapt → score → filter → update → policy, and eval beside it. "
-        "Every stage prints the id of the artifact it made; '-' reads one from stdin."
+        "Every stage prints the id of the artifact it made; '-' reads one from stdin. The defaults "
+        "are the paper's; a model may bring a seal.toml with its own (tiny does)."
     ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -114,11 +113,11 @@ importing = typer.Typer(help="Bring contexts into the store.", no_args_is_help=T
 app.add_typer(importing, name="import")
 
 app.command("init")(init.init)
-importing.command("contexts")(stage_command(import_contexts.import_contexts))
+importing.command("contexts")(stage_command(import_contexts.import_contexts, models=False))
 app.command("generate")(stage_command(generate.generate, GenerateConfig))
 app.command("adapt")(stage_command(adapt.adapt, AdaptConfig))
 app.command("score")(stage_command(score.score, ScoreConfig, AdaptConfig))
-app.command("filter")(stage_command(filter.filter, FilterConfig))
+app.command("filter")(stage_command(filter.filter, FilterConfig, models=False))
 app.command("update")(stage_command(update.update, UpdateConfig))
 app.command("eval")(
     stage_command(evaluate.evaluate, EvalConfig, GenerateConfig, AdaptConfig, ScoreConfig)
@@ -151,14 +150,12 @@ def root(
     console.configure(quiet=False)
     if store.exists() and not store.is_dir():
         raise typer.BadParameter(f"{store} is a file, not a store", param_hint="--store")
+    if any(letter in str(store.absolute()) for letter in "*?["):  # DuckDB would take it for a glob
+        raise typer.BadParameter(f"{store} has one of * ? [ in its path", param_hint="--store")
     ctx.obj = Workspace(store)
 
 
 def main() -> None:
     """Entry point of the console script."""
-    signal.signal(signal.SIGTERM, _terminate)
+    install()
     app()
-
-
-def _terminate(_: int, __: FrameType | None) -> None:
-    raise Terminated

@@ -53,7 +53,8 @@ def out(text: str) -> None:
 
 def out_json(value: Any) -> None:
     """One JSON object on stdout."""
-    out(json.dumps(value, ensure_ascii=False, default=str))
+    # On a terminal every control character is escaped, C1 included.
+    out(json.dumps(value, ensure_ascii=sys.stdout.isatty(), default=str))
 
 
 def out_rich(renderable: "RenderableType") -> None:

@@ -16,6 +16,7 @@ from stages.models import check_directory, checkpoint_dtype
 from stages.records import Policy
 
 TINY = Path(__file__).parent / "tiny"
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class LocalModel:
 
     def location(self) -> dict[str, dict[str, str]]:
         """Where it was found, for the manifest: provenance, not identity."""
-        return {self.id: {"name": self.policy.name, "path": str(self.path)}}
+        return {self.id: {"name": self.policy.name, "path": str(self.path.resolve())}}
 
     def dtype(self, wanted: str) -> str:
         """What `auto` means for this checkpoint."""
@@ -56,10 +57,12 @@ def resolve_model(workspace: Workspace, reference: str) -> LocalModel:
         return _base(workspace, TINY, "tiny")
     if re.match(r"@|update-", reference):
         return _updated(workspace.artifact(workspace.resolve(reference)))
+    if re.fullmatch(r"model-[0-9a-f]{16}", reference):
+        return _known(workspace, reference)
     path = Path(reference).expanduser()
     if path.is_dir():
-        return _base(workspace, path, reference)
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", reference) and not path.exists():
+        return _base(workspace, path, path.resolve().name)
+    if _HUB_NAME.fullmatch(reference) and not path.exists():
         return _base(workspace, _from_hub(reference), reference)
     raise InputError(
         f"there is no model {reference!r}.",
@@ -95,21 +98,28 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
     """
     if policy.startswith("update-"):
         return _updated(workspace.artifact(policy))
-    for place in (known["path"], known["name"]):
-        try:
-            found = resolve_model(workspace, place)
-        except InputError:
-            continue
+    name, path = known["name"], Path(known["path"])
+    candidates = [path] if path.is_dir() else []
+    if name == "tiny":
+        candidates.append(TINY)
+    elif _HUB_NAME.fullmatch(name):
+        candidates.append(_from_hub(name))
+    for candidate in candidates:
+        found = _base(workspace, candidate, name)
         if found.id == policy:
-            return LocalModel(_renamed(found.policy, known["name"]), found.path)
+            return found
     raise ConfigError(
-        f"{policy} ({known['name']}) is not at {known['path']} with the same content.",
+        f"{policy} ({name}) is not at {path} with the same content.",
         "Name its folder with --student (or --policy for update).",
     )
 
 
-def _renamed(policy: Policy, name: str) -> Policy:
-    return Policy(policy.policy, name, None, 0, None, "base", None)
+def _known(workspace: Workspace, policy: str) -> LocalModel:
+    """A model that some artifact of this store was made with."""
+    for artifact in workspace.all():
+        if policy in artifact.manifest["models"]:
+            return find_model(workspace, policy, artifact.manifest["models"][policy])
+    raise InputError(f"no artifact of {workspace.root} was made with {policy}.", "Give its folder.")
 
 
 def _base(workspace: Workspace, path: Path, name: str) -> LocalModel:
@@ -132,16 +142,20 @@ def _updated(artifact: Artifact) -> LocalModel:
 def _from_hub(name: str) -> Path:
     """A snapshot on disk: the cached one, else downloaded."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
 
     patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
-    except LocalEntryNotFoundError:
+    except (LocalEntryNotFoundError, HFValidationError):
         pass
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"{name} is neither a local folder nor to be had from the hub.",
             "Check the name and the network, or give a folder.",

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -25,10 +25,11 @@ from stages.errors import ConfigError
 _RUN, _TALK = "How to run", "Settings and output"
 
 ContextsArg = Annotated[
-    str, typer.Argument(help="Contexts artifact: id, prefix, @latest:import, or - for stdin.")
+    str, typer.Argument(metavar="CONTEXTS", help="An artifact: id, prefix, @latest:import, or -.")
 ]
 SelfEditsArg = Annotated[
-    str, typer.Argument(help="Self-edits artifact: id, prefix, @latest:generate, or -.")
+    str,
+    typer.Argument(metavar="SELF_EDITS", help="An artifact: id, prefix, @latest:generate, or -."),
 ]
 PolicyOption = Annotated[
     str, typer.Option("--policy", help="Model folder, hub name, update artifact, or tiny.")
@@ -38,7 +39,9 @@ StudentOption = Annotated[
     typer.Option("--student", help="Model to adapt, if not the one that wrote the self-edits."),
 ]
 
-# name -> (type, option, default): what every stage command takes besides its own.
+# name -> (type, option, default): what every stage command takes besides its own; those that run no
+# model do without the first three.
+_OF_MODELS = ("device", "dtype", "retry_failed")
 _SHARED: dict[str, tuple[Any, Any, Any]] = {
     "device": (
         str,
@@ -120,7 +123,9 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
 }
 
 
-def stage_command(function: Callable[..., None], *configs: type[Config]) -> Callable[..., None]:
+def stage_command(
+    function: Callable[..., None], *configs: type[Config], models: bool = True
+) -> Callable[..., None]:
     """Turn `f(session, <own parameters>)` into a Typer command with a flag per config field.
 
     The function asks `session.resolve(SomeConfig, model)` for a configuration; the flags given on
@@ -130,11 +135,12 @@ def stage_command(function: Callable[..., None], *configs: type[Config]) -> Call
     del own["session"]
     plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
     flags = _flags(configs)
-    shared = [_parameter(name, *spec) for name, spec in _SHARED.items()]
+    taken = [name for name in _SHARED if models or name not in _OF_MODELS]
+    shared = [_parameter(name, *_SHARED[name]) for name in taken]
 
     @functools.wraps(function)
     def command(**given: Any) -> None:
-        run = {name: given.pop(name) for name in _SHARED}
+        run = {name: given.pop(name, default) for name, (_, _, default) in _SHARED.items()}
         chosen = {name: given.pop(name) for name in flags}
         session = _session(given.pop("ctx"), run, dict.fromkeys(configs, chosen))
         function(session, **_stdin(given))
@@ -151,17 +157,18 @@ def _flags(configs: Sequence[type[Config]]) -> dict[str, inspect.Parameter]:
     flags: dict[str, inspect.Parameter] = {}
     for cls in configs:
         panel = f"[{SECTION_OF[cls]}] in seal.toml"
+        hints = get_type_hints(cls)
         for field in fields(cls):
             choices = field.metadata["choices"]
             text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
             flag = typer.Option(
                 "--" + field.name.replace("_", "-"),
-                help=f"{text} [default: {field.default}]",
+                help=text if field.default is None else f"{text} [default: {field.default}]",
                 rich_help_panel=panel,
                 show_default=False,
             )
             flags.setdefault(
-                field.name, _parameter(field.name, type(field.default) | None, flag, None)
+                field.name, _parameter(field.name, hints[field.name] | None, flag, None)
             )
     return flags
 

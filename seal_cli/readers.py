@@ -50,12 +50,31 @@ def read(path: Path, split: str | None) -> Iterator[Row]:
         )
 
 
+def files_of(path: Path) -> list[tuple[str, Path]]:
+    """What `read` reads, each file with the part of its name that decides what becomes of it."""
+    if not path.is_dir():
+        # The suffix says how a file is read; of a text the name may be the title.
+        return [(path.name if path.suffix in TEXT_SUFFIXES else path.suffix, path)]
+    if _is_saved_dataset(path):
+        inside = sorted(p for p in path.rglob("*") if p.is_file())
+    else:
+        inside = _documents(path) or sorted(path.glob("*.parquet"))
+    return [(str(p.relative_to(path)), p) for p in inside]
+
+
+def _is_saved_dataset(path: Path) -> bool:
+    return (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file()
+
+
+def _documents(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.suffix in TEXT_SUFFIXES and p.is_file())
+
+
 def _folder(path: Path, split: str | None) -> Iterator[Row]:
-    if (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file():
+    if _is_saved_dataset(path):
         yield from joined(_saved_dataset(path, split))
         return
-    documents = sorted(p for p in path.rglob("*") if p.suffix in TEXT_SUFFIXES and p.is_file())
-    tables = sorted(path.glob("*.parquet"))
+    documents, tables = _documents(path), sorted(path.glob("*.parquet"))
     if documents:
         yield from map(_document, documents)
     elif tables:
@@ -71,6 +90,8 @@ def _folder(path: Path, split: str | None) -> Iterator[Row]:
 def _document(path: Path) -> Row:
     """One text file as a passage without questions; its title is its first heading or its name."""
     text = _text(path)
+    if not text.strip():
+        raise InputError(f"{path} is empty.", "Remove it, or write something into it.")
     heading = re.match(r"#+\s+(.+)\n", text)
     title = heading[1].strip() if heading else path.stem.replace("_", " ")
     return {"title": title, "context": text[heading.end() :] if heading else text}
@@ -127,7 +148,8 @@ def _squad(articles: list[Any], path: Path) -> Iterator[Row]:
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    # Not splitlines(): U+2028 and its like may stand inside a JSON string.
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -171,12 +193,26 @@ def _saved_dataset(path: Path, split: str | None) -> Iterator[Row]:
     )
 
 
-def hub(name: str, split: str | None) -> Iterator[Row]:
-    """The rows of a dataset on the Hugging Face hub."""
+def hub_revision(name: str) -> str:
+    """The commit that a hub dataset stands at. Raises InputError."""
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        return str(huggingface_hub.HfApi().dataset_info(name).sha)
+    except (OSError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
+        raise InputError(
+            f"{name} is neither a file nor a dataset that the hub gives.",
+            "Check the name and the network.",
+        ) from error
+
+
+def hub(name: str, revision: str, split: str | None) -> Iterator[Row]:
+    """The rows of a dataset on the Hugging Face hub, at one commit."""
     import datasets
 
     try:
-        data = datasets.load_dataset(name)
+        data = datasets.load_dataset(name, revision=revision)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{name} is neither a file nor a dataset that the hub gives: {error}.",

@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from seal_cli import __version__, console
+from seal_cli import __version__, console, signals
 from seal_cli.store import index
 from seal_cli.store.artifact import WEIGHTS, Artifact, publish, write_parts
 from seal_cli.store.failpoints import failpoint
@@ -184,6 +184,7 @@ class _Run:
                 assert work is not None  # there are fresh batches
                 self.journal.append(name, work(items))
                 advance(len(items))
+                signals.check()
         self._commit(([SEEDED] if self.before else []) + list(pending))
 
     def _pending(self, batch: int) -> dict[str, list[str]]:

@@ -1,6 +1,6 @@
 """One invocation of `seal`: its store, its settings, how to run, and how to answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,6 +71,10 @@ class Session:
                 console.out_json(summary(artifact))
             else:
                 console.out(artifact.id)
+        self.check(artifacts)
+
+    def check(self, artifacts: Sequence[Artifact]) -> None:
+        """Raise RowsFailed when rows failed and --strict was given."""
         failed = sum(artifact.n_failed for artifact in artifacts)
         if self.options.strict and failed:
             raise RowsFailed(f"{failed} rows failed.", "Run again with --retry-failed.")

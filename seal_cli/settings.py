@@ -165,15 +165,14 @@ def _unknown(what: str, word: str, known: Iterable[str], source: str) -> ConfigE
 def starter() -> str:
     """A seal.toml with every key, commented out, at its default."""
     lines = [
-        "# Settings of seal. Precedence: flag > SEAL_<STAGE>_<KEY> variable > this file > default."
+        "# Settings of seal. Precedence: flag, SEAL_<STAGE>_<KEY> variable, this file, seal.toml",
+        "# in the model's folder (tiny brings one), default. What stands here is the default.",
     ]
     for section, cls in SECTIONS.items():
         lines += ["", f"[{section}]"]
         for field in fields(cls):
-            lines.append(
-                f"# {field.name} = {toml_value(field.default)}".ljust(36)
-                + f"  # {field.metadata['help']}"
-            )
+            value = "" if field.default is None else toml_value(field.default)
+            lines.append(f"# {field.name} = {value}".ljust(36) + f"  # {field.metadata['help']}")
     return "\n".join(lines) + "\n"
 
 

@@ -111,6 +111,10 @@ def _plan(
             for e in examples
         ]
     )
+    n_cut = sum(r.cut for r in rows)
+    if n_cut:
+        note = f"{n_cut} of {len(rows)} sequences cut at max-length"
+        reason = f"{reason}; {note}" if reason else note
     if status == "ok" and not rows:
         # Of a passage this is nobody's doing; of a self-edit it is the policy's.
         status, reason = ("invalid" if edit else "failed"), "no token to learn from"

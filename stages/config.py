@@ -44,6 +44,8 @@ class Config:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
+            if value is None:
+                continue
             low, high, choices = (item.metadata[k] for k in ("minimum", "maximum", "choices"))
             name = item.name.replace("_", "-")
             if isinstance(value, float) and not math.isfinite(value):
@@ -171,11 +173,16 @@ class EvalConfig(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig(Config):
-    """The shape of the RL loop (paper: 2 rounds of 50 contexts, 5 samples, 3 repeats)."""
+    """The shape of the RL loop (paper: 2 rounds of 50 contexts, 5 samples, 3 repeats).
 
-    rounds: int = option(2, "rounds of generate, adapt, score, filter and update", minimum=1)
-    samples: int = option(5, "self-edits per context", minimum=1)
-    repeats: int = option(3, "adapters per self-edit, each with its own seed", minimum=1)
+    What is not given here is as the stages have it.
+    """
+
+    rounds: int = option(2, "rounds of generate, score, filter and update", minimum=1)
     limit: int = option(50, "contexts per round, taken in order, wrapping around", minimum=1)
-    eval_limit: int = option(0, "contexts of each evaluation; 0 is all", minimum=0)
-    seed: int = option(0, "run seed; every row derives its own from it")
+    samples: int | None = option(None, "self-edits per context, in place of [generate]", minimum=1)
+    repeats: int | None = option(None, "adapters per self-edit, in place of [adapt]", minimum=1)
+    eval_limit: int | None = option(
+        None, "contexts of each evaluation, in place of [eval]", minimum=0
+    )
+    seed: int | None = option(None, "run seed of every stage, in place of theirs")

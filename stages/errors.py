@@ -2,7 +2,6 @@
 
     SealError                 exit code
     ├── ConfigError           2    an option, a setting or a combination of them is not usable
-    │   └── MissingExtra      2    an optional package is not installed (the message has the line)
     ├── InputError            3    an artifact or file is missing, corrupt or not understood
     ├── ResourceError         5    disk or memory ran out
     ├── BusyError             75   another process is working on the same key
@@ -30,10 +29,6 @@ class ConfigError(SealError):
     """An option, a setting or a combination of them is not usable."""
 
     exit_code = 2
-
-
-class MissingExtra(ConfigError):
-    """An optional package is not installed."""
 
 
 class InputError(SealError):

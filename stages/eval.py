@@ -71,7 +71,6 @@ def summarise(
     and `n_failed` how many did not. An invalid self-edit counts as `floor`.
     """
     scores = _scores(records, questions, floor)
-    n_questions = sum(len(questions[c.context_id]) for c in contexts)
     unadapted = scores["unadapted"]
     for method in METHODS:
         by_context = scores[method]
@@ -80,7 +79,8 @@ def summarise(
             both = by_context.keys() & unadapted.keys()
             values["gain"] = {key: by_context[key] - unadapted[key] for key in both}
         for metric, cells in values.items():
-            ordered = [cells[c.context_id] for c in contexts if c.context_id in cells]
+            counted = [c.context_id for c in contexts if c.context_id in cells]
+            ordered = [cells[context_id] for context_id in counted]
             value, low, high = bootstrap(ordered, config.resamples, config.seed)
             yield Metric(
                 policy=policy.policy,
@@ -95,17 +95,17 @@ def summarise(
                 ci_low=low,
                 ci_high=high,
                 n=len(ordered),
-                n_questions=n_questions,
-                n_failed=len(contexts) - len(ordered),
+                n_questions=sum(len(questions[context_id]) for context_id in counted),
+                n_failed=len(contexts) - len(counted),
             )
 
 
 def bootstrap(
     values: Sequence[float], resamples: int, seed: int
 ) -> tuple[float | None, float | None, float | None]:
-    """Mean and 95 % percentile interval over resampled contexts; nulls for no values at all."""
-    if not values:
-        return None, None, None
+    """Mean and 95 % percentile interval over resampled contexts; of one context only the mean."""
+    if len(values) < 2:
+        return (values[0] if values else None), None, None
     import numpy as np
 
     sample = np.asarray(values, dtype=np.float64)
@@ -124,7 +124,7 @@ def _scores(
     correct: defaultdict[tuple[str, str | None], list[bool | None]] = defaultdict(list)
     verdicts = {r.answer_id: r.correct for r in records if isinstance(r, Verdict)}
     for answer in (r for r in records if isinstance(r, Answer)):
-        correct[answer.context_id, answer.adapter_id].append(verdicts[answer.answer_id])
+        correct[answer.context_id, answer.adapter_id].append(verdicts.get(answer.answer_id))
     runs: defaultdict[str, defaultdict[str, list[float | None]]]
     runs = defaultdict(lambda: defaultdict(list))
     for context_id, asked in questions.items():

@@ -52,16 +52,15 @@ class Examiner:
             return Outcome(None, adapter.status, adapter.reason)
         requests = [self._request(context, question) for question in questions]
         completions = self.engine.complete(requests, lora)
-        error = next((c.error for c in completions if c.error is not None), None)
-        if error is not None:
-            return Outcome(None, "failed", error)
         verdicts = []
         for question, completion in zip(questions, completions, strict=True):
             answer = self._answer(question, adapter, completion)
-            verdicts.append(self._judge(question, answer))
             yield answer
-            yield verdicts[-1]
-        return _outcome(verdicts)
+            if answer.status == "ok":
+                verdicts.append(self._judge(question, answer))
+                yield verdicts[-1]
+        error = next((c.error for c in completions if c.error is not None), None)
+        return Outcome(None, "failed", error) if error else _outcome(verdicts)
 
     def _request(self, context: Context, question: Question) -> Request:
         prompt = self.render(self.domain.ask(context, question))
@@ -83,6 +82,8 @@ class Examiner:
             repeat=adapter.repeat if adapter else 0,
             text=text,
             n_tokens=completion.n_tokens,
+            status="failed" if completion.error else "ok",
+            reason=completion.error,
         )
 
     def _judge(self, question: Question, answer: Answer) -> Verdict:

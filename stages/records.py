@@ -86,7 +86,10 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a student said to one question; both ids are null for the unadapted student."""
+    """What a student said to one question; both ids are null for the unadapted student.
+
+    A question that could not be answered is a `failed` row without a verdict.
+    """
 
     answer_id: str
     context_id: str
@@ -98,6 +101,8 @@ class Answer:
     repeat: int
     text: str
     n_tokens: int
+    status: Status = "ok"
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ class Row:
     ids: tuple[int, ...]
     first_target: int
     n_real: int
+    cut: bool = False  # whether text was lost at the longest length
 
     @property
     def n_targets(self) -> int:
@@ -62,11 +63,12 @@ def row(tokenizer: Any, example: Example, *, max_length: int, pad_targets: str =
     eos = tokenizer.eos_token_id
     if pad_targets == "eos" and example.ends and eos is not None:
         ids.append(eos)
+    cut = len(ids) > max_length
     ids = ids[:max_length]
     n_real = len(ids)
     if pad_targets == "official":
         ids += [eos] * (max_length - n_real)
-    return Row(tuple(ids), first_target=len(prompt), n_real=n_real)
+    return Row(tuple(ids), first_target=len(prompt), n_real=n_real, cut=cut)
 
 
 def learnable(rows: Sequence[Row]) -> list[Row]:

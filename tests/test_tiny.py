@@ -118,9 +118,9 @@ def test_the_forms_query_tells_apart_what_the_generator_writes() -> None:
         connection.execute("CREATE TABLE made (self_edit_id TEXT, completion TEXT, form TEXT)")
         connection.executemany("INSERT INTO made VALUES (?, ?, ?)", rows)
         for name, query in {
-            "self_edits": "SELECT *, 'c' AS context_id, 0 AS round FROM made",
-            "rewards": "SELECT * EXCLUDE (completion, form), 1.0 AS reward FROM self_edits",
-            "selections": "SELECT *, true AS kept FROM rewards",
+            "self_edits": "SELECT *, 0 AS round, 'a' AS artifact_id FROM made",
+            "selections": "SELECT self_edit_id, 'b' AS artifact_id, true AS kept, 1 AS reward FROM made",
+            "lineage": "SELECT 'b' AS artifact_id, 'a' AS ancestor",
         }.items():
             connection.execute(f"CREATE VIEW {name} AS {query}")
         told = connection.execute((WORLD / "forms.sql").read_text()).fetchall()

@@ -31,6 +31,7 @@ from stages.config import AdaptConfig, GenerateConfig, LoraConfig, ScoreConfig, 
 from stages.domains import knowledge
 from stages.records import Context, Question
 
+SHIPPED = Path(__file__).parents[2] / "seal_cli/tiny"
 JUDGED_FROM = (
     60  # people of the train split from here on are measured; rehearsals learn on the others
 )
@@ -320,8 +321,8 @@ def main() -> None:
     """Run one of the two measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=("forms", "rehearse"))
-    parser.add_argument("--model", type=Path, default=Path("model"))
-    parser.add_argument("--settings", type=Path, default=Path(__file__).with_name("seal.toml"))
+    parser.add_argument("--model", type=Path, default=SHIPPED)
+    parser.add_argument("--settings", type=Path, default=SHIPPED / "seal.toml")
     parser.add_argument("--people", type=int, default=30, help="how many new people to measure on")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()

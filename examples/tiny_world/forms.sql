@@ -10,10 +10,10 @@ SELECT
         ELSE 'vague'
     END AS form,
     count(*) AS written,
-    round(avg(r.reward), 2) AS mean_reward,
+    round(avg(reward), 2) AS mean_reward,
     count(*) FILTER (kept) AS kept
-FROM rewards r
-JOIN self_edits s USING (self_edit_id, context_id, round)
-JOIN selections USING (self_edit_id, context_id)
+FROM selections k
+JOIN lineage l ON l.artifact_id = k.artifact_id
+JOIN self_edits s ON s.artifact_id = l.ancestor AND s.self_edit_id = k.self_edit_id
 GROUP BY ALL
 ORDER BY round, written DESC

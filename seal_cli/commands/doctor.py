@@ -15,8 +15,22 @@ from seal_cli.options import store_of
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 
-REQUIRED = ("torch", "transformers", "peft", "datasets", "duckdb", "pyarrow", "typer", "rich")
-EXTRAS = {"vllm": "vllm", "openai": "openai", "s3": "s3fs", "ray": "ray"}
+REQUIRED = (
+    "torch",
+    "transformers",
+    "peft",
+    "datasets",
+    "duckdb",
+    "pyarrow",
+    "typer",
+    "rich",
+    "pydantic",
+    "numpy",
+    "safetensors",
+    "fsspec",
+)
+EXTRAS = {"vllm": "vllm", "openai": "openai", "s3": "s3fs", "ray": "ray", "plot": "matplotlib"}
+INSTALL = "pip install -c constraints.txt"  # in the checkout: the tested set
 
 
 def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
@@ -36,9 +50,9 @@ def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
 def _packages() -> dict[str, tuple[bool, str]]:
     facts = {"seal": (True, __version__)}
     for package in REQUIRED:
-        facts[package] = _version(package, f"pip install {package}")
+        facts[package] = _version(package, f"{INSTALL} {package}")
     for extra, package in EXTRAS.items():
-        facts[f"extra {extra}"] = _version(package, f"pip install 'seal-adapt[{extra}]'")
+        facts[f"extra {extra}"] = _version(package, f"{INSTALL} -e '.[{extra}]'")
     return facts
 
 

@@ -48,10 +48,11 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
     context_set = ContextSet(source)
 
     def items() -> list[str]:
-        return context_set.slice(settings.eval.limit, settings.eval.offset)
+        context_set.require_questions()
+        chosen = context_set.slice(settings.eval.limit, settings.eval.offset)
+        return [i for i in chosen if context_set.questions[i]]
 
     def open(job: Job) -> Work:
-        context_set.require_questions()
         inner = adapt.inner_loop(session, model, context_set.domain, settings.adapt)
         examiner = score.examiner(session, model, context_set.domain, settings.score)
         write = generate.writer(session, model, context_set.domain, settings.generate)

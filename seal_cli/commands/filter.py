@@ -13,11 +13,12 @@ from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import filter as stage
 from stages.config import FilterConfig
+from stages.errors import ConfigError
 from stages.identity import digest
 from stages.records import Reward, Selection, SelfEdit
 
 RewardsArg = Annotated[
-    str, typer.Argument(help="Rewards artifact: id, prefix, @latest:score, or -.")
+    str, typer.Argument(metavar="REWARDS", help="An artifact: id, prefix, @latest:score, or -.")
 ]
 ExportOption = Annotated[
     Path | None,
@@ -33,6 +34,8 @@ def filter(  # the stage's name in the pipeline
     export: ExportOption = None,
 ) -> None:
     """Keep the self-edits that earned it."""
+    if export is not None and not export.absolute().parent.is_dir():
+        raise ConfigError(f"{export.parent} is not a folder.", "Make it, or export elsewhere.")
     source = session.artifact(rewards, "rewards")
     artifact = session.run(task(session, source, session.resolve(FilterConfig)))
     if export is not None:

@@ -1,6 +1,8 @@
 """`seal import contexts`: files -> one contexts artifact."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,10 +63,10 @@ def task(
 ) -> Task:
     """The run that `seal import contexts` and `seal loop --contexts tiny` share."""
     config = {"domain": domain, "split": split, "limit": limit}
-    places = [_place(path, split) for path in paths]
+    sources = [_source(path, split) for path in paths]
 
     def open(job: Job) -> Work:
-        return lambda _: _records(places, domain, split, limit)
+        return lambda _: _records(sources, domain, split, limit)
 
     return Task(
         stage="import",
@@ -72,38 +74,52 @@ def task(
         inputs=(),
         material={
             "semantics": [SEMANTICS, DOMAINS[domain].SEMANTICS],
-            "content": [content_digest([p]) if isinstance(p, Path) else p for p in places],
+            "content": [source.content for source in sources],
             **config,
         },
         config=config,
         items=lambda: [WHOLE],
         open=open,
         tables=("questions",),
-        source=", ".join(str(p.absolute()) if isinstance(p, Path) else p for p in places),
+        source=", ".join(source.name for source in sources),
     )
 
 
-def _place(path: str, split: str | None) -> Path | str:
-    """A local file or folder, the tiny world's own contexts, or the name of a hub dataset."""
+@dataclass(frozen=True)
+class Source:
+    """Something to import: what to call it, what its content is known by, and its rows."""
+
+    name: str
+    content: str
+    rows: Callable[[], Iterator[dict[str, Any]]]
+
+
+def _source(path: str, split: str | None) -> Source:
+    """A local file or folder, the tiny world's own contexts, or a hub dataset."""
     local = Path(path)
-    if local.exists():
-        return local
-    if path == "tiny":
+    if path == "tiny" and not local.exists():
         if split not in (None, "train", "eval"):
             raise InputError(f"tiny has no split {split!r}.", "It has train and eval.")
-        return TINY / f"{split or 'train'}.jsonl"
+        local = TINY / f"{split or 'train'}.jsonl"
+    if local.exists():
+        content = content_digest(readers.files_of(local))
+        return Source(str(local.absolute()), content, lambda: readers.read(local, split))
     if "/" in path and not local.suffix and not path.startswith((".", "/", "~")):
-        return path
+        revision = readers.hub_revision(path)
+        rows = partial(readers.hub, path, revision, split)
+        return Source(path, f"{path}@{revision}", rows)
     raise InputError(f"there is no file {path}.", "Check the path.")
 
 
 def _records(
-    places: Sequence[Path | str], domain: str, split: str | None, limit: int | None
+    sources: Sequence[Source], domain: str, split: str | None, limit: int | None
 ) -> Iterator[Context | Question]:
     """Contexts with their questions; a passage that comes twice keeps all its questions once."""
     seen: dict[str, list[Question]] = {}
     merged = 0
-    for row in _rows(places, split):
+    for row in (row for source in sources for row in source.rows()):
+        if split is not None and row.get("split") not in (None, split):
+            continue
         if limit is not None and len(seen) == limit:
             break
         context, questions = DOMAINS[domain].read(row, ordinal=len(seen), split=split or "train")
@@ -120,13 +136,6 @@ def _records(
         console.say(f"{merged} passages came again; their new questions were added to the first.")
     total = sum(map(len, seen.values()))
     console.say(f"{len(seen)} contexts, {total} questions.")
-
-
-def _rows(places: Sequence[Path | str], split: str | None) -> Iterator[dict[str, Any]]:
-    for place in places:
-        yield from (
-            readers.read(place, split) if isinstance(place, Path) else readers.hub(place, split)
-        )
 
 
 def _renumbered(

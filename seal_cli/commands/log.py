@@ -10,7 +10,9 @@ from seal_cli.options import from_stdin, store_of
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 
-ArtifactArg = Annotated[str, typer.Argument(help="Artifact: id, prefix, @latest:<stage>, or -.")]
+ArtifactArg = Annotated[
+    str, typer.Argument(metavar="ARTIFACT", help="Its id, a prefix, @latest:<stage>, or -.")
+]
 
 
 def log(ctx: typer.Context, artifact: ArtifactArg) -> None:

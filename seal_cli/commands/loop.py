@@ -4,7 +4,7 @@ It owns no artifact and keeps no state: killed and run again, every finished sta
 """
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,19 +55,21 @@ def loop(
     config = session.resolve(LoopConfig, model)
     source, measured = _contexts(session, contexts, eval_contexts)
     metrics = [_measure(session, measured, model, config)]
+    made: list[Artifact] = []
     for number in range(config.rounds):
         console.say(f"round {number + 1} of {config.rounds}: {model.policy.name} ({model.id})")
-        made = _round(session, source, model, config, number)
-        if made is None:
-            console.say("no self-edit was worth learning: the loop ends here.")
+        made += _round(session, source, model, config, number)
+        if made[-1].kind != "policies":
+            console.say(f"{made[-1].id} keeps no self-edit: the loop ends here.")
             break
-        model = resolve_model(session.workspace, made.id)
+        model = resolve_model(session.workspace, made[-1].id)
         metrics.append(_measure(session, measured, model, config))
     if session.as_json:
         answer = {"policy": model.id, "round": model.policy.round}
         console.out_json(answer | {"metrics": [artifact.id for artifact in metrics]})
     else:
         console.out(model.id)
+    session.check([*made, *metrics])
 
 
 def _contexts(session: Session, contexts: str, measured: str | None) -> tuple[Artifact, Artifact]:
@@ -86,35 +88,53 @@ def _contexts(session: Session, contexts: str, measured: str | None) -> tuple[Ar
 
 def _round(
     session: Session, source: Artifact, model: LocalModel, config: LoopConfig, number: int
-) -> Artifact | None:
-    """One round: the next contexts, written about, scored, filtered and learned from."""
+) -> list[Artifact]:
+    """One round: the next contexts, written about, scored, filtered and learned from.
+
+    Without an update, when the filter kept nothing.
+    """
+    seed = _given(seed=config.seed)
     writing = replace(
         session.resolve(GenerateConfig, model),
-        samples=config.samples,
         limit=config.limit,
         offset=number * config.limit % len(ContextSet(source).contexts),
-        seed=config.seed,
+        **seed,
+        **_given(samples=config.samples),
     )
     adapting = replace(
-        session.resolve(AdaptConfig, model), repeats=config.repeats, seed=config.seed
+        session.resolve(AdaptConfig, model), **seed, **_given(repeats=config.repeats)
     )
     scoring = session.resolve(ScoreConfig, model)
     edits = session.run(generate.task(session, source, model, writing))
     rewards = session.run(score.task_of_self_edits(session, edits, model, scoring, adapting))
     selection = session.run(filtering.task(session, rewards, session.resolve(FilterConfig, model)))
-    if not any(row.kept for row in selection.rows(Selection)):
-        return None
-    return session.run(update.task(session, selection, seed=config.seed))
+    made = [edits, rewards, selection]
+    if any(row.kept for row in selection.rows(Selection)):
+        made.append(session.run(update.task(session, selection, **seed)))
+    return made
 
 
 def _measure(session: Session, source: Artifact, model: LocalModel, config: LoopConfig) -> Artifact:
     """Evaluate a policy and say its accuracy."""
-    own = {"limit": config.eval_limit, "seed": config.seed}
+    own = _given(limit=config.eval_limit, seed=config.seed)
     metrics = session.run(evaluate.task(session, source, model, **own))
     for row in metrics.rows(Metric):
         if row.metric == "accuracy" and row.value is not None:
             console.say(
                 f"round {row.round} {row.method:<13} {row.value:.3f} "
-                f"[{row.ci_low:.3f}, {row.ci_high:.3f}] on {row.n} contexts"
+                f"{_interval(row)} on {row.n} contexts"
+                + (f", {row.n_failed} failed" if row.n_failed else "")
             )
     return metrics
+
+
+def _given(**values: int | None) -> dict[str, Any]:
+    """The settings that the loop was given; of the others the stages have their own."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _interval(row: Metric) -> str:
+    """A metric's interval; one context has none."""
+    if row.ci_low is None or row.ci_high is None:
+        return "[no interval]"
+    return f"[{row.ci_low:.3f}, {row.ci_high:.3f}]"

@@ -1,6 +1,7 @@
 """`seal score`: adapters or self-edits -> answers, verdicts, rewards."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import Annotated, Any
 
 import typer
@@ -42,9 +43,22 @@ def score(session: Session, source: SourceArg, student: StudentOption = None) ->
         config, adapting = session.resolve(ScoreConfig, model), session.resolve(AdaptConfig, model)
         session.answer(session.run(task_of_self_edits(session, found, model, config, adapting)))
     elif student is None:
+        _refuse_training_flags(session)
         session.answer(session.run(task_of_adapters(session, found)))
     else:
         raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
+
+
+def _refuse_training_flags(session: Session) -> None:
+    """Adapters are trained already: a flag that says how must not be passed over in silence."""
+    known = {field.name for field in fields(AdaptConfig)}
+    flags = session.flags.get(AdaptConfig, {})
+    given = [name for name in known if flags.get(name) is not None]
+    if given:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} goes with self-edits; these adapters are trained.",
+            "Leave it out, or score the self-edits themselves.",
+        )
 
 
 def task_of_adapters(session: Session, source: Artifact) -> Task:

@@ -10,7 +10,9 @@ from seal_cli.options import from_stdin, store_of
 from seal_cli.settings import SECTIONS, toml_value
 from seal_cli.store.artifact import Artifact
 
-ArtifactArg = Annotated[str, typer.Argument(help="Artifact: id, prefix, @latest:<stage>, or -.")]
+ArtifactArg = Annotated[
+    str, typer.Argument(metavar="ARTIFACT", help="Its id, a prefix, @latest:<stage>, or -.")
+]
 RowsOption = Annotated[int, typer.Option("--rows", min=0, help="Rows of the main table to print.")]
 ConfigFlag = Annotated[bool, typer.Option("--config", help="Print its settings as a seal.toml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")]
@@ -44,6 +46,8 @@ def _toml(config: dict[str, Any]) -> str:
     lines = []
     for section, values in config.items():
         if section in SECTIONS:
+            if values.get("rule") == "sql":
+                lines += ["# Its query is in `seal show --json`; --query wants it as a file."]
             lines += [
                 f"[{section}]",
                 *(f"{key} = {toml_value(value)}" for key, value in values.items()),

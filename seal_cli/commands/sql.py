@@ -14,7 +14,9 @@ from seal_cli.options import store_of
 from seal_cli.store import index
 from stages.errors import ConfigError, InputError, ResourceError
 
-QueryArg = Annotated[str, typer.Argument(help="SQL (DuckDB's), or - to read it from stdin.")]
+QueryArg = Annotated[
+    str, typer.Argument(metavar="QUERY", help="SQL (DuckDB's), or - to read it from stdin.")
+]
 SecondsOption = Annotated[
     float, typer.Option("--timeout", min=0.1, help="Seconds a query may take.")
 ]
@@ -109,7 +111,8 @@ def _print_csv(result: Any) -> None:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(result.column_names)
     writer.writerows(row.values() for row in result.to_pylist())
-    console.out(buffer.getvalue().rstrip("\n"))
+    text = buffer.getvalue().rstrip("\n")
+    console.out(console.safe(text) if sys.stdout.isatty() else text)
 
 
 def _print_json(result: Any) -> None:

@@ -22,7 +22,7 @@ from stages.lora import SEMANTICS as TRAINER_SEMANTICS
 from stages.records import Policy, Selection, SelfEdit
 
 SelectionArg = Annotated[
-    str, typer.Argument(help="Selection artifact: id, prefix, @latest:filter, or -.")
+    str, typer.Argument(metavar="SELECTION", help="An artifact: id, prefix, @latest:filter, or -.")
 ]
 WriterOption = Annotated[
     str | None,
@@ -95,7 +95,7 @@ def _train(
 
     loaded = session.load(model)
     console.say(f"finetuning {model.policy.name} on {len(edits)} self-edits.")
-    trained = stage.update(
+    trained, n_learned = stage.update(
         edits,
         policy=model.policy,
         tokenizer=loaded.tokenizer,
@@ -116,7 +116,7 @@ def _train(
         path=job.relative(job.weights),
         method="rest-em",
         selection=source.id,
-        n_examples=len(edits),
+        n_examples=n_learned,
         first_loss=trained.first_loss,
         last_loss=trained.last_loss,
     )

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +51,9 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def content_digest(paths: Iterable[Path]) -> str:
-    """sha256 over files and folders by content: a folder's names count, where it lies does not."""
-    entries: list[tuple[str, str]] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file())
-            entries += [(str(p.relative_to(path)), file_digest(p)) for p in inside]
-        else:
-            entries.append(("", file_digest(path)))
+def content_digest(files: Iterable[tuple[str, Path]]) -> str:
+    """sha256 over (name, file) pairs by content: where a file lies does not count."""
+    entries = [(name, file_digest(path)) for name, path in files]
     return hashlib.sha256(canonical(entries).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -80,8 +75,9 @@ def model_digest(path: Path, cache: Path) -> str:
             fresh[stamp] = digests[str(file.relative_to(path))]
     if fresh != known and cache.parent.is_dir():
         temporary = cache.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(fresh, indent=1), encoding="utf-8")
-        os.replace(temporary, cache)
+        with suppress(OSError):  # a full disk or a read-only store: it is only a cache
+            temporary.write_text(json.dumps(fresh, indent=1), encoding="utf-8")
+            os.replace(temporary, cache)
     return hashlib.sha256(canonical(digests).encode()).hexdigest()
 
 

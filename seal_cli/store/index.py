@@ -6,6 +6,7 @@ system that cannot write, and has everything else locked away (model text is unt
 come from other people too).
 """
 
+import errno
 import logging
 import os
 import threading
@@ -20,12 +21,14 @@ from seal_cli.store.failpoints import failpoint
 from seal_cli.store.journal import locked
 from seal_cli.store.schema import TABLES, empty_select
 from seal_cli.store.workspace import Workspace
+from stages.identity import digest
 
 if TYPE_CHECKING:
     import duckdb
 
 LOG = logging.getLogger(__name__)
 MEMORY_LIMIT = "2GiB"
+STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
 _CATALOGUE = (
     "artifact_id VARCHAR, kind VARCHAR, stage VARCHAR, inputs VARCHAR[], source VARCHAR, "
     "created_at TIMESTAMPTZ, status VARCHAR, n_rows BIGINT, seconds DOUBLE, host VARCHAR"
@@ -42,17 +45,31 @@ def refresh(workspace: Workspace) -> None:
         return
     import duckdb
 
-    stamp = workspace.artifacts.stat().st_mtime_ns
+    stamp = workspace.root / STAMP
     try:
-        if not workspace.index.exists() or workspace.index.stat().st_mtime_ns != stamp:
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != _stamp(workspace):
             workspace.create()
             with locked(workspace.locks / "index.lock", wait=True):
-                _write(workspace, stamp)
+                _write(workspace)
+                stamp.write_text(_stamp(workspace), encoding="utf-8")
     except (OSError, duckdb.Error) as error:
-        LOG.warning("index.duckdb could not be written (%s); the next command tries again.", error)
+        if getattr(error, "errno", None) not in (errno.EROFS, errno.EACCES):
+            LOG.warning(
+                "index.duckdb could not be written (%s); the next command tries again.", error
+            )
 
 
-def _write(workspace: Workspace, stamp: int) -> None:
+def _stamp(workspace: Workspace) -> str:
+    """What the index is made from and the file it is: equal means up to date and undamaged.
+
+    The root is in it because the views hold absolute paths: a moved store needs them anew.
+    """
+    file = workspace.index.stat() if workspace.index.exists() else None
+    made = [file.st_size, file.st_mtime_ns] if file else []
+    return digest(str(workspace.root), workspace.ids(), made)
+
+
+def _write(workspace: Workspace) -> None:
     """Make index.duckdb anew beside itself and put it in place by one rename."""
     import duckdb
 
@@ -64,8 +81,6 @@ def _write(workspace: Workspace, stamp: int) -> None:
         with duckdb.connect(str(temporary)) as connection:
             _define(connection, list(workspace.all()), prefix="")
         failpoint("index-written")
-        # Its time stamp is that of the folder it was made from: equal means up to date.
-        os.utime(temporary, ns=(stamp, stamp))
         os.replace(temporary, workspace.index)
         failpoint("index-replaced")
     finally:
@@ -109,6 +124,10 @@ def _define(
     rows = [_catalogue_row(artifact) for artifact in artifacts]
     if rows:
         connection.executemany(f"INSERT INTO artifacts VALUES ({', '.join('?' * 10)})", rows)
+    connection.execute("CREATE TABLE lineage (artifact_id VARCHAR, ancestor VARCHAR)")
+    pairs = _lineage(artifacts)
+    if pairs:
+        connection.executemany("INSERT INTO lineage VALUES (?, ?)", pairs)
     for table in TABLES:
         files = [
             file
@@ -117,6 +136,23 @@ def _define(
             for file in artifact.files(table)
         ]
         connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files, prefix)}')
+
+
+def _lineage(artifacts: list[Artifact]) -> list[tuple[str, str]]:
+    """(artifact, everything it was made from, itself included): what a join between stages needs.
+
+    The same self-edit may stand in several artifacts; this says which of them a reward is about.
+    """
+    inputs = {artifact.id: artifact.inputs for artifact in artifacts}
+    pairs = []
+    for artifact in artifacts:
+        seen, waiting = {artifact.id}, [artifact.id]
+        while waiting:
+            new = [i for i in inputs.get(waiting.pop(), []) if i not in seen]
+            seen.update(new)
+            waiting += new
+        pairs += [(artifact.id, ancestor) for ancestor in sorted(seen)]
+    return pairs
 
 
 def _catalogue_row(artifact: Artifact) -> list[Any]:

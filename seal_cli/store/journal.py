@@ -61,6 +61,7 @@ class Journal:
         self.artifact_id = artifact_id
         self.batches = folder / "batches"
         self.out = folder / "out"
+        self._synced: set[Path] = set()
 
     def begin(self, attempt: dict[str, Any]) -> dict[str, Any]:
         """Record how this run is cut, or give back how it was cut when it was first started."""
@@ -97,10 +98,17 @@ class Journal:
                 to_table(table, records, self.artifact_id), temporary / f"{table}.parquet"
             )
         fsync(temporary)
+        self._sync_weights()
         failpoint("batch-written")
         os.rename(temporary, self.batches / name)
         fsync(self.batches)
         failpoint("batch-renamed")
+
+    def _sync_weights(self) -> None:
+        """Put on disk what the batch's rows speak of, before they count."""
+        for path in set(self.out.rglob("*")) - self._synced:
+            fsync(path)
+            self._synced.add(path)
 
     def rows(self, names: Iterable[str]) -> Iterator[Record]:
         """The rows of these batches, table by table within each batch."""

@@ -10,12 +10,13 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from seal_cli.store.artifact import MANIFEST, Artifact
+from stages import PIPELINE
 from stages.errors import ConfigError, InputError
 
 LOG = logging.getLogger(__name__)
+STAGES = ("import", *PIPELINE)
 _ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s\d+of\d+)?")
 
 
@@ -108,6 +109,7 @@ class Workspace:
             raise ConfigError(
                 f"{reference!r} is not understood.", "Use @latest:<stage>, e.g. @latest:score."
             )
+        check_stage(stage)
         newest = list(self.all(stage))
         if not newest:
             raise InputError(f"no {stage} artifact in {self.root}.", f"Run `seal {stage}` first.")
@@ -120,23 +122,35 @@ class Workspace:
             InputError: there is none, or an artifact on the way is not in this store.
 
         """
-        waiting, seen = [artifact], {artifact.id}
+        waiting, seen, absent = [artifact], {artifact.id}, []
         while waiting:
             current = waiting.pop(0)
             if current.kind == kind:
                 return current
-            for input_id in current.inputs:
-                if input_id not in seen:
-                    seen.add(input_id)
-                    waiting.append(self.artifact(input_id))
+            for entry in current.manifest["inputs"]:
+                # A policy is made from another round's artifacts: they are not this one's.
+                if entry["artifact_id"] in seen or entry["kind"] == "policies" != kind:
+                    continue
+                seen.add(entry["artifact_id"])
+                if self.path(entry["artifact_id"]).is_dir():
+                    waiting.append(self.artifact(entry["artifact_id"]))
+                else:
+                    absent.append(entry["artifact_id"])
+        if absent:
+            raise InputError(
+                f"artifact {absent[0]} is not in {self.root}.",
+                "Copy its folder into artifacts/ of this store.",
+            )
         raise InputError(
             f"{artifact.id} was not made from {kind}.",
             f"Its kind is {artifact.kind}; see `seal log {artifact.id}`.",
         )
 
-    def manifest_of(self, artifact_id: str) -> dict[str, Any]:
-        """The manifest of a published artifact."""
-        return self.artifact(artifact_id).manifest
+
+def check_stage(stage: str) -> None:
+    """Raise ConfigError for a stage that does not exist."""
+    if stage not in STAGES:
+        raise ConfigError(f"there is no stage {stage!r}.", f"Stages: {', '.join(STAGES)}.")
 
 
 def _checked(artifact_id: str) -> str:

@@ -5,11 +5,10 @@ training sequences a self-edit becomes, and how questions are asked and answers 
 model and grades nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from stages.domains import knowledge
-from stages.errors import ConfigError
 from stages.records import Context, Example, Question
 
 
@@ -46,14 +45,3 @@ class Domain(Protocol):
 
 
 DOMAINS: dict[str, Domain] = {"knowledge": knowledge}
-
-
-def domain_of(contexts: Sequence[Context]) -> Domain:
-    """The one domain of these contexts. Raises ConfigError when they are of several."""
-    names = {context.domain for context in contexts}
-    if len(names) != 1:
-        raise ConfigError(
-            f"contexts of {len(names)} domains ({', '.join(sorted(names))}) in one artifact.",
-            "Import each domain into its own artifact.",
-        )
-    return DOMAINS[names.pop()]

@@ -40,7 +40,7 @@ def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, 
     A question is `{question, answer}` or `{question, answers}`, answers being a text or a list.
     """
     text = next((row[k] for k in ("context", "text", "passage") if row.get(k)), None)
-    title = row.get("title", "")
+    title = row.get("title") or ""
     if not isinstance(text, str) or not isinstance(title, str):
         raise InputError(
             f"passage {ordinal} has no text: its fields are {', '.join(map(str, row)) or 'none'}.",

@@ -223,7 +223,7 @@ def test_a_loop_on_tiny_killed_at_random_ends_with_the_same_policy(
         "--eval-limit", 2,
     ]  # fmt: skip
     expected, _ = loop_killed_and_resumed(forks, command, tmp_path / "calm", iter(()))
-    chance = random.Random()
+    chance = random.Random(11)
     delays = (chance.uniform(0.3, 3.0) for _ in range(4))
     policy, kills = loop_killed_and_resumed(forks, command, tmp_path / "store", delays)
     assert policy == expected

@@ -43,7 +43,8 @@ def test_the_starter_file_is_the_defaults(tmp_path: Path) -> None:
     text = starter()
     assert {name: {} for name in SECTIONS} == tomllib.loads(text)
     uncommented = "\n".join(
-        line.removeprefix("# ") if " = " in line else line for line in text.splitlines()
+        line.removeprefix("# ") if " = " in line and " =  " not in line else line
+        for line in text.splitlines()
     )
     found = settings(tmp_path, uncommented)
     for cls in SECTIONS.values():

@@ -16,7 +16,7 @@ from stages.records import Adapter, Context, SelfEdit
 
 Edit = Callable[..., SelfEdit]
 Rows = list[tuple[Adapter, Lora | None]]
-SMALL: dict[str, Any] = {"rank": 2, "alpha": 4, "epochs": 2, "max_length": 64}
+SMALL: dict[str, Any] = {"rank": 2, "alpha": 4, "epochs": 2, "max_length": 150}
 
 
 class Watched(ReferenceTrainer):

@@ -10,7 +10,6 @@ from stages.errors import SealError
 
 TREE = {
     "ConfigError": ("SealError", 2),
-    "MissingExtra": ("ConfigError", 2),
     "InputError": ("SealError", 3),
     "ResourceError": ("SealError", 5),
     "BusyError": ("SealError", 75),

@@ -134,7 +134,14 @@ def test_one_failed_answer_fails_the_examination_and_is_never_wrong(
         return "1871"
 
     rows, outcome = drain(examiner(script).examine(context, asked))
-    assert (rows, outcome) == ([], Outcome(None, "failed", "the server is down"))
+    assert outcome == Outcome(None, "failed", "the server is down")
+    answers = [row for row in rows if isinstance(row, Answer)]
+    assert {(a.status, a.reason) for a in answers} == {
+        ("ok", None),
+        ("failed", "the server is down"),
+    }
+    judged = {row.answer_id for row in rows if isinstance(row, Verdict)}
+    assert judged == {a.answer_id for a in answers if a.status == "ok"}
 
 
 def test_a_missing_verdict_fails_the_examination_but_keeps_the_answers(

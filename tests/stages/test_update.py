@@ -34,10 +34,10 @@ def trainer(language_model: LanguageModel) -> Watched:
 
 
 @pytest.fixture
-def run(trainer: Watched, policy: Policy) -> Callable[..., Trained]:
-    """`run(edits, **config)`: the trained LoRA."""
+def run(trainer: Watched, policy: Policy) -> Callable[..., tuple[Trained, int]]:
+    """`run(edits, **config)`: the trained LoRA and how many self-edits it learned from."""
 
-    def go(edits: Sequence[SelfEdit], **config: Any) -> Trained:
+    def go(edits: Sequence[SelfEdit], **config: Any) -> tuple[Trained, int]:
         return update(
             edits,
             policy=policy,
@@ -77,7 +77,9 @@ def test_a_completion_cut_at_its_limit_is_learned_without_end_token(
 def test_it_learns_to_write_the_selection(
     run: Any, trainer: Watched, context: Context, edit: Edit
 ) -> None:
-    trained = run([edit(context, "It is old.")] * 4, epochs=20, learning_rate=3e-2, batch_size=2)
+    edits = [edit(context, "It is old.")] * 4
+    trained, n_learned = run(edits, epochs=20, learning_rate=3e-2, batch_size=2)
+    assert n_learned == 4
     assert trained.error is None
     assert trained.n_steps == 40
     assert trained.last_loss < 0.8 * trained.first_loss
@@ -95,14 +97,22 @@ def test_the_seed_follows_the_run_and_the_policy_and_not_the_rows(
     assert seeds[0] == seeds[1] != seeds[2]
 
 
-@pytest.mark.parametrize("max_length", [40, 120])
-def test_nothing_to_learn_from_is_an_input_error(
-    run: Any, context: Context, edit: Edit, max_length: int
-) -> None:
-    edits = [edit(context, prompt="x" * 40)] if max_length == 40 else []
+def test_nothing_to_learn_from_is_an_input_error(run: Any) -> None:
     with pytest.raises(InputError, match="no self-edit") as refused:
-        run(edits, max_length=max_length)
+        run([])
     assert refused.value.hint
+
+
+def test_pairs_over_the_longest_length_are_left_out_and_counted(
+    run: Any, trainer: Watched, context: Context, edit: Edit, caplog: pytest.LogCaptureFixture
+) -> None:
+    short, long = edit(context, "Old."), edit(context, prompt="x" * 500)
+    _, n_learned = run([short, long], max_length=len(short.prompt) + 10)
+    assert n_learned == len(trainer.job.rows) == 1
+    assert "1 of 2 self-edits are over max-length" in caplog.text
+    with pytest.raises(ConfigError, match="every self-edit is longer") as refused:
+        run([long], max_length=40)
+    assert "--max-length" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_log_reads_stdin(seal: Any, edits: str) -> None:
 def test_doctor_names_the_line_for_what_is_missing(seal: Any) -> None:
     result = seal("doctor")
     assert result.code == 0
-    assert "pip install 'seal-adapt[vllm]'" in result.out
+    assert "pip install -c constraints.txt -e '.[vllm]'" in result.out
     assert json.loads(seal("doctor", "--json").out)["torch"]["ok"]
 
 

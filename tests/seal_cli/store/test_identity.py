@@ -25,13 +25,12 @@ def test_what_cannot_be_hashed_is_an_error(value: Any) -> None:
         artifact_id("score", {"a": value})
 
 
-def test_content_counts_and_place_does_not(tmp_path: Path) -> None:
+def test_content_and_name_count_and_place_does_not(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        (tmp_path / name / "deep").mkdir(parents=True)
-        (tmp_path / name / "deep" / "x.txt").write_text("text")
-    assert content_digest([tmp_path / "a"]) == content_digest([tmp_path / "b"])
-    (tmp_path / "b" / "deep" / "x.txt").rename(tmp_path / "b" / "y.txt")
-    assert content_digest([tmp_path / "a"]) != content_digest([tmp_path / "b"])
+        (tmp_path / name).write_text("text")
+    one = content_digest([("x.txt", tmp_path / "a")])
+    assert one == content_digest([("x.txt", tmp_path / "b")])
+    assert one != content_digest([("y.txt", tmp_path / "a")])
 
 
 def test_a_models_digest_is_cached_and_notices_a_change(random_model: Path, tmp_path: Path) -> None:

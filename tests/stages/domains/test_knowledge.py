@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.domains import DOMAINS, domain_of, knowledge
+from stages.domains import knowledge
 from stages.errors import ConfigError, InputError, InvalidSelfEdit
 from stages.records import Context, Question
 
@@ -75,7 +75,6 @@ def test_the_same_question_twice_in_a_passage_is_two_questions() -> None:
         {},
         {"context": ""},
         {"context": 3},
-        {"context": "Old.", "title": None},
         {"context": "x" * 1_000_001},
         {"context": "Old.", "questions": "When?"},
         {"context": "Old.", "questions": ["When?"]},
@@ -261,15 +260,6 @@ def test_any_text_is_invalid_or_gives_between_two_and_limit_sequences(
 )
 def test_the_answer_is_the_first_line_that_is_not_blank(said: str, answer: str) -> None:
     assert knowledge.answer(said) == answer
-
-
-def test_contexts_of_two_domains_are_refused() -> None:
-    import dataclasses
-
-    one = context_of()
-    assert domain_of([one, one]) is DOMAINS["knowledge"]
-    with pytest.raises(ConfigError, match="2 domains"):
-        domain_of([one, dataclasses.replace(one, domain="arc")])
 
 
 def test_every_real_passage_is_read_without_loss(official: Path) -> None:
