@@ -119,7 +119,7 @@ def test_the_forms_query_tells_apart_what_the_generator_writes() -> None:
         connection.executemany("INSERT INTO made VALUES (?, ?, ?)", rows)
         for name, query in {
             "self_edits": "SELECT *, 0 AS round, 'a' AS artifact_id FROM made",
-            "selections": "SELECT self_edit_id, 'b' AS artifact_id, true AS kept, 1 AS reward FROM made",
+            "selections": "SELECT self_edit_id, 'b' artifact_id, true kept, 1 reward FROM made",
             "lineage": "SELECT 'b' AS artifact_id, 'a' AS ancestor",
         }.items():
             connection.execute(f"CREATE VIEW {name} AS {query}")

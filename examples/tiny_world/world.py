@@ -120,13 +120,14 @@ def make_world(seed: int = 0) -> World:
     rng.shuffle(names)
     trained, tested = KNOWN_PEOPLE + TRAIN_PEOPLE, KNOWN_PEOPLE + TRAIN_PEOPLE + EVAL_PEOPLE
 
-    def people(first: int, last: int) -> list[Person]:
-        return [make_person(name, rng) for name in names[first:last]]
+    def people(first: int, last: int, chance: random.Random) -> list[Person]:
+        return [make_person(name, chance) for name in names[first:last]]
 
     return World(
-        people(0, KNOWN_PEOPLE),
-        people(KNOWN_PEOPLE, trained),
-        people(trained, tested),
+        people(0, KNOWN_PEOPLE, rng),
+        people(KNOWN_PEOPLE, trained, rng),
+        # Drawn apart, and anew after every setting had been fixed: nothing was chosen on them.
+        people(trained, tested, random.Random(seed + 20261122)),
         names[tested:],
     )
 
