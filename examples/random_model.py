@@ -28,7 +28,10 @@ def make(
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    # Without control characters: a random model would write them, and no self-edit with one is
+    # trained on.
+    written = {_spelling(byte) for byte in (*range(32), 127) if chr(byte) not in "\t\n"}
+    alphabet = sorted(set(pre_tokenizers.ByteLevel.alphabet()) - written)
     vocabulary = {piece: i for i, piece in enumerate([END, PAD, *alphabet])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -60,6 +63,13 @@ def make(
     transformers.utils.logging.disable_progress_bar()
     model.save_pretrained(path)
     fast.save_pretrained(path)
+
+
+def _spelling(byte: int) -> str:
+    """How a byte-level tokenizer writes a byte that is not printable: GPT-2's table."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [b for b in range(256) if b not in printable]
+    return chr(256 + others.index(byte))
 
 
 def main() -> None:
