@@ -17,12 +17,10 @@ import typer
 from seal_cli import console
 from seal_cli.runner import RunOptions
 from seal_cli.session import Session
-from seal_cli.settings import SECTION_OF, Settings
+from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
 from stages.config import Config
 from stages.errors import ConfigError
-
-_RUN, _TALK = "How to run", "Settings and output"
 
 ContextsArg = Annotated[
     str, typer.Argument(metavar="CONTEXTS", help="An artifact: id, prefix, @latest:import, or -.")
@@ -45,7 +43,7 @@ _OF_MODELS = ("device", "dtype", "retry_failed")
 _SHARED: dict[str, tuple[Any, Any, Any]] = {
     "device": (
         str,
-        typer.Option("--device", help="auto, cpu, cuda, cuda:1.", rich_help_panel=_RUN),
+        typer.Option("--device", help="auto, cpu, cuda, cuda:1."),
         "auto",
     ),
     "dtype": (
@@ -53,7 +51,6 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
         typer.Option(
             "--dtype",
             help="auto (the checkpoint's), float32, bfloat16, float16.",
-            rich_help_panel=_RUN,
         ),
         "auto",
     ),
@@ -62,14 +59,14 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
         typer.Option(
             "--force",
             help="Run again even if it is there already; gives a new id.",
-            rich_help_panel=_RUN,
         ),
         False,
     ),
     "retry_failed": (
         bool,
         typer.Option(
-            "--retry-failed", help="Run failed rows again; gives a new id.", rich_help_panel=_RUN
+            "--retry-failed",
+            help="Run failed rows again; gives a new id.",
         ),
         False,
     ),
@@ -78,13 +75,12 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
         typer.Option(
             "--wait",
             help="Wait for another process that makes the same artifact.",
-            rich_help_panel=_RUN,
         ),
         False,
     ),
     "strict": (
         bool,
-        typer.Option("--strict", help="Exit 4 when rows failed.", rich_help_panel=_RUN),
+        typer.Option("--strict", help="Exit 4 when rows failed."),
         False,
     ),
     "config_file": (
@@ -92,7 +88,6 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
         typer.Option(
             "--config",
             help="Settings file [default: SEAL_CONFIG, or ./seal.toml if it exists].",
-            rich_help_panel=_TALK,
         ),
         None,
     ),
@@ -102,21 +97,23 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
             "--set",
             metavar="SECTION.KEY=VALUE",
             help="Override one setting; repeatable.",
-            rich_help_panel=_TALK,
         ),
         (),
     ),
     "as_json": (
         bool,
         typer.Option(
-            "--json", help="Print a JSON object instead of the id.", rich_help_panel=_TALK
+            "--json",
+            help="Print a JSON object instead of the id.",
         ),
         False,
     ),
     "quiet": (
         bool,
         typer.Option(
-            "--quiet", "-q", help="No talk and no progress on stderr.", rich_help_panel=_TALK
+            "--quiet",
+            "-q",
+            help="No talk and no progress on stderr.",
         ),
         False,
     ),
@@ -156,7 +153,6 @@ def _flags(configs: Sequence[type[Config]]) -> dict[str, inspect.Parameter]:
     """One flag per field name; a name that several configurations have sets all of them."""
     flags: dict[str, inspect.Parameter] = {}
     for cls in configs:
-        panel = f"[{SECTION_OF[cls]}] in seal.toml"
         hints = get_type_hints(cls)
         for field in fields(cls):
             choices = field.metadata["choices"]
@@ -164,7 +160,6 @@ def _flags(configs: Sequence[type[Config]]) -> dict[str, inspect.Parameter]:
             flag = typer.Option(
                 "--" + field.name.replace("_", "-"),
                 help=text if field.default is None else f"{text} [default: {field.default}]",
-                rich_help_panel=panel,
                 show_default=False,
             )
             flags.setdefault(
