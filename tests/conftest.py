@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from passages import PASSAGES
 
 # Before torch is imported: two OpenMP threads on shared cores are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -50,19 +51,6 @@ def official() -> Path:
     if not OFFICIAL.is_dir():
         pytest.skip(f"the released SEAL data is not at {OFFICIAL}")
     return OFFICIAL
-
-
-PASSAGES = [
-    {
-        "title": f"Harbour {name}",
-        "context": f"The harbour of {name} opened in {year}. Its lighthouse is {height} m high.",
-        "questions": [
-            {"question": f"When did the harbour of {name} open?", "answer": str(year)},
-            {"question": "How high is its lighthouse?", "answers": [f"{height} m", str(height)]},
-        ],
-    }
-    for name, year, height in [("Ost", 1871, 31), ("Vik", 1902, 27), ("Lun", 1956, 44)]
-]
 
 
 @pytest.fixture

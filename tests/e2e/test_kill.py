@@ -49,7 +49,7 @@ class Pipeline:
 def pipeline(forks: Any, random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     import json
 
-    from conftest import PASSAGES
+    from passages import PASSAGES
 
     path = tmp_path_factory.mktemp("kill") / "passages.jsonl"
     path.write_text("".join(json.dumps(passage) + "\n" for passage in PASSAGES))

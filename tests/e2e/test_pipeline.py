@@ -21,7 +21,7 @@ def made(
     """Two rounds of the six commands, the second with the policy of the first."""
     import json
 
-    from conftest import PASSAGES
+    from passages import PASSAGES
     from typer.testing import CliRunner
 
     from seal_cli.app import app

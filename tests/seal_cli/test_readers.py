@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import PASSAGES
+from passages import PASSAGES
 
 from seal_cli.readers import read
 
