@@ -1,5 +1,6 @@
 """Generation: equal to transformers' own where that is defined, and per-row seeds where not."""
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -96,6 +97,8 @@ def test_with_a_lora_it_answers_as_peft_does(
 
 
 def test_a_sampled_row_has_its_text_whatever_its_neighbours(any_model: LanguageModel) -> None:
+    # In float64: the rounding of a batched product in float32 can move a draw over an edge.
+    any_model = LanguageModel(copy.deepcopy(any_model.model).double(), any_model.tokenizer)
     requests = [sampled(p, seed=10 * i + j) for j in range(3) for i, p in enumerate(PROMPTS)]
     alone = [TransformersEngine(any_model).complete([one])[0] for one in requests]
     assert len({completion.text for completion in alone}) == len(requests)
