@@ -118,6 +118,7 @@ def test_killed_at_every_step_a_stage_ends_the_same(
     for failpoint in failpoints_of(stage):
         kill_and_rerun(pipeline, calm, stage, failpoint, store)
         shutil.rmtree(store / "artifacts" / calm[1][stage])
+        (store / "index.duckdb").unlink()  # it is about this artifact already
 
 
 @pytest.mark.parametrize(
