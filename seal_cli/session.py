@@ -11,19 +11,13 @@ from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.config import Config
-from stages.errors import ConfigError, SealError
+from stages.errors import ConfigError, InputError, RowsFailed
 from stages.models import has_chat_template
 
 if TYPE_CHECKING:
     from stages.models import LanguageModel
 
 C = TypeVar("C", bound=Config)
-
-
-class RowsFailed(SealError):
-    """Some rows failed and --strict was given; the artifact is published all the same."""
-
-    exit_code = 4
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
     SealError                 exit code
     ├── ConfigError           2    an option, a setting or a combination of them is not usable
     ├── InputError            3    an artifact or file is missing, corrupt or not understood
+    ├── RowsFailed            4    rows failed and --strict was given; the artifact is published
     ├── ResourceError         5    disk or memory ran out
     ├── BusyError             75   another process is working on the same key
     ├── InvalidSelfEdit       row  the policy's fault: the row gets status `invalid`
@@ -35,6 +36,12 @@ class InputError(SealError):
     """An artifact or a file is missing, corrupt or not understood."""
 
     exit_code = 3
+
+
+class RowsFailed(SealError):
+    """Some rows failed and --strict was given; the artifact is published all the same."""
+
+    exit_code = 4
 
 
 class ResourceError(SealError):

@@ -11,6 +11,7 @@ from stages.errors import SealError
 TREE = {
     "ConfigError": ("SealError", 2),
     "InputError": ("SealError", 3),
+    "RowsFailed": ("SealError", 4),
     "ResourceError": ("SealError", 5),
     "BusyError": ("SealError", 75),
     "InvalidSelfEdit": ("SealError", 1),
