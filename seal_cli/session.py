@@ -41,8 +41,6 @@ class Session:
         """The artifact a reference stands for. Raises InputError when it is not of these kinds."""
         found = self.workspace.artifact(self.workspace.resolve(reference))
         if kinds and found.kind not in kinds:
-            from stages.errors import InputError
-
             raise InputError(
                 f"{found.id} holds {found.kind}, not {' or '.join(kinds)}.", "See `seal ls`."
             )
