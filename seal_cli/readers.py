@@ -58,7 +58,8 @@ def files_of(path: Path) -> list[tuple[str, Path]]:
     if _is_saved_dataset(path):
         inside = sorted(p for p in path.rglob("*") if p.is_file())
     else:
-        inside = _documents(path) or sorted(path.glob("*.parquet"))
+        texts = sorted(p for p in path.rglob("*") if p.suffix in TEXT_SUFFIXES and p.is_file())
+        inside = texts or sorted(path.glob("*.parquet"))
     return [(str(p.relative_to(path)), p) for p in inside]
 
 
@@ -66,25 +67,18 @@ def _is_saved_dataset(path: Path) -> bool:
     return (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file()
 
 
-def _documents(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.suffix in TEXT_SUFFIXES and p.is_file())
-
-
 def _folder(path: Path, split: str | None) -> Iterator[Row]:
     if _is_saved_dataset(path):
         yield from joined(_saved_dataset(path, split))
         return
-    documents, tables = _documents(path), sorted(path.glob("*.parquet"))
-    if documents:
-        yield from map(_document, documents)
-    elif tables:
-        for table in tables:
-            yield from joined(_parquet(table))
-    else:
+    files = [file for _, file in files_of(path)]
+    if not files:
         raise InputError(
             f"{path} holds no .md, .txt or .parquet file and no saved dataset.",
             "Give the files themselves.",
         )
+    for file in files:
+        yield from joined(_parquet(file)) if file.suffix == ".parquet" else [_document(file)]
 
 
 def _document(path: Path) -> Row:

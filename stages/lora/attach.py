@@ -23,12 +23,8 @@ def attached(model: Any, lora: Lora | None) -> Iterator[Any]:
 
 def _check_fits(model: Any, lora: Lora) -> None:
     """Every adapted module is in the model, no other has its short name, and the sizes agree."""
-    modules = {
-        name: module
-        for name, module in model.named_modules()
-        if name.rsplit(".", 1)[-1] in lora.targets and hasattr(module, "weight")
-    }
-    sizes = {name: set(module.weight.shape) for name, module in modules.items()}
+    modules = _named(model, lora.targets).items()
+    sizes = {name: set(m.weight.shape) for name, m in modules if hasattr(m, "weight")}
     wanted = {name: {a.shape[1], b.shape[0]} for name, (a, b) in lora.weights.items()}
     if sizes != wanted:
         message = "the adapter was trained on a model of another architecture or size."
@@ -47,7 +43,7 @@ def wrapped(
         lora_alpha=alpha,
         target_modules=targets,
         lora_dropout=0.0,
-        fan_in_fan_out=stores_transposed(model, targets),
+        fan_in_fan_out=_stores_transposed(model, targets),
     )
     peft_model = get_peft_model(model, config)
     try:
@@ -59,13 +55,15 @@ def wrapped(
         model.requires_grad_(False)
 
 
-def stores_transposed(model: Any, targets: list[str]) -> bool:
+def _stores_transposed(model: Any, targets: list[str]) -> bool:
     """Whether the adapted modules keep their weights as [in, out], as GPT-2's Conv1D does."""
-    return any(
-        type(module).__name__ == "Conv1D"
-        for name, module in model.named_modules()
-        if name.rsplit(".", 1)[-1] in targets
-    )
+    return any(type(module).__name__ == "Conv1D" for module in _named(model, targets).values())
+
+
+def _named(model: Any, targets: list[str]) -> dict[str, Any]:
+    """The modules with these short names, by full name."""
+    found = model.named_modules()
+    return {name: module for name, module in found if name.rsplit(".", 1)[-1] in targets}
 
 
 def write(layer: Any, a: Any, b: Any) -> None:
