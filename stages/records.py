@@ -11,10 +11,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 Status = Literal["ok", "invalid", "failed"]
+Basis = Literal["answers", "recorded"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sourced:
+    """Where an imported row was read: file, its sha256, and the JSON pointer or line in it.
+
+    All null for a row that was made here, and for passages whose import needs no such detail.
+    """
+
+    source_file: str | None = None
+    source_sha256: str | None = None
+    source_position: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class Context(Sourced):
     """One task instance (the paper's C): a passage, or a few-shot task with its demonstrations."""
 
     context_id: str
@@ -27,7 +40,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Question(Sourced):
     """One held-out evaluation item of a context (τ). `answers` are the accepted gold answers."""
 
     question_id: str
@@ -39,8 +52,11 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class SelfEdit:
-    """One sampled completion (SE). `prompt` is the exact text the policy was given."""
+class SelfEdit(Sourced):
+    """One sampled completion (SE). `prompt` is the exact text the policy was given.
+
+    `n_tokens` and `seed` are null where an import does not know them; `finish` too.
+    """
 
     self_edit_id: str
     context_id: str
@@ -52,18 +68,19 @@ class SelfEdit:
     completion: str
     status: Status
     reason: str | None
-    n_tokens: int
-    seed: int
+    n_tokens: int | None
+    seed: int | None
     finish: Literal["stop", "length"] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
+class Adapter(Sourced):
     """One LoRA trained on one self-edit, one repeat (θ′).
 
     `self_edit_id` is null for an adapter trained on the passage alone. `n_tokens` counts one epoch,
     `weights` is a path inside the artifact (null when they were not kept), losses are means over
-    the targets of the first and of the last optimizer step.
+    the targets of the first and of the last optimizer step. Seed, counts and seconds are null
+    where an import does not know them.
     """
 
     adapter_id: str
@@ -71,24 +88,25 @@ class Adapter:
     context_id: str
     student: str
     repeat: int
-    seed: int
+    seed: int | None
     status: Status
     reason: str | None
     hyperparameters: str
-    n_sequences: int
-    n_tokens: int
-    n_steps: int
+    n_sequences: int | None
+    n_tokens: int | None
+    n_steps: int | None
     first_loss: float | None
     last_loss: float | None
-    seconds: float
+    seconds: float | None
     weights: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Sourced):
     """What a student said to one question; both ids are null for the unadapted student.
 
-    A question that could not be answered is a `failed` row without a verdict.
+    `method` is `unadapted`, `passage-only` or `self-edits` (an import may have others). A question
+    that could not be answered is a `failed` row without a verdict.
     """
 
     answer_id: str
@@ -97,16 +115,16 @@ class Answer:
     student: str
     self_edit_id: str | None
     adapter_id: str | None
-    method: Literal["unadapted", "passage-only", "self-edits"]
+    method: str
     repeat: int
     text: str
-    n_tokens: int
+    n_tokens: int | None
     status: Status = "ok"
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Sourced):
     """One grader's judgement of one answer. `correct` is null when it could not be judged."""
 
     answer_id: str
@@ -118,11 +136,12 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Reward:
+class Reward(Sourced):
     """What one self-edit earned (r): the mean accuracy over its questions and repeats.
 
     `adapted_std` is the population standard deviation over repeats. `reward` is null exactly when
-    `status` is `failed`.
+    `status` is `failed`. `basis` is `answers` where the numbers follow from answers and verdicts in
+    the store, `recorded` where an import has only the number.
     """
 
     self_edit_id: str
@@ -138,9 +157,10 @@ class Reward:
     gain: float | None
     reward: float | None
     n_repeats: int
-    n_questions: int
+    n_questions: int | None
     status: Status
     reason: str | None
+    basis: Basis = "answers"
 
     def __post_init__(self) -> None:
         if (self.reward is None) != (self.status == "failed"):
@@ -150,7 +170,7 @@ class Reward:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Sourced):
     """The verdict of a filter rule on one self-edit. `rank` counts from 1 within its context."""
 
     self_edit_id: str
@@ -163,7 +183,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Sourced):
     """A model that writes self-edits. `path` is inside the artifact; null for a model not ours."""
 
     policy: str
@@ -179,8 +199,12 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """One number of an evaluation: a mean over `n` contexts and its 95 % bootstrap interval."""
+class Metric(Sourced):
+    """One number of an evaluation: a mean over `n` contexts and its 95 % bootstrap interval.
+
+    In the regime `cpt` the mean is over `n` questions, in `continual` over `n` sequences of edits.
+    `basis` as for rewards.
+    """
 
     policy: str
     round: int
@@ -194,8 +218,9 @@ class Metric:
     ci_low: float | None
     ci_high: float | None
     n: int
-    n_questions: int
-    n_failed: int
+    n_questions: int | None
+    n_failed: int | None
+    basis: Basis = "answers"
 
 
 Record = (

@@ -44,10 +44,15 @@ _DUCKDB_TYPES = {
 
 def columns(table: str) -> dict[str, tuple[type, bool]]:
     """Field name -> (str | int | float | bool | tuple, nullable)."""
-    return {
-        field.name: _plain(typing.get_type_hints(TABLES[table])[field.name])
-        for field in dataclasses.fields(TABLES[table])
-    }
+    hints = typing.get_type_hints(TABLES[table])
+    return {name: _plain(hints[name]) for name in _names(table)}
+
+
+def _names(table: str) -> list[str]:
+    """The fields of a record in the order of its columns: where a row came from stands last."""
+    inherited = {field.name for field in dataclasses.fields(records.Sourced)}
+    names = [field.name for field in dataclasses.fields(TABLES[table])]
+    return sorted(names, key=lambda name: name in inherited)
 
 
 def _plain(annotation: Any) -> tuple[type, bool]:
@@ -92,9 +97,8 @@ def to_table(table: str, rows: Sequence[Record], artifact_id: str) -> "pa.Table"
     """Rows of one table as Arrow; a lone surrogate in model text becomes U+FFFD."""
     import pyarrow as pa
 
-    names = [field.name for field in dataclasses.fields(TABLES[table])]
     data: dict[str, list[Any]] = {
-        name: [_storable(getattr(row, name)) for row in rows] for name in names
+        name: [_storable(getattr(row, name)) for row in rows] for name in _names(table)
     }
     data["artifact_id"] = [artifact_id] * len(rows)
     return pa.table(data, schema=arrow_schema(table))
@@ -125,8 +129,10 @@ def from_table(record: type[R], table: "pa.Table") -> list[R]:
                 f"column {field.name} of {name} is missing or not {field.type}.",
                 "The artifact was made by another version; run its stage again.",
             )
-    values = [table.column(field.name).to_pylist() for field in fields]
-    return [record(*map(_tuples, row)) for row in zip(*values, strict=True)]
+    names = [field.name for field in fields]
+    values = [table.column(name).to_pylist() for name in names]
+    rows = zip(*values, strict=True)
+    return [record(**dict(zip(names, map(_tuples, row), strict=True))) for row in rows]
 
 
 def _tuples(value: Any) -> Any:

@@ -116,7 +116,7 @@ class Workspace:
         return newest[-1].id
 
     def upstream(self, artifact: Artifact, kind: str) -> Artifact:
-        """The artifact itself or the nearest of its inputs that is of `kind`.
+        """The artifact itself or the nearest of its inputs that holds the table `kind`.
 
         Raises:
             InputError: there is none, or an artifact on the way is not in this store.
@@ -125,7 +125,7 @@ class Workspace:
         waiting, seen, absent = [artifact], {artifact.id}, []
         while waiting:
             current = waiting.pop(0)
-            if current.kind == kind:
+            if kind in current.tables:
                 return current
             for entry in current.manifest["inputs"]:
                 # A policy is made from another round's artifacts: they are not this one's.
