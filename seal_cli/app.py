@@ -21,6 +21,7 @@ from seal_cli.commands import (
     filter,  # noqa: A004  # the stage's name
     generate,
     import_contexts,
+    import_official,
     init,
     log,
     loop,
@@ -109,11 +110,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-importing = typer.Typer(help="Bring contexts into the store.", no_args_is_help=True)
+importing = typer.Typer(
+    help="Bring contexts, or released results, into the store.", no_args_is_help=True
+)
 app.add_typer(importing, name="import")
 
 app.command("init")(init.init)
 importing.command("contexts")(stage_command(import_contexts.import_contexts, models=False))
+importing.command("official")(stage_command(import_official.import_official, models=False))
 app.command("generate")(stage_command(generate.generate, GenerateConfig))
 app.command("adapt")(stage_command(adapt.adapt, AdaptConfig))
 app.command("score")(stage_command(score.score, ScoreConfig, AdaptConfig))

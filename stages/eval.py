@@ -101,18 +101,24 @@ def summarise(
 
 
 def bootstrap(
-    values: Sequence[float], resamples: int, seed: int
+    values: Sequence[float], resamples: int, seed: int, weights: Sequence[float] | None = None
 ) -> tuple[float | None, float | None, float | None]:
-    """Mean and 95 % percentile interval over resampled contexts; of one context only the mean."""
+    """Mean and 95 % percentile interval over resampled contexts; of one context only the mean.
+
+    With `weights` (say, questions per context) both are weighted: the mean over questions, with
+    questions of one context kept together.
+    """
     if len(values) < 2:
         return (values[0] if values else None), None, None
     import numpy as np
 
     sample = np.asarray(values, dtype=np.float64)
+    weight = np.ones_like(sample) if weights is None else np.asarray(weights, dtype=np.float64)
     chance = np.random.default_rng(abs(seed))
-    means = sample[chance.integers(len(sample), size=(resamples, len(sample)))].mean(axis=1)
+    drawn = chance.integers(len(sample), size=(resamples, len(sample)))
+    means = (sample * weight)[drawn].sum(axis=1) / weight[drawn].sum(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
-    return float(sample.mean()), float(low), float(high)
+    return float((sample * weight).sum() / weight.sum()), float(low), float(high)
 
 
 def _scores(

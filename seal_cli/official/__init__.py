@@ -1,0 +1,16 @@
+"""The released SEAL data and results as records. Reads files of the release; writes nothing.
+
+      release.py       which files there are, and which schema each one has (by content)
+      sources.py       which file is read how, and which other files that takes
+      schemas.py       what a file of each schema must look like
+      labels.py        who wrote what with which prompt, for which split: the names of the release
+      passages.py      passages, self-edits, EntiGraph variants
+      query_server.py  rewards of RL rounds and single-passage evaluations, with judged answers
+      cpt.py           continued pretraining on many passages, with judged answers
+      continual.py     retention after a sequence of self-edits
+      sft.py           the self-edits that the policy was finetuned on
+      fewshot.py       ARC tasks, self-edits and results
+
+The release is MIT-licensed (Zweiger et al. 2025); its two layouts differ in folder names and in
+the schema of `cpt`.
+"""

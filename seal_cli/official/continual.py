@@ -1,0 +1,49 @@
+"""`results/continual_self_edits/**`: accuracy on each passage after each further self-edit.
+
+The files have matrices of means over sequences and nothing they could be recomputed from. Row 0 is
+before any edit; after r edits only the first r passages were asked, the rest of the row is 0.0 in
+the files and null here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from seal_cli.official import labels, schemas
+from seal_cli.official.release import File, pointer
+from stages.records import Metric, Policy
+
+
+def rows(file: File, data: schemas.ContinualRun) -> Iterator[Metric | Policy]:
+    """One metric per cell and matrix: `step` edits so far, `position` of the passage from 1."""
+    about = writer(file, data)
+    yield from (replace(row, **file.at("")) for row in about.rows)
+    for metric, name in (
+        ("accuracy", "mean_over_sequences"),
+        ("accuracy_std", "std_over_sequences"),
+    ):
+        matrix: schemas.Matrix = getattr(data, name)
+        for step, row in enumerate(matrix):
+            for position, value in enumerate(row, 1):
+                yield Metric(
+                    policy=about.policy,
+                    round=about.round,
+                    dataset=labels.stem_of(data.dataset),
+                    regime="continual",
+                    method="unadapted" if step == 0 else "self-edits",
+                    step=step,
+                    position=position,
+                    metric=metric,
+                    value=value if step == 0 or position <= step else None,
+                    ci_low=None,
+                    ci_high=None,
+                    n=data.n_sequences,
+                    n_questions=None,
+                    n_failed=None,
+                    basis="recorded",
+                    **file.at(pointer(name, step, position - 1)),
+                )
+
+
+def writer(file: File, data: schemas.ContinualRun) -> labels.Writer:
+    """The model that wrote the self-edits and took them."""
+    return labels.writer(data.base_model, "implications", file.name)

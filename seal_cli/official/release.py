@@ -1,0 +1,226 @@
+"""The files of a release, in either layout: found, told apart by their content, and checked.
+
+A file of no known schema is named and passed over; one that has a known schema but breaks it is an
+error that says where.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, TypedDict
+
+from pydantic import TypeAdapter, ValidationError
+
+from seal_cli.official import schemas
+from seal_cli.store.identity import file_digest
+from stages.errors import InputError
+
+MAX_BYTES = 1 << 30  # of one file
+SUFFIXES = (".json", ".jsonl")
+
+
+class Place(TypedDict):
+    """The columns that say where a row was read."""
+
+    source_file: str
+    source_sha256: str
+    source_position: str
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of the release: where it lies, and what it is called inside the release."""
+
+    path: Path
+    name: str
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of its bytes."""
+        return file_digest(self.path)
+
+    def at(self, position: str) -> Place:
+        """The provenance of a row read at a JSON pointer or line of this file."""
+        return {
+            "source_file": self.name,
+            "source_sha256": self.sha256,
+            "source_position": position,
+        }
+
+    def broken(self, why: str, place: str = "") -> InputError:
+        """The error for a file that is not what its schema says."""
+        where = f"{self.name}, {place}" if place else self.name
+        return InputError(f"{where}: {why}.", "Download the release again, or remove this file.")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One kind of file: how its content is recognised and what it must look like."""
+
+    name: str
+    model: Any
+    recognises: Callable[[Any], bool]
+
+    def check(self, file: File, content: Any) -> Any:
+        """The content as objects. Raises InputError with the place of what is wrong."""
+        try:
+            return _adapter(self.model).validate_python(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            why = first["msg"].removeprefix("Value error, ")
+            raise file.broken(why, pointer(*first["loc"])) from error
+
+
+@cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(model)
+
+
+def _lists(*keys: str) -> Callable[[Any], bool]:
+    """Recognises a list whose objects have these keys."""
+    return lambda content: (
+        isinstance(content, list)
+        and bool(content)
+        and all(isinstance(item, dict) for item in content)
+        and set(keys) <= set(content[0])
+    )
+
+
+def _objects(*keys: str) -> Callable[[Any], bool]:
+    """Recognises an object with these keys."""
+    return lambda content: isinstance(content, dict) and set(keys) <= set(content)
+
+
+def _values(shape: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Recognises an object by its first value."""
+    return lambda content: (
+        isinstance(content, dict) and bool(content) and shape(next(iter(content.values())))
+    )
+
+
+def _grids(value: Any) -> bool:
+    """A list of grids: three lists deep."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and isinstance(value[0], list)
+        and bool(value[0])
+        and isinstance(value[0][0], list)
+    )
+
+
+# In the order in which they are tried.
+SCHEMAS = (
+    Schema("self-edits", list[schemas.Written], _lists("title", "context", "completions")),
+    Schema("entigraph", list[schemas.Entigraph], _lists("title", "context", "pair_completions")),
+    Schema("passages", list[schemas.Passage], _lists("title", "context", "questions")),
+    Schema("query-server", schemas.QueryServerRun, _objects("articles", "overall")),
+    Schema("cpt-v1", schemas.CptRunV1, _objects("server_reply", "overall")),
+    Schema("cpt-v2", schemas.CptRunV2, _objects("per_question", "eval_questions")),
+    Schema("continual", schemas.ContinualRun, _objects("mean_over_sequences")),
+    Schema("sft", list[schemas.SftRow], _lists("prompt", "completion")),
+    Schema("arc-tasks", dict[str, schemas.Task], _values(_objects("train", "test"))),
+    Schema("arc-solutions", dict[str, list[schemas.Grid]], _values(_grids)),
+    Schema(
+        "few-shot-results",
+        dict[str, schemas.FewShotTrials],
+        _values(_objects("task_id", "correct")),
+    ),
+    Schema(
+        "few-shot-edits",
+        dict[str, dict[str, schemas.FewShotEdit]],
+        _values(_values(_objects("response"))),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A folder with files of the release."""
+
+    root: Path
+    skipped: dict[str, str] = field(default_factory=dict)  # name -> why
+
+    @cached_property
+    def files(self) -> list[File]:
+        """Every JSON file below the root, by name."""
+        if not self.root.is_dir():
+            raise InputError(f"there is no folder {self.root}.", "Give the release's folder.")
+        found = sorted(p for p in self.root.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+        files = (File(path, path.relative_to(self.root).as_posix()) for path in found)
+        return [file for file in files if not any(p.startswith(".") for p in Path(file.name).parts)]
+
+    @cached_property
+    def known(self) -> dict[str, Schema]:
+        """File name -> its schema; the files that have none are in `skipped`."""
+        found: dict[str, Schema] = {}
+        for file in self.files:
+            content = _content(file)
+            schema = next((s for s in SCHEMAS if s.recognises(content)), None)
+            if schema is None:
+                self.skipped[file.name] = "of no known schema"
+            else:
+                schema.check(file, content)
+                found[file.name] = schema
+        return found
+
+    def of(self, *names: str) -> Iterator[File]:
+        """The files of these schemas."""
+        for file in self.files:
+            if file.name in self.known and self.known[file.name].name in names:
+                yield file
+
+    def read(self, file: File) -> Any:
+        """The content of a file as objects of its schema."""
+        return self.known[file.name].check(file, _content(file))
+
+    def meta(self, file: File) -> dict[str, Any]:
+        """How a data file was made, from the `.meta` beside it; nothing where there is none.
+
+        They were written by hand: two names occur, and one has a comma too many. Nothing is decided
+        by them.
+        """
+        for path in (Path(f"{file.path}.meta"), file.path.with_suffix(".meta")):
+            if path.is_file():
+                text = path.read_text(encoding="utf-8", errors="replace")
+                try:
+                    found = json.loads(re.sub(r",\s*}", "}", text))
+                except ValueError:
+                    self.skipped[f"{file.name}.meta"] = "not readable"
+                else:
+                    return found if isinstance(found, dict) else {}
+        return {}
+
+
+def _content(file: File) -> Any:
+    """The JSON of a file; of JSON lines, the list of them."""
+    if file.path.stat().st_size > MAX_BYTES:
+        raise file.broken(f"more than {MAX_BYTES:,} bytes")
+    try:
+        text = file.path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise file.broken(f"not UTF-8 text at byte {error.start}") from error
+    if file.path.suffix == ".json":
+        return _parsed(file, text, "")
+    lines = enumerate(text.split("\n"), 1)
+    return [_parsed(file, line, f"line {number}") for number, line in lines if line.strip()]
+
+
+def _parsed(file: File, text: str, place: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise file.broken(f"not valid JSON: {error}", place) from error
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
+
+
+def pointer(*parts: str | int) -> str:
+    """A JSON pointer (RFC 6901)."""
+    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return "".join(f"/{part}" for part in escaped)

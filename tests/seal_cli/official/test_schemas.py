@@ -1,0 +1,336 @@
+"""Files that are not at hand, made after the schemas of the release; and broken ones."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PASSAGES = [
+    {
+        "title": f"Pier {i}",
+        "context": f"The pier number {i} was built in {1900 + i}.",
+        "questions": [
+            {"question": f"When was pier {i} built?", "answer": str(1900 + i)},
+            {"question": "Which pier is it?", "answer": f"number {i}"},
+        ],
+    }
+    for i in range(4)
+]
+LORA = {"rank": 32, "alpha": 64, "dropout": 0.0, "epochs": 10, "lr": 1e-3, "batch_size": 1}
+
+
+def article(i: int, *, samples: int = 2, reps: int = 2, proxy: bool = False) -> dict[str, Any]:
+    """An article of the query server; without repeats, one that lost its question rows."""
+    completions: list[dict[str, Any]] = []
+    for sample in range(samples):
+        questions = [
+            {
+                "rep": rep,
+                **question,
+                "baseline_answer": "No idea.",
+                "adapter_answer": question["answer"] if sample else "",
+                "baseline_correct": False,
+                "adapter_correct": bool(sample),
+            }
+            for rep in range(reps)
+            for question in PASSAGES[i]["questions"]
+        ]
+        stats: dict[str, Any] = {
+            "baseline_mean": 0.0,
+            "baseline_std": 0.0 if reps else None,
+            "adapter_mean": 0.0 if proxy else float(sample),
+            "adapter_std": 0.3,
+            "gain_mean": 0.0 if proxy else float(sample),
+        }
+        completion = {"text": f"Self-edit {sample} of {i}.", "stats": stats, "questions": questions}
+        if proxy:
+            stats["proxy_mean"] = 16.5 + sample
+            completion["proxy_scores"] = [{"length": 4, "diversity": 4, "final": 16}]
+        completions.append(completion)
+    passage = {key: PASSAGES[i][key] for key in ("title", "context")}
+    return {**passage, "stats": {}, "completions": completions, "prompt": f"Write about {i}."}
+
+
+def run(dataset: str, *articles: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {
+        "overall": {"baseline_mean_accuracy": 0.0, "adapter_mean_accuracy": 0.5},
+        "timestamp": "0509_224917",
+        "exp_name": "base",
+        "dataset": dataset,
+        "split_newlines": True,
+        "n_articles": len(articles),
+        "k_completions": 2,
+        "eval_times": 2,
+        "lora_params": LORA,
+        "articles": list(articles),
+    } | fields
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Any:
+    """Write one file of a release."""
+
+    def write(name: str, content: Any) -> Path:
+        path = tmp_path / "release" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return tmp_path / "release"
+
+    return write
+
+
+@pytest.fixture
+def ask(seal: Any) -> Any:
+    def rows(query: str) -> list[dict[str, Any]]:
+        result = seal("sql", query, "-f", "json")
+        assert result.code == 0, result.err
+        return [json.loads(line) for line in result.out.splitlines()]
+
+    return rows
+
+
+def test_a_round_without_its_question_rows_keeps_what_was_recorded(
+    seal: Any, ask: Any, put: Any
+) -> None:
+    """The released rank_iter1.json: no questions, deviations null, `model` for `exp_name`."""
+    data = run("data/synthetic_data/train/iter1_train.json", article(0, reps=0), article(1, reps=0))
+    del data["exp_name"]
+    release = put(
+        "knowledge-incorporation/results/query_server/train/rank_iter1.json",
+        data | {"model": "models/sft_best1of5_iter0", "split_newlines": False},
+    )
+    imported = seal("import", "official", release).id
+    rows = ask("select * from rewards order by context_id, sample")
+    assert [row["reward"] for row in rows] == [0.0, 1.0, 0.0, 1.0]
+    assert {row["basis"] for row in rows} == {"recorded"}
+    assert {row["n_questions"] for row in rows} == {None}
+    assert {(row["policy"], row["round"]) for row in rows} == {("official-iter1", 1)}
+    assert rows[0]["adapted_std"] == pytest.approx(0.3 * 0.5**0.5)
+    (metric,) = ask("select * from metrics where method = 'self-edits'")
+    assert (metric["value"], metric["basis"], metric["ci_low"]) == (0.5, "recorded", None)
+    assert ask("select parent from policies where policy = 'official-iter1'")[0]["parent"] == (
+        "official-base"
+    )
+    kept = seal("filter", imported, "--json")
+    assert json.loads(kept.out)["tables"]["selections"]["rows"] == 4
+    assert ask("select count(*) as n from selections where kept")[0]["n"] == 2
+
+
+def test_a_reward_that_does_not_follow_from_its_answers_is_marked(
+    seal: Any, ask: Any, put: Any
+) -> None:
+    wrong = article(0)
+    wrong["completions"][1]["stats"]["adapter_mean"] = 0.75
+    said = seal("import", "official", put("results/query_server/eval/base.json",
+                run("data/synthetic_data/eval/base_val.json", wrong)))  # fmt: skip
+    assert "0.75 is not the 1.0000 of its answers" in said.err
+    rows = ask("select sample, reward, basis from rewards order by sample")
+    assert [(r["reward"], r["basis"]) for r in rows] == [(0.0, "answers"), (0.75, "recorded")]
+
+
+def test_the_proxy_reward_is_no_accuracy(seal: Any, ask: Any, put: Any) -> None:
+    data = run("data/synthetic_data/train/iter0_train.json", article(0, reps=0, proxy=True))
+    seal("import", "official", put("results/query_server/train/rank_iter0_proxy.json",
+         data | {"reward_mode": "proxy"}))  # fmt: skip
+    rows = ask("select * from rewards order by sample")
+    assert [row["reward"] for row in rows] == [16.5, 17.5]
+    assert {row["adapted_accuracy"] for row in rows} == {row["gain"] for row in rows} == {None}
+    assert {row["grader"] for row in rows} == {"gpt-4.1-rubric"}
+    assert '"final":16' in rows[0]["reason"]
+    assert ask("select * from metrics") == []
+
+
+def test_the_dataset_tells_the_split_not_the_folder(seal: Any, ask: Any, put: Any) -> None:
+    """The released train/rank_iter0_prompt-none.json is a validation run."""
+    data = run("data/synthetic_data/eval/base_val_prompt-none.json", article(0))
+    seal("import", "official", put("results/query_server/train/rank_iter0_prompt-none.json", data))
+    assert ask("select split from contexts") == [{"split": "eval"}]
+    assert ask("select distinct prompt_name from self_edits") == [{"prompt_name": "none"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "dataset", "policy", "prompt"),
+    [
+        ("eval/3B/iter2.json", "data/3B/iter2_val.json", "official-3b-iter2", "implications"),
+        ("eval/iter1_prompt-rewrite.json", "eval/iter1_val_prompt-rewrite.json",
+         "official-iter1-rewrite", "rewrite"),
+        ("eval/openai_prompt-very-long.json", "eval/openai_val_prompt-very-long.json",
+         "official-gpt-4.1", "implications-very-long"),
+        ("eval/gpt4_1.json", "eval/gpt4_1_val.json", "official-gpt-4.1", "implications"),
+    ],
+)  # fmt: skip
+def test_who_wrote_what(
+    seal: Any, ask: Any, put: Any, name: str, dataset: str, policy: str, prompt: str
+) -> None:
+    seal("import", "official", put(f"results/query_server/{name}", run(dataset, article(0))))
+    rows = ask("select distinct policy, prompt_name from self_edits")
+    assert rows == [{"policy": policy, "prompt_name": prompt}]
+
+
+def test_entigraph_texts_are_self_edits(seal: Any, ask: Any, put: Any) -> None:
+    row = PASSAGES[0] | {
+        "entities_raw": "pier; 1900",
+        "entities": ["pier", "1900"],
+        "pair_completions": ["Pier and 1900."],
+        "triple_completions": ["Three."],
+    }
+    seal("import", "official", put("data/synthetic_data/eval/entigraph_val.json", [row]))
+    rows = ask("select sample, prompt_name, completion from self_edits order by sample")
+    assert [tuple(row.values()) for row in rows] == [
+        (0, "entigraph-pairs", "Pier and 1900."),
+        (1, "entigraph-triples", "Three."),
+    ]
+
+
+def cpt(**fields: Any) -> dict[str, Any]:
+    return {
+        "timestamp": "0730_190125",
+        "dataset": "general-knowledge/data/squad_val.json",
+        "n_articles": 3,
+        "eval_questions": 4,
+        "model": "mistralai/Mistral-7B-Instruct-v0.2",
+        "metrics": {"baseline_accuracy": None, "adapter_accuracy": 0.25, "adapter_gain": None},
+        "per_question": {
+            "baseline_texts": None,
+            "adapter_texts": ["a", "b", "c", "d"],
+            "baseline_correct": None,
+            "adapter_correct": [True, False, False, False],
+        },
+        "args": {},
+    } | fields
+
+
+def test_a_model_that_was_not_asked_before_has_no_baseline(seal: Any, ask: Any, put: Any) -> None:
+    put("data/squad_val.json", PASSAGES)
+    seal("import", "official", put("results/cpt/generative-adapter.json", cpt()))
+    (metric,) = ask("select * from metrics")
+    assert (metric["method"], metric["value"], metric["n"]) == ("generative-adapter", 0.25, 4)
+    assert metric["policy"] == "official-mistral-7b-instruct-v0.2"
+    assert ask("select count(*) as n from answers")[0]["n"] == 4
+
+
+def test_answers_without_their_questions_are_named_and_left_out(seal: Any, put: Any) -> None:
+    put("results/query_server/eval/base.json", run("eval/base_val.json", article(0)))
+    result = seal("import", "official", put("results/cpt/200/base_200.json", cpt()))
+    assert result.code == 0
+    assert "base_200.json left out: its questions stand in data/squad_val.json" in result.err
+
+
+def test_a_finetuning_file_finds_its_self_edits(seal: Any, ask: Any, put: Any) -> None:
+    put("results/query_server/train/rank_iter0.json", run("train/iter0_train.json", article(0)))
+    lines = [{"prompt": "Write about 0.", "completion": "Self-edit 1 of 0."}]
+    release = put("EM_SFT/sft.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    put("EM_SFT/other.jsonl", '{"prompt": "Who?", "completion": "Nobody knows."}\n')
+    result = seal("import", "official", release)
+    assert "other.jsonl left out: no file of self-edits here has its lines" in result.err
+    rows = ask("select sample from selections join self_edits using (artifact_id, self_edit_id)")
+    assert rows == [{"sample": 1}]
+
+
+TASK = {"train": [{"input": [[0, 1]], "output": [[1, 0]]}], "test": [{"input": [[2, 3]]}]}
+
+
+def few_shot(put: Any) -> Path:
+    put("few-shot/data/training_challenges.json", {"aa00": TASK, "bb11": TASK})
+    put("few-shot/data/training_solutions.json", {"aa00": [[[3, 2]]], "bb11": [[[3, 2]]]})
+    config = {
+        "data_generation": {"use_basic_augmentations": True},
+        "training": {"strategy": "all", "learning_rate": 1e-4, "num_train_epochs": 2},
+    }
+    edits = {"aa00": {"0": {"config": config, "prompt": "p", "response": "{}", "token_ids": [1]}}}
+    put("few-shot/final_configs_and_indices.json", edits)
+    results = {"0": {"task_id": {"0": "aa00-0", "1": "bb11-0"}, "correct": {"0": True, "1": False}}}
+    return put("few-shot/final_results.json", results)  # type: ignore[no-any-return]
+
+
+def test_few_shot_tasks_edits_and_results(seal: Any, ask: Any, put: Any) -> None:
+    assert len(seal("import", "official", few_shot(put)).out.split()) == 3
+    (question,) = ask(
+        "select question, answers, title, split from questions join contexts "
+        "using (artifact_id, context_id) where title = 'aa00'"
+    )
+    assert question["answers"] == ["[[3,2]]"]
+    assert question["split"] == "train"
+    rows = ask(
+        "select title, reward, basis from rewards join contexts using (artifact_id, context_id)"
+    )
+    assert sorted(tuple(row.values()) for row in rows) == [
+        ("aa00", 1.0, "recorded"),
+        ("bb11", 0.0, "recorded"),
+    ]
+    (joined,) = ask("select count(*) as n from rewards join self_edits using (self_edit_id)")
+    assert joined["n"] == 1
+    assert ask("select value, n from metrics") == [{"value": 0.5, "n": 2}]
+
+
+BROKEN = [
+    ("data/squad_val.json", "[{", "not valid JSON"),
+    ("data/squad_val.json", '[{"title": "A", "context": NaN, "questions": []}]', "NaN is no JSON"),
+    ("data/squad_val.json", [PASSAGES[0], {"title": "A", "context": 3, "questions": []}],
+     "/1/context"),
+    ("data/squad_val.json", "[" * 100_000, "not valid JSON"),
+    ("EM_SFT/sft.jsonl", '{"prompt": "a", "completion": "b"}\n{"prompt": ', "line 2"),
+    ("results/query_server/eval/base.json",
+     run("eval/base_val.json", article(0) | {"completions": [{"text": "x"}]}),
+     "/articles/0/completions/0/stats"),
+    ("results/query_server/eval/base.json", run("eval/base_val.json"), "/articles: List should have at"),
+    ("results/continual_self_edits/overall_results.json",
+     {"mean_over_sequences": [[0.1]], "std_over_sequences": [[0.1]], "n_sequences": 1,
+      "n_datapoints": 1, "dataset": "data/squad_val.json", "base_model": "models/iter2"},
+     "not matrices of 2 rows and 1 columns"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "place"), BROKEN, ids=range(len(BROKEN)))
+def test_a_broken_file_is_named_with_its_place(
+    seal: Any, put: Any, tmp_path: Path, name: str, content: Any, place: str
+) -> None:
+    put("data/fine_val.json", PASSAGES)
+    result = seal("import", "official", put(name, content))
+    assert result.code == 3
+    assert name in result.err
+    assert place in result.err
+    assert not list((tmp_path / "store").glob("work/*/out/_manifest.json"))
+
+
+def test_as_many_answers_as_questions(seal: Any, put: Any) -> None:
+    put("data/squad_val.json", PASSAGES)
+    short = cpt()
+    for answers in ("adapter_texts", "adapter_correct"):
+        short["per_question"][answers].pop()
+    result = seal("import", "official", put("results/cpt/200/base_200.json", short))
+    assert result.code == 3
+    assert "/per_question/adapter_texts: 3 entries for 4 questions" in result.err
+
+
+def test_a_repeat_that_was_asked_something_else_is_broken(seal: Any, put: Any) -> None:
+    odd = article(0)
+    odd["completions"][0]["questions"][2]["question"] = "Who?"
+    data = run("eval/base_val.json", odd)
+    result = seal("import", "official", put("results/query_server/eval/base.json", data))
+    assert result.code == 3
+    assert "/articles/0/completions/0: the repeats were not asked the same" in result.err
+
+
+def test_metadata_decides_nothing(seal: Any, ask: Any, put: Any) -> None:
+    written = [PASSAGES[0] | {"completions": ["One."], "prompt": "p"}]
+    put("data/synthetic_data/eval/gpt4_1_val.json", written)
+    put("data/synthetic_data/eval/gpt4_1_val.meta", '{"model": "Qwen/Qwen2.5-7B",}')
+    release = put("data/synthetic_data/eval/gpt4_1_val.json.meta", "{ not json")
+    result = seal("import", "official", release)
+    assert "gpt4_1_val.json.meta left out: not readable" in result.err
+    assert ask("select policy from self_edits") == [{"policy": "official-gpt-4.1"}]
+    manifest = json.loads(seal("show", result.id, "--json").out)
+    assert manifest["config"]["official"]["meta"] == {"model": "Qwen/Qwen2.5-7B"}
+
+
+@pytest.mark.parametrize("content", ["", "readme"])
+def test_a_folder_without_the_release_says_so(seal: Any, tmp_path: Path, content: str) -> None:
+    (tmp_path / "empty").mkdir()
+    if content:
+        (tmp_path / "empty" / "other.json").write_text('{"a": 1}')
+    result = seal("import", "official", tmp_path / "empty")
+    assert result.code == 3
+    assert "no file of the SEAL release" in result.err
+    assert seal("import", "official", tmp_path / "absent").code == 3
