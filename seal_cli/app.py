@@ -26,6 +26,7 @@ from seal_cli.commands import (
     log,
     loop,
     ls,
+    report,
     score,
     show,
     sql,
@@ -131,6 +132,7 @@ app.command("ls")(ls.ls)
 app.command("show")(show.show)
 app.command("log")(log.log)
 app.command("sql")(sql.sql)
+app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 
 

@@ -31,8 +31,14 @@ class ContextSet:
 
     @property
     def domain(self) -> Domain:
-        """Their domain, known from the manifest alone."""
-        return DOMAINS[self.artifact.manifest["key"]["domain"]]
+        """Their domain, known from the manifest alone. Raises InputError for one we do not have."""
+        name = self.artifact.manifest["key"]["domain"]
+        if name not in DOMAINS:
+            raise InputError(
+                f"{self.artifact.id} is about {name}, which this version has no domain for.",
+                f"It has: {', '.join(DOMAINS)}.",
+            )
+        return DOMAINS[name]
 
     @cached_property
     def contexts(self) -> dict[str, Context]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.table import Table
 from seal_cli import console
 from seal_cli.options import store_of
 from seal_cli.store import index
+from seal_cli.store.workspace import Workspace
 from stages.errors import ConfigError, InputError, ResourceError
 
 QueryArg = Annotated[
@@ -54,18 +56,20 @@ def sql(
             "Name it with --store, or make one with `seal init`.",
         )
     index.refresh(workspace)
-    result = _run(ctx, sys.stdin.read() if query == "-" else query, timeout)
+    result = fetch(workspace, sys.stdin.read() if query == "-" else query, timeout)
     chosen = format or (Format.table if sys.stdout.isatty() else Format.csv)
     _PRINTERS[chosen](result)
 
 
-def _run(ctx: typer.Context, query: str, seconds: float) -> Any:
+def fetch(
+    workspace: Workspace, query: str, seconds: float, parameters: Mapping[str, Any] | None = None
+) -> Any:
     """The result as an Arrow table. Errors surface while fetching, so both are inside."""
     import duckdb
 
-    with index.sandbox(store_of(ctx), seconds=seconds) as connection:
+    with index.sandbox(workspace, seconds=seconds) as connection:
         try:
-            relation = connection.sql(query)
+            relation = connection.sql(query, params=dict(parameters or {}))
             if relation is None:
                 raise ConfigError("the query returns nothing.", "Only queries are allowed here.")
             return relation.to_arrow_table()
@@ -96,11 +100,12 @@ def _print_table(result: Any) -> None:
     for name in result.column_names:
         table.add_column(name, overflow="fold")
     for row in result.to_pylist():
-        table.add_row(*(_cell(value) for value in row.values()))
+        table.add_row(*(cell(value) for value in row.values()))
     console.out_rich(table)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as people read it, safe on a terminal."""
     if value is None:
         return ""
     return f"{value:.6g}" if isinstance(value, float) else console.safe(str(value))

@@ -97,7 +97,8 @@ def rows(file: File, data: schemas.QueryServerRun) -> Iterator[Record]:
         if scored.unadapted is not None and scored.adapted is not None:
             unadapted.append(scored.unadapted)
             adapted.append(scored.adapted)
-    if run.grader == labels.JUDGE:
+    # Several self-edits per passage are a round of RL; its numbers are its rewards.
+    if run.grader == labels.JUDGE and all(len(a.completions) == 1 for a in data.articles):
         yield from _metrics(run, unadapted, adapted, n_questions)
 
 

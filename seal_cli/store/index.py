@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.failpoints import failpoint
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import duckdb
 
 LOG = logging.getLogger(__name__)
+SQL = Path(__file__).parent  # the view `accuracies` and the macros of every query
 MEMORY_LIMIT = "2GiB"
 STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
 _CATALOGUE = (
@@ -136,6 +137,9 @@ def _define(
             for file in artifact.files(table)
         ]
         connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files, prefix)}')
+    connection.execute((SQL / "macros.sql").read_text(encoding="utf-8"))
+    accuracies = (SQL / "accuracies.sql").read_text(encoding="utf-8")
+    connection.execute(f"CREATE VIEW accuracies AS {accuracies}")
 
 
 def _lineage(artifacts: list[Artifact]) -> list[tuple[str, str]]:
@@ -181,17 +185,39 @@ def _select(table: str, files: list[Path], prefix: str) -> str:
     return f"{empty_select(table)} UNION ALL BY NAME {files_select}"
 
 
-class _Closing:
-    """A file that is closed when it is dropped: DuckDB drops without closing."""
+class _Reading:
+    """An open file for DuckDB, whose threads share it: each has a position of its own."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._size = os.fstat(self._descriptor).st_size
+        self._here = threading.local()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
+    def tell(self) -> int:
+        """This thread's position."""
+        return getattr(self._here, "position", 0)
 
-    def __del__(self) -> None:
-        self.file.close()
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move this thread's position."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        self._here.position = start + offset
+        return start + offset
+
+    def read(self, length: int = -1) -> bytes:
+        """The bytes at this thread's position, which moves behind them."""
+        length = self._size - self.tell() if length < 0 else length
+        data = os.pread(self._descriptor, length, self.tell())
+        self._here.position = self.tell() + len(data)
+        return data
+
+    def close(self) -> None:
+        """Close it, once."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:  # DuckDB drops without closing
+        self.close()
 
 
 def _read_only_files(root: Path) -> Any:
@@ -215,7 +241,7 @@ def _read_only_files(root: Path) -> Any:
         def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
             if mode != "rb":
                 raise PermissionError("the store is read-only")
-            return _Closing(self._path(path).open("rb"))
+            return _Reading(self._path(path))
 
         def info(self, path: str, **_: Any) -> dict[str, Any]:
             stat = self._path(path).stat()

@@ -1,0 +1,159 @@
+"""`seal report`: named questions to the store, as a table, CSV, Markdown or a page with plots."""
+
+import csv
+import io
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from seal_cli import __version__, console, reports
+from seal_cli.commands.sql import cell, fetch
+from seal_cli.options import store_of
+from seal_cli.store import index
+from stages.errors import ConfigError
+
+NamesArg = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[NAME]…", help="Reports, or all. Without a name: what there is."),
+]
+ContextOption = Annotated[
+    str | None, typer.Option("--context", help="For examples: a context's id or title.")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")
+]
+SecondsOption = Annotated[
+    float, typer.Option("--timeout", min=0.1, help="Seconds a report may take.")
+]
+
+
+class Format(StrEnum):
+    """How a report is written."""
+
+    table = "table"
+    csv = "csv"
+    md = "md"
+    html = "html"
+
+
+FormatOption = Annotated[
+    Format, typer.Option("--format", "-f", help="html is one page with plots; csv one report.")
+]
+
+
+def report(
+    ctx: typer.Context,
+    names: NamesArg = None,
+    format: FormatOption = Format.table,
+    context: ContextOption = None,
+    output: OutputOption = None,
+    timeout: SecondsOption = 60.0,
+) -> None:
+    """Answer named questions about the store: the paper's tables, rounds, reward noise, cost."""
+    if not names and format is not Format.html:
+        console.out_rich(_catalogue())
+        return
+    chosen = [*reports.names()] if names in (None, [], ["all"]) else list(names or [])
+    if format is Format.csv and len(chosen) > 1:
+        raise ConfigError("CSV holds one report.", "Name one, or use --format md or html.")
+    workspace = store_of(ctx)
+    index.refresh(workspace)
+    found = []
+    for question in map(reports.find, chosen):
+        parameters = {"context": context} if "$context" in question.sql else {}
+        result = fetch(workspace, question.sql, timeout, parameters)
+        if result.num_rows == 0:
+            console.say(f"{question.name}: nothing to report yet. {question.needs}")
+        found.append((question, result))
+    if format is Format.table and output is None:
+        for question, result in found:
+            console.out_rich(_table(question, result))
+        return
+    _write(_RENDERERS[format](found, str(workspace.root)), output)
+
+
+def _catalogue() -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("report", no_wrap=True)
+    table.add_column("what it answers")
+    for name in reports.names():
+        table.add_row(name, reports.find(name).doc)
+    return table
+
+
+def _table(question: reports.Report, result: Any) -> Table:
+    table = Table(box=None, pad_edge=False, title=question.doc, title_justify="left")
+    numbers = {f.name for f in result.schema if str(f.type) in ("double", "int64", "int32")}
+    for name in result.column_names:
+        table.add_column(
+            name, overflow="fold", justify="right" if name in numbers else "left", min_width=5
+        )
+    for row in result.to_pylist():
+        table.add_row(*(cell(value) for value in row.values()))
+    return table
+
+
+def _csv(found: list[tuple[reports.Report, Any]], source: str) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    for _, result in found:
+        writer.writerow(result.column_names)
+        writer.writerows(row.values() for row in result.to_pylist())
+    return buffer.getvalue()
+
+
+def _markdown(found: list[tuple[reports.Report, Any]], source: str) -> str:
+    parts = []
+    for question, result in found:
+        names = result.column_names
+        lines = [f"## {question.name}", "", question.doc, ""]
+        if question.notes:
+            lines += [question.notes, ""]
+        lines += [_row(names), _row(["---"] * len(names))]
+        lines += [_row(list(map(cell, row.values()))) for row in result.to_pylist()]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _row(values: list[str]) -> str:
+    """A Markdown table row; what would end a cell, or start markup, is escaped."""
+    cells = (
+        value.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for value in values
+    )
+    return "| " + " | ".join(value.replace("\n", "<br>") for value in cells) + " |"
+
+
+def _html(found: list[tuple[reports.Report, Any]], source: str) -> str:
+    from seal_cli.reports.page import Section, page
+    from seal_cli.reports.plots import svg
+
+    sections = []
+    for question, result in found:
+        rows = result.to_pylist()
+        sections.append(Section(question, result.column_names, rows, svg(question.name, rows)))
+    return page(sections, f"seal {__version__}, from {source}")
+
+
+def _write(text: str, output: Path | None) -> None:
+    """To stdout, or to a file, whole or not at all."""
+    if output is None:
+        console.out(text.rstrip("\n"))
+        return
+    if not output.absolute().parent.is_dir():
+        raise ConfigError(f"{output.parent} is not a folder.", "Make it, or write elsewhere.")
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, output)
+    console.say(f"written to {output}.")
+
+
+_RENDERERS = {
+    Format.table: _markdown,  # into a file
+    Format.csv: _csv,
+    Format.md: _markdown,
+    Format.html: _html,
+}

@@ -1,0 +1,65 @@
+"""Named questions to the store: one `.sql` file each, with a plot for those that have one.
+
+A report is its query: what `seal report NAME` prints is what `seal sql - < NAME.sql` would. The
+first comment line says what it answers, the others how to read it; `Needs:` says what to run when
+there is nothing to report yet.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from stages.errors import ConfigError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Report:
+    """One named question."""
+
+    name: str
+
+    @cached_property
+    def sql(self) -> str:
+        """The query."""
+        return (FOLDER / f"{self.name}.sql").read_text(encoding="utf-8")
+
+    @cached_property
+    def _comments(self) -> list[str]:
+        lines = self.sql.splitlines()
+        head = [line for line in lines[: _first(lines)] if line.startswith("--")]
+        return [line.removeprefix("--").strip() for line in head]
+
+    @property
+    def doc(self) -> str:
+        """What it answers, in one line."""
+        return self._comments[0]
+
+    @property
+    def notes(self) -> str:
+        """How to read it."""
+        return " ".join(n for n in self._comments[1:] if n and not n.startswith("Needs:"))
+
+    @property
+    def needs(self) -> str:
+        """What to run so that there is something to report."""
+        found = (note.removeprefix("Needs:").strip() for note in self._comments if "Needs:" in note)
+        return next(found, "")
+
+
+def _first(lines: list[str]) -> int:
+    """Where the query begins."""
+    return next(i for i, line in enumerate(lines) if not line.startswith("--"))
+
+
+def names() -> list[str]:
+    """Every report there is."""
+    return sorted(path.stem for path in FOLDER.glob("*.sql"))
+
+
+def find(name: str) -> Report:
+    """A report by name. Raises ConfigError for one that does not exist."""
+    if name not in names():
+        raise ConfigError(f"there is no report {name!r}.", f"Reports: {', '.join(names())}.")
+    return Report(name)

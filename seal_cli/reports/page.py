@@ -1,0 +1,111 @@
+"""Reports as one static HTML page: tables, plots and queries, nothing loaded from anywhere.
+
+Everything from the store is escaped: model text is data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from seal_cli import console
+from seal_cli.reports import Report
+
+_STYLE = """
+:root { color-scheme: light; }
+body { margin: 0 auto; padding: 1rem; max-width: 72rem; color: #1c2522; background: #fff;
+       font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; margin: .5rem 0; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .25rem; border-top: 1px solid #d5ddd9; padding-top: 1rem; }
+p { max-width: 46rem; margin: .25rem 0 .75rem; }
+nav a { margin-right: .8rem; }
+a { color: #1f6f54; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .85rem; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid #e3e9e6; text-align: left;
+         vertical-align: top; }
+th { white-space: nowrap; background: #f3f6f5; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.long { white-space: pre-wrap; min-width: 18rem; max-width: 40rem; overflow-wrap: anywhere; }
+figure { margin: .5rem 0 1rem; }
+pre { overflow-x: auto; background: #f3f6f5; padding: .75rem; font-size: .8rem; }
+summary { cursor: pointer; color: #1f6f54; }
+footer { margin-top: 3rem; font-size: .85rem; color: #55605b; overflow-wrap: anywhere; }
+"""
+_LONG = 40  # characters from which a text may wrap
+
+
+@dataclass(frozen=True)
+class Section:
+    """One report with what it found."""
+
+    report: Report
+    columns: Sequence[str]
+    rows: Sequence[dict[str, Any]]
+    svg: str | None
+
+
+def page(sections: Sequence[Section], source: str) -> str:
+    """The whole page. `source` says what it was made from."""
+    links = " ".join(f'<a href="#{s.report.name}">{s.report.name}</a>' for s in sections)
+    parts = [
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>seal report</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
+        "<h1>seal report</h1>",
+        f"<nav>{links}</nav>" if len(sections) > 1 else "",
+        *(_section(section) for section in sections),
+        f"<footer>{_escaped(source)}</footer>\n</body>\n</html>",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _section(section: Section) -> str:
+    report = section.report
+    nothing = f"<p>Nothing to report yet. {_escaped(report.needs)}</p>"
+    return "\n".join(
+        [
+            f'<section id="{report.name}">\n<h2>{report.name}</h2>',
+            f"<p><strong>{_escaped(report.doc)}</strong></p>",
+            f"<p>{_escaped(report.notes)}</p>" if report.notes else "",
+            f"<figure>{section.svg}</figure>" if section.svg else "",
+            _table(section) if section.rows else nothing,
+            f"<details><summary>The query</summary><pre>{_escaped(report.sql)}</pre></details>",
+            "</section>",
+        ]
+    )
+
+
+def _table(section: Section) -> str:
+    head = "".join(f"<th>{_escaped(name.replace('_', ' '))}</th>" for name in section.columns)
+    body = "\n".join(
+        "<tr>" + "".join(_cell(row[name]) for name in section.columns) + "</tr>"
+        for row in section.rows
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "<td></td>"
+    if isinstance(value, bool):
+        return f"<td>{'yes' if value else 'no'}</td>"
+    if isinstance(value, int | float):
+        return (
+            f'<td class="number">{value:,}</td>'
+            if isinstance(value, int)
+            else (f'<td class="number">{value:.6g}</td>')
+        )
+    text = str(value)
+    return (
+        f'<td class="long">{_escaped(text)}</td>'
+        if len(text) > _LONG
+        else (f"<td>{_escaped(text)}</td>")
+    )
+
+
+def _escaped(text: str) -> str:
+    return escape(console.safe(text))

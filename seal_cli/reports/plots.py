@@ -1,0 +1,259 @@
+"""The plots of the reports, as SVG. Each takes the rows of its report; drawn with matplotlib."""
+
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from seal_cli import console
+from stages.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+INK = "#1f6f54"
+GREY = "#888888"
+LABEL = 60  # characters of a label
+
+
+def svg(name: str, rows: Sequence[Row]) -> str | None:
+    """A report's plot as an `<svg>` element; None for a report that has none, or no rows.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+
+    """
+    if name not in _PLOTS or not rows:
+        return None
+    with _drawing() as plt:
+        figure = _PLOTS[name](plt, rows)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    return _responsive(stream.getvalue())
+
+
+@contextmanager
+def _drawing() -> Iterator[Any]:
+    """Draw without a screen; text stays text, and the same rows give the same bytes."""
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise ConfigError(
+            "plots need matplotlib, which is not installed.", "pip install 'seal-adapt[plot]'"
+        ) from error
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    style: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "seal",
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.parse_math": False,  # a title with a dollar sign is no formula
+    }
+    with mpl.rc_context(style):
+        yield plt
+
+
+def _responsive(text: str) -> str:
+    """Only the element, as wide as its place allows."""
+    element = text[text.index("<svg") :]
+    width = re.search(r'width="([\d.]+)pt"', element)
+    element = re.sub(r' (width|height)="[\d.]+pt"', "", element, count=2)
+    limit = f"{float(width[1]) * 4 / 3:.0f}px" if width else "100%"
+    return element.replace("<svg", f'<svg style="width:100%;max-width:{limit}"', 1)
+
+
+def _text(*parts: Any) -> str:
+    """A label from parts of rows; what is not there is left out."""
+    label = " · ".join(console.safe(str(part)) for part in parts if part not in (None, ""))
+    return label if len(label) <= LABEL else label[: LABEL - 1] + "…"
+
+
+def _groups(rows: Sequence[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+def _panels(plt: Any, heights: Sequence[float], width: float = 7.0) -> "tuple[Figure, list[Axes]]":
+    """One panel below the other, with room for as many lines as each has."""
+    figure, axes = plt.subplots(
+        len(heights),
+        1,
+        figsize=(width, sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        layout="constrained",
+    )
+    return figure, list(axes[:, 0])
+
+
+def _intervals(axes: "Axes", labels: Sequence[str], rows: Sequence[Row], value: str) -> None:
+    """A dot with its interval per row, from top to bottom."""
+    places = range(len(rows))
+    axes.set_yticks(list(places), labels)
+    axes.invert_yaxis()
+    for place, row in zip(places, rows, strict=True):
+        if row["low"] is not None:
+            axes.plot([row["low"], row["high"]], [place, place], color=INK, linewidth=1.5)
+        axes.plot([row[value]], [place], "o", color=INK, markersize=5)
+        axes.annotate(
+            f"{row[value]:.3f}", (row[value], place), (0, 6), textcoords="offset points",
+            ha="center", fontsize=8,
+        )  # fmt: skip
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.margins(y=0.15)
+
+
+def _methods(plt: Any, rows: Sequence[Row]) -> "Figure":
+    """paper-table2: a panel per set of questions."""
+    groups = _groups(rows, "regime", "dataset", "questions", "grader")
+    figure, panels = _panels(plt, [0.9 + 0.36 * len(group) for group in groups.values()])
+    for axes, (key, group) in zip(panels, groups.items(), strict=True):
+        _intervals(axes, [_text(r["method"], r["model"]) for r in group], group, "accuracy")
+        regime, dataset, questions, grader = key
+        axes.set_title(_text(regime, dataset, f"{questions} questions", grader), loc="left")
+    panels[-1].set_xlabel("accuracy without the passage in view, 95 % interval")
+    return figure
+
+
+def _prompts(plt: Any, rows: Sequence[Row]) -> "Figure":
+    groups = _groups(rows, "dataset", "grader")
+    figure, panels = _panels(plt, [0.9 + 0.36 * len(group) for group in groups.values()])
+    for axes, (key, group) in zip(panels, groups.items(), strict=True):
+        _intervals(axes, [_text(r["prompt"], r["model"]) for r in group], group, "accuracy")
+        axes.set_title(_text(*key), loc="left")
+    panels[-1].set_xlabel("accuracy without the passage in view, 95 % interval")
+    return figure
+
+
+def _rounds(plt: Any, rows: Sequence[Row]) -> "Figure":
+    """A line per model over the rounds, over what it knew without self-edits."""
+    groups = _groups(rows, "dataset", "grader")
+    figure, panels = _panels(plt, [2.8] * len(groups), width=6.0)
+    for axes, (key, group) in zip(panels, groups.items(), strict=True):
+        for (_, model), line in _groups(group, "method", "model").items():
+            _line_of_rounds(axes, line[0]["method"], model, line)
+        axes.set_title(_text(*key), loc="left")
+        axes.set(ylim=(0, 1), ylabel="accuracy")
+        axes.set_xticks(sorted({row["round"] for row in group}))
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+    panels[-1].set_xlabel("round of RL")
+    return figure
+
+
+def _line_of_rounds(axes: "Axes", method: str, model: str, line: Sequence[Row]) -> None:
+    label = _text(method, model)
+    if method != "self-edits":
+        style = "dotted" if method == "unadapted" else "dashed"
+        axes.axhline(line[0]["accuracy"], color=GREY, linestyle=style, linewidth=1, label=label)
+        return
+    values = [row["accuracy"] for row in line]
+    errors = [
+        [row["accuracy"] - (row["accuracy"] if row["low"] is None else row["low"]) for row in line],
+        [
+            (row["accuracy"] if row["high"] is None else row["high"]) - row["accuracy"]
+            for row in line
+        ],
+    ]
+    axes.errorbar(
+        [row["round"] for row in line], values, errors, marker="o", capsize=4, label=label
+    )
+
+
+def _retention(plt: Any, rows: Sequence[Row]) -> "Figure":
+    """A heat map per policy: steps downwards, passages to the right."""
+    groups = _groups(rows, "policy", "dataset", "sequences")
+    positions = sorted((key for key in rows[0] if key.isdigit()), key=int)
+    figure, panels = _panels(plt, [0.8 + 0.36 * len(g) for g in groups.values()], width=6.0)
+    for axes, (key, group) in zip(panels, groups.items(), strict=True):
+        nothing = float("nan")
+        cells = [[nothing if row[p] is None else row[p] for p in positions] for row in group]
+        image = axes.imshow(cells, cmap="viridis", aspect="auto", vmin=0)
+        for i, line in enumerate(cells):
+            for j, cell in enumerate(line):
+                if cell == cell:  # not NaN
+                    axes.text(
+                        j, i, f"{cell:.2f}", ha="center", va="center", color="white", fontsize=8
+                    )
+        axes.set_xticks(range(len(positions)), positions)
+        axes.set_yticks(range(len(group)), [str(row["step"]) for row in group])
+        axes.set_ylabel("self-edits so far")
+        axes.spines[:].set_visible(False)
+        axes.set_title(_text(key[0], key[1], f"{key[2]} sequences"), loc="left")
+        figure.colorbar(image, ax=axes, label="accuracy")
+    panels[-1].set_xlabel("passage, by the place of its edit")
+    return figure
+
+
+def _noise(plt: Any, rows: Sequence[Row]) -> "Figure":
+    """What a best-of-n choice looks like and what it is worth."""
+    figure, (axes,) = _panels(plt, [1.0 + 0.5 * len(rows)])
+    marks = (
+        ("random_reward", "any", "s", GREY),
+        ("true_reward", "chosen, on the repeat left out", "o", INK),
+        ("apparent", "chosen, as it seemed", "o", "#c0702a"),
+        ("best_reward", "best by all repeats", "^", GREY),
+    )
+    for column, label, marker, color in marks:
+        found = [(row[column], i) for i, row in enumerate(rows) if row[column] is not None]
+        axes.plot([x for x, _ in found], [y for _, y in found], marker, color=color, label=label)
+    labels = [_text(f"round {r['round']}", r["policy"], r["grader"]) for r in rows]
+    axes.set_yticks(range(len(rows)), labels)
+    axes.invert_yaxis()
+    axes.margins(y=0.4)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_xlabel("mean reward over contexts")
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.35))
+    return figure
+
+
+def _bars(
+    *columns: str, label: Callable[[Row], str], x: str
+) -> Callable[[Any, Sequence[Row]], Any]:
+    """Horizontal bars of one or more columns per row."""
+
+    def draw(plt: Any, rows: Sequence[Row]) -> "Figure":
+        figure, (axes,) = _panels(plt, [0.9 + 0.3 * len(rows)])
+        thick = 0.8 / len(columns)
+        for i, column in enumerate(columns):
+            places = [place + (i - (len(columns) - 1) / 2) * thick for place in range(len(rows))]
+            axes.barh(places, [row[column] or 0 for row in rows], thick, label=column)
+        axes.set_yticks(range(len(rows)), [label(row) for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel(x)
+        if len(columns) > 1:
+            axes.legend(frameon=False, fontsize=8)
+        return figure
+
+    return draw
+
+
+_PLOTS: dict[str, Callable[[Any, Sequence[Row]], Any]] = {
+    "paper-table2": _methods,
+    "prompt-ablation": _prompts,
+    "rounds": _rounds,
+    "continual": _retention,
+    "reward-noise": _noise,
+    "empty-answers": _bars(
+        "empty",
+        "accuracy",
+        label=lambda row: _text(row["method"], row["policy"], f"{row['answers']} answers"),
+        x="share of answers",
+    ),
+    "grader-agreement": _bars(
+        "agreement",
+        "kappa",
+        label=lambda row: _text(row["grader"], f"against {row['against']}", row["method"]),
+        x="agreement and Cohen's kappa",
+    ),
+    "cost": _bars("seconds", label=lambda row: _text(row["stage"], row["host"]), x="seconds"),
+}
