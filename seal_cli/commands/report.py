@@ -57,7 +57,7 @@ def report(
     if not names and format is not Format.html:
         console.out_rich(_catalogue())
         return
-    chosen = [*reports.names()] if names in (None, [], ["all"]) else list(names or [])
+    chosen = reports.NAMES if names in (None, [], ["all"]) else names or ()
     if format is Format.csv and len(chosen) > 1:
         raise ConfigError("CSV holds one report.", "Name one, or use --format md or html.")
     workspace = store_of(ctx)
@@ -80,7 +80,7 @@ def _catalogue() -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("report", no_wrap=True)
     table.add_column("what it answers")
-    for name in reports.names():
+    for name in reports.NAMES:
         table.add_row(name, reports.find(name).doc)
     return table
 

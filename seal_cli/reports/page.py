@@ -3,6 +3,7 @@
 Everything from the store is escaped: model text is data.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -25,9 +26,11 @@ table { border-collapse: collapse; font-size: .85rem; }
 th, td { padding: .3rem .6rem; border-bottom: 1px solid #e3e9e6; text-align: left;
          vertical-align: top; }
 th { white-space: nowrap; background: #f3f6f5; }
+td { white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.long { white-space: pre-wrap; min-width: 18rem; max-width: 40rem; overflow-wrap: anywhere; }
-figure { margin: .5rem 0 1rem; }
+figure { margin: .5rem 0 1rem; overflow-x: auto; }
+figure svg { min-width: 30rem; }
 pre { overflow-x: auto; background: #f3f6f5; padding: .75rem; font-size: .8rem; }
 summary { cursor: pointer; color: #1f6f54; }
 footer { margin-top: 3rem; font-size: .85rem; color: #55605b; overflow-wrap: anywhere; }
@@ -62,12 +65,12 @@ def page(sections: Sequence[Section], source: str) -> str:
 
 def _section(section: Section) -> str:
     report = section.report
-    nothing = f"<p>Nothing to report yet. {_escaped(report.needs)}</p>"
+    nothing = f"<p>Nothing to report yet. {_prose(report.needs)}</p>"
     return "\n".join(
         [
             f'<section id="{report.name}">\n<h2>{report.name}</h2>',
-            f"<p><strong>{_escaped(report.doc)}</strong></p>",
-            f"<p>{_escaped(report.notes)}</p>" if report.notes else "",
+            f"<p><strong>{_prose(report.doc)}</strong></p>",
+            f"<p>{_prose(report.notes)}</p>" if report.notes else "",
             f"<figure>{section.svg}</figure>" if section.svg else "",
             _table(section) if section.rows else nothing,
             f"<details><summary>The query</summary><pre>{_escaped(report.sql)}</pre></details>",
@@ -78,8 +81,9 @@ def _section(section: Section) -> str:
 
 def _table(section: Section) -> str:
     head = "".join(f"<th>{_escaped(name.replace('_', ' '))}</th>" for name in section.columns)
+    places = {name: _decimals([row[name] for row in section.rows]) for name in section.columns}
     body = "\n".join(
-        "<tr>" + "".join(_cell(row[name]) for name in section.columns) + "</tr>"
+        "<tr>" + "".join(_cell(row[name], places[name]) for name in section.columns) + "</tr>"
         for row in section.rows
     )
     return (
@@ -88,24 +92,30 @@ def _table(section: Section) -> str:
     )
 
 
-def _cell(value: Any) -> str:
+def _decimals(values: Sequence[Any]) -> int:
+    """Decimal places that the numbers of a column need, four at most, so that they line up."""
+    needed = (len(f"{v:.4f}".rstrip("0").partition(".")[2]) for v in values if type(v) is float)
+    return max(needed, default=0)
+
+
+def _cell(value: Any, decimals: int) -> str:
     if value is None:
         return "<td></td>"
     if isinstance(value, bool):
         return f"<td>{'yes' if value else 'no'}</td>"
-    if isinstance(value, int | float):
-        return (
-            f'<td class="number">{value:,}</td>'
-            if isinstance(value, int)
-            else (f'<td class="number">{value:.6g}</td>')
-        )
+    if isinstance(value, float):
+        return f'<td class="number">{value:,.{decimals}f}</td>'
+    if isinstance(value, int):
+        return f'<td class="number">{value:,}</td>'
     text = str(value)
-    return (
-        f'<td class="long">{_escaped(text)}</td>'
-        if len(text) > _LONG
-        else (f"<td>{_escaped(text)}</td>")
-    )
+    kind = ' class="long"' if len(text) > _LONG else ""
+    return f"<td{kind}>{_escaped(text)}</td>"
 
 
 def _escaped(text: str) -> str:
     return escape(console.safe(text))
+
+
+def _prose(text: str) -> str:
+    """Our own words, with `code` in them."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", _escaped(text))

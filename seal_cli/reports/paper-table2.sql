@@ -26,13 +26,14 @@ WITH cells AS (
            method <> 'self-edits' OR policy <> seal AS other
     FROM means GROUP BY ALL
 ), names AS (SELECT policy, any_value(name) AS name FROM policies GROUP BY policy)
-SELECT regime, dataset, asked AS questions, grader, method, coalesce(n.name, lines.policy) AS model,
+SELECT regime, asked AS questions, method, coalesce(n.name, lines.policy) AS model,
        round(mean, 4) AS accuracy, round(mean - width, 4) AS low, round(mean + width, 4) AS high,
        coalesce(s.name, seal) AS seal,
        CASE WHEN other THEN round(gap, 4) END AS seal_minus_this,
        CASE WHEN other THEN round(gap - gap_width, 4) END AS difference_low,
        CASE WHEN other THEN round(gap + gap_width, 4) END AS difference_high,
-       artifact_id, parse_filename(a.source) AS file
-FROM lines JOIN artifacts a USING (artifact_id) LEFT JOIN names n USING (policy) LEFT JOIN names s ON s.policy = seal
+       grader, dataset, parse_filename(a.source) AS file, artifact_id
+FROM lines JOIN artifacts a USING (artifact_id)
+LEFT JOIN names n USING (policy) LEFT JOIN names s ON s.policy = seal
 ORDER BY regime DESC, dataset, questions, grader,
          CASE method WHEN 'unadapted' THEN 0 WHEN 'passage-only' THEN 1 ELSE 2 END, round, model, mean

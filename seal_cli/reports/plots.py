@@ -96,6 +96,11 @@ def _panels(plt: Any, heights: Sequence[float], width: float = 7.0) -> "tuple[Fi
     return figure, list(axes[:, 0])
 
 
+def _legend(axes: "Axes") -> None:
+    """To the right of the panel, where it hides nothing."""
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+
+
 def _intervals(axes: "Axes", labels: Sequence[str], rows: Sequence[Row], value: str) -> None:
     """A dot with its interval per row, from top to bottom."""
     places = range(len(rows))
@@ -138,14 +143,15 @@ def _prompts(plt: Any, rows: Sequence[Row]) -> "Figure":
 def _rounds(plt: Any, rows: Sequence[Row]) -> "Figure":
     """A line per model over the rounds, over what it knew without self-edits."""
     groups = _groups(rows, "dataset", "grader")
-    figure, panels = _panels(plt, [2.8] * len(groups), width=6.0)
+    figure, panels = _panels(plt, [2.8] * len(groups), width=8.0)
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
         for (_, model), line in _groups(group, "method", "model").items():
             _line_of_rounds(axes, line[0]["method"], model, line)
         axes.set_title(_text(*key), loc="left")
         axes.set(ylim=(0, 1), ylabel="accuracy")
         axes.set_xticks(sorted({row["round"] for row in group}))
-        axes.legend(frameon=False, fontsize=8, loc="lower right")
+        axes.margins(x=0.2)
+        _legend(axes)
     panels[-1].set_xlabel("round of RL")
     return figure
 
@@ -178,12 +184,12 @@ def _retention(plt: Any, rows: Sequence[Row]) -> "Figure":
         nothing = float("nan")
         cells = [[nothing if row[p] is None else row[p] for p in positions] for row in group]
         image = axes.imshow(cells, cmap="viridis", aspect="auto", vmin=0)
+        brightest = max(cell for line in cells for cell in line if cell == cell)  # not NaN
         for i, line in enumerate(cells):
             for j, cell in enumerate(line):
-                if cell == cell:  # not NaN
-                    axes.text(
-                        j, i, f"{cell:.2f}", ha="center", va="center", color="white", fontsize=8
-                    )
+                color = "black" if cell > 0.7 * brightest else "white"
+                if cell == cell:
+                    axes.text(j, i, f"{cell:.2f}", ha="center", va="center", color=color, size=8)
         axes.set_xticks(range(len(positions)), positions)
         axes.set_yticks(range(len(group)), [str(row["step"]) for row in group])
         axes.set_ylabel("self-edits so far")
@@ -196,7 +202,7 @@ def _retention(plt: Any, rows: Sequence[Row]) -> "Figure":
 
 def _noise(plt: Any, rows: Sequence[Row]) -> "Figure":
     """What a best-of-n choice looks like and what it is worth."""
-    figure, (axes,) = _panels(plt, [1.0 + 0.5 * len(rows)])
+    figure, (axes,) = _panels(plt, [1.2 + 0.4 * len(rows)], width=8.0)
     marks = (
         ("random_reward", "any", "s", GREY),
         ("true_reward", "chosen, on the repeat left out", "o", INK),
@@ -212,7 +218,7 @@ def _noise(plt: Any, rows: Sequence[Row]) -> "Figure":
     axes.margins(y=0.4)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_xlabel("mean reward over contexts")
-    axes.legend(frameon=False, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.35))
+    _legend(axes)
     return figure
 
 
@@ -222,7 +228,7 @@ def _bars(
     """Horizontal bars of one or more columns per row."""
 
     def draw(plt: Any, rows: Sequence[Row]) -> "Figure":
-        figure, (axes,) = _panels(plt, [0.9 + 0.3 * len(rows)])
+        figure, (axes,) = _panels(plt, [0.9 + 0.3 * len(rows)], width=8.0)
         thick = 0.8 / len(columns)
         for i, column in enumerate(columns):
             places = [place + (i - (len(columns) - 1) / 2) * thick for place in range(len(rows))]
@@ -231,7 +237,7 @@ def _bars(
         axes.invert_yaxis()
         axes.set_xlabel(x)
         if len(columns) > 1:
-            axes.legend(frameon=False, fontsize=8)
+            _legend(axes)
         return figure
 
     return draw
