@@ -26,6 +26,7 @@ from seal_cli.commands import (
     log,
     loop,
     ls,
+    regrade,
     report,
     score,
     show,
@@ -127,6 +128,7 @@ app.command("update")(stage_command(update.update, UpdateConfig))
 app.command("eval")(
     stage_command(evaluate.evaluate, EvalConfig, GenerateConfig, AdaptConfig, ScoreConfig)
 )
+app.command("regrade")(stage_command(regrade.regrade, models=False))
 app.command("loop")(stage_command(loop.loop, LoopConfig))
 app.command("ls")(ls.ls)
 app.command("show")(show.show)

@@ -50,9 +50,9 @@ class Session:
         """Run one stage, or find that it was run."""
         artifact = Runner(self.workspace, self.options).run(task)
         if artifact.n_failed:
+            retry = ", or use --retry-failed" if task.models else ""
             console.say(
-                f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column, "
-                "or use --retry-failed."
+                f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column{retry}."
             )
         return artifact
 

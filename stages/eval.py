@@ -8,6 +8,7 @@ bootstrap intervals over contexts; the gain over the unadapted model is paired b
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 from stages.config import EvalConfig
 from stages.exam import Examiner, method_of
@@ -23,9 +24,10 @@ from stages.records import (
     Verdict,
 )
 
-SEMANTICS = 1
+SEMANTICS = 2
 METHODS = ("unadapted", "passage-only", "self-edits")
 
+Regime = Literal["single", "cpt"]
 Adapters = Iterable[tuple[Adapter, Lora | None]]
 
 
@@ -58,35 +60,39 @@ def evaluate(
 def summarise(
     records: Sequence[Adapter | Answer | Verdict],
     *,
-    contexts: Sequence[Context],
     questions: Mapping[str, Sequence[Question]],
     policy: Policy,
     dataset: str,
+    grader: str,
     floor: float,
     config: EvalConfig,
+    regime: Regime = "single",
+    methods: Sequence[str] = METHODS,
 ) -> Iterator[Metric]:
     """Accuracy of each method and its gain over the unadapted model, with 95 % intervals.
 
-    A context counts for a method only when every examination of it worked; `n` says how many did
-    and `n_failed` how many did not. An invalid self-edit counts as `floor`.
+    `questions` are those of each cell that the mean goes over: of a context, or in the regime `cpt`
+    (one adapter for all contexts) a question by itself. A cell counts for a method only when every
+    examination of it worked; `n` says how many did and `n_failed` how many did not. An invalid
+    self-edit counts as `floor`.
     """
-    scores = _scores(records, questions, floor)
+    scores = _scores(records, questions, floor, regime)
     unadapted = scores["unadapted"]
-    for method in METHODS:
-        by_context = scores[method]
-        values = {"accuracy": by_context}
+    for method in methods:
+        cells = scores[method]
+        values = {"accuracy": cells}
         if method != "unadapted":
-            both = by_context.keys() & unadapted.keys()
-            values["gain"] = {key: by_context[key] - unadapted[key] for key in both}
-        for metric, cells in values.items():
-            counted = [c.context_id for c in contexts if c.context_id in cells]
-            ordered = [cells[context_id] for context_id in counted]
-            value, low, high = bootstrap(ordered, config.resamples, config.seed)
+            values["gain"] = {key: cells[key] - unadapted[key] for key in cells if key in unadapted}
+        for metric, found in values.items():
+            counted = [key for key in questions if key in found]
+            value, low, high = bootstrap(
+                [found[key] for key in counted], config.resamples, config.seed
+            )
             yield Metric(
                 policy=policy.policy,
                 round=policy.round,
                 dataset=dataset,
-                regime="single",
+                regime=regime,
                 method=method,
                 step=None,
                 position=None,
@@ -94,9 +100,10 @@ def summarise(
                 value=value,
                 ci_low=low,
                 ci_high=high,
-                n=len(ordered),
-                n_questions=sum(len(questions[context_id]) for context_id in counted),
-                n_failed=len(contexts) - len(counted),
+                n=len(counted),
+                n_questions=sum(len(questions[key]) for key in counted),
+                n_failed=len(questions) - len(counted),
+                grader=grader,
             )
 
 
@@ -125,35 +132,37 @@ def _scores(
     records: Sequence[Adapter | Answer | Verdict],
     questions: Mapping[str, Sequence[Question]],
     floor: float,
-) -> dict[str, dict[str, float]]:
-    """Method -> context -> mean accuracy over its examinations, complete contexts only."""
-    correct: defaultdict[tuple[str, str | None], list[bool | None]] = defaultdict(list)
-    verdicts = {r.answer_id: r.correct for r in records if isinstance(r, Verdict)}
-    for answer in (r for r in records if isinstance(r, Answer)):
-        correct[answer.context_id, answer.adapter_id].append(verdicts.get(answer.answer_id))
+    regime: Regime,
+) -> defaultdict[str, dict[str, float]]:
+    """Method -> cell -> mean accuracy over its examinations, complete cells only."""
+    answers = [row for row in records if isinstance(row, Answer)]
+    correct = {row.answer_id: row.correct for row in records if isinstance(row, Verdict)}
+    examined: defaultdict[tuple[str, str, str | None, int], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        cell = answer.question_id if regime == "cpt" else answer.context_id
+        examined[answer.method, cell, answer.adapter_id, answer.repeat].append(answer)
     runs: defaultdict[str, defaultdict[str, list[float | None]]]
     runs = defaultdict(lambda: defaultdict(list))
-    for context_id, asked in questions.items():
-        run = _accuracy(correct[context_id, None], len(asked))
-        runs["unadapted"][context_id].append(run)
-    for adapter in (r for r in records if isinstance(r, Adapter)):
-        examined = correct[adapter.context_id, adapter.adapter_id]
-        run = floor if adapter.status == "invalid" else None
-        if adapter.status == "ok":
-            run = _accuracy(examined, len(questions[adapter.context_id]))
-        runs[method_of(adapter)][adapter.context_id].append(run)
-    return {
-        method: {
-            context_id: statistics.fmean(v for v in values if v is not None)
-            for context_id, values in by_context.items()
-            if None not in values
-        }
-        for method, by_context in runs.items()
-    } | {method: {} for method in METHODS if method not in runs}
+    for (method, cell, *_), given in examined.items():
+        runs[method][cell].append(_accuracy(given, correct, len(questions.get(cell, ()))))
+    with_answers = {answer.adapter_id for answer in answers}
+    for adapter in (row for row in records if isinstance(row, Adapter)):
+        if adapter.adapter_id not in with_answers:
+            run = floor if adapter.status == "invalid" else None
+            runs[method_of(adapter)][adapter.context_id].append(run)
+    scores: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for method, by_cell in runs.items():
+        for cell, values in by_cell.items():
+            if None not in values:
+                scores[method][cell] = statistics.fmean(v for v in values if v is not None)
+    return scores
 
 
-def _accuracy(correct: Sequence[bool | None], n_questions: int) -> float | None:
+def _accuracy(
+    answers: Sequence[Answer], correct: Mapping[str, bool | None], n_questions: int
+) -> float | None:
     """Share of correct answers; null unless every question was answered and judged."""
-    if len(correct) != n_questions or not correct or None in correct:
+    judged = [correct.get(answer.answer_id) for answer in answers]
+    if len({answer.question_id for answer in answers}) != n_questions or None in judged:
         return None
-    return sum(map(bool, correct)) / len(correct)
+    return sum(map(bool, judged)) / len(judged)

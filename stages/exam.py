@@ -57,10 +57,10 @@ class Examiner:
             answer = self._answer(question, adapter, completion)
             yield answer
             if answer.status == "ok":
-                verdicts.append(self._judge(question, answer))
+                verdicts.append(judge(self.grader, question, answer))
                 yield verdicts[-1]
         error = next((c.error for c in completions if c.error is not None), None)
-        return Outcome(None, "failed", error) if error else _outcome(verdicts)
+        return Outcome(None, "failed", error) if error else outcome_of(verdicts)
 
     def _request(self, context: Context, question: Question) -> Request:
         prompt = self.render(self.domain.ask(context, question))
@@ -86,16 +86,18 @@ class Examiner:
             reason=completion.error,
         )
 
-    def _judge(self, question: Question, answer: Answer) -> Verdict:
-        judged = self.grader.grade(question.question, question.answers, answer.text)
-        return Verdict(
-            answer_id=answer.answer_id,
-            context_id=answer.context_id,
-            grader=self.grader.name,
-            correct=judged.correct,
-            score=judged.score,
-            reason=judged.reason,
-        )
+
+def judge(grader: Grader, question: Question, answer: Answer) -> Verdict:
+    """What a grader says of one answer."""
+    judged = grader.grade(question.question, question.answers, answer.text)
+    return Verdict(
+        answer_id=answer.answer_id,
+        context_id=answer.context_id,
+        grader=grader.name,
+        correct=judged.correct,
+        score=judged.score,
+        reason=judged.reason,
+    )
 
 
 def method_of(adapter: Adapter | None) -> Literal["unadapted", "passage-only", "self-edits"]:
@@ -105,7 +107,7 @@ def method_of(adapter: Adapter | None) -> Literal["unadapted", "passage-only", "
     return "self-edits" if adapter.self_edit_id else "passage-only"
 
 
-def _outcome(verdicts: Sequence[Verdict]) -> Outcome:
+def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     """The share of correct verdicts; failed when there are none or one could not be judged."""
     if not verdicts:
         return Outcome(None, "failed", "the context has no questions")

@@ -203,7 +203,7 @@ class Metric(Sourced):
     """One number of an evaluation: a mean over `n` contexts and its 95 % bootstrap interval.
 
     In the regime `cpt` the mean is over `n` questions, in `continual` over `n` sequences of edits.
-    `basis` as for rewards.
+    `grader` is null where an import does not know it; `basis` as for rewards.
     """
 
     policy: str
@@ -220,6 +220,7 @@ class Metric(Sourced):
     n: int
     n_questions: int | None
     n_failed: int | None
+    grader: str | None = None
     basis: Basis = "answers"
 
 

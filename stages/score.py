@@ -7,6 +7,7 @@ adapter, answer or verdict makes the reward null, never zero.
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from stages.exam import Examiner, Outcome
 from stages.lora import Lora
@@ -56,16 +57,6 @@ def reward(
     examiner: Examiner,
 ) -> Reward:
     """The reward of one self-edit from its examinations."""
-    bad = next((o for o in outcomes if o.status != "ok"), None)
-    if not outcomes:
-        bad = Outcome(None, "failed", "it has no adapters")
-    if baseline.status == "failed":
-        bad = baseline
-    scores = [o.accuracy for o in outcomes if o.accuracy is not None]
-    status: Status = bad.status if bad else "ok"
-    adapted = statistics.fmean(scores) if status == "ok" else None
-    earned = examiner.config.reward_floor if status == "invalid" else adapted
-    gain = None if adapted is None or baseline.accuracy is None else adapted - baseline.accuracy
     return Reward(
         self_edit_id=edit.self_edit_id,
         context_id=edit.context_id,
@@ -74,13 +65,32 @@ def reward(
         round=edit.round,
         student=examiner.student,
         grader=examiner.grader.name,
-        baseline_accuracy=baseline.accuracy,
-        adapted_accuracy=adapted,
-        adapted_std=statistics.pstdev(scores) if status == "ok" else None,
-        gain=gain,
-        reward=earned,
-        n_repeats=len(scores),
         n_questions=n_questions,
-        status=status,
-        reason=bad.reason if bad else None,
+        **earned(baseline, outcomes, floor=examiner.config.reward_floor),
     )
+
+
+def earned(baseline: Outcome, outcomes: Sequence[Outcome], *, floor: float) -> dict[str, Any]:
+    """What follows from the examinations: the columns of a reward that are numbers, and its status.
+
+    One examination that did not work makes them null; an invalid self-edit earns `floor`.
+    """
+    bad = next((o for o in outcomes if o.status != "ok"), None)
+    if not outcomes:
+        bad = Outcome(None, "failed", "it has no adapters")
+    if baseline.status == "failed":
+        bad = baseline
+    scores = [o.accuracy for o in outcomes if o.accuracy is not None]
+    status: Status = bad.status if bad else "ok"
+    adapted = statistics.fmean(scores) if status == "ok" else None
+    gain = None if adapted is None or baseline.accuracy is None else adapted - baseline.accuracy
+    return {
+        "baseline_accuracy": baseline.accuracy,
+        "adapted_accuracy": adapted,
+        "adapted_std": statistics.pstdev(scores) if status == "ok" else None,
+        "gain": gain,
+        "reward": floor if status == "invalid" else adapted,
+        "n_repeats": len(scores),
+        "status": status,
+        "reason": bad.reason if bad else None,
+    }

@@ -66,14 +66,13 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
         )
 
     def finish(rows: Sequence[Record]) -> Sequence[Metric]:
-        chosen = [context_set.contexts[i] for i in items()]
         return list(
             stage.summarise(
                 [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
-                contexts=chosen,
-                questions={c.context_id: context_set.questions[c.context_id] for c in chosen},
+                questions={i: context_set.questions[i] for i in items()},
                 policy=model.policy,
                 dataset=source.id,
+                grader=settings.score.grader,
                 floor=settings.score.reward_floor,
                 config=settings.eval,
             )

@@ -23,15 +23,14 @@ def records(
 ) -> list[Any]:
     """One examination by hand: the adapter (unless unadapted), answers and verdicts."""
     edit = "edit" if self_edit and adapter_id else None
+    method = "self-edits" if edit else "passage-only" if adapter_id else "unadapted"
     rows: list[Any] = []
     if adapter_id:
         rows.append(_adapter(context, adapter_id, edit))
     for i, verdict in enumerate(correct):
         name = f"{context.context_id} {adapter_id} {i}"
         rows += [
-            Answer(
-                name, context.context_id, f"q{i}", "s", edit, adapter_id, "self-edits", 0, "", 1
-            ),
+            Answer(name, context.context_id, f"q{i}", "s", edit, adapter_id, method, 0, "", 1),
             Verdict(name, context.context_id, "exact", verdict, None, None),
         ]
     return rows
@@ -60,10 +59,10 @@ def run(three: list[Context], policy: Policy) -> Callable[..., dict[tuple[str, s
         questions = {c.context_id: [question] * n for c, n in zip(three, n_questions, strict=True)}
         metrics = summarise(
             rows,
-            contexts=three,
             questions=questions,
             policy=policy,
             dataset="contexts-1",
+            grader="exact",
             floor=floor,
             config=CONFIG,
         )
@@ -81,12 +80,8 @@ def test_the_mean_is_over_contexts_and_not_over_questions(run: Any, three: list[
     metric = run(rows, n_questions=(1, 3, 2))["unadapted", "accuracy"]
     assert metric.value == pytest.approx(0.5)  # the micro mean would be 2/6
     assert (metric.n, metric.n_questions, metric.n_failed) == (3, 6, 0)
-    assert (metric.regime, metric.dataset, metric.step, metric.position) == (
-        "single",
-        "contexts-1",
-        None,
-        None,
-    )
+    assert (metric.regime, metric.dataset, metric.grader) == ("single", "contexts-1", "exact")
+    assert (metric.step, metric.position) == (None, None)
 
 
 def test_each_method_has_its_accuracy_and_its_gain(run: Any, three: list[Context]) -> None:

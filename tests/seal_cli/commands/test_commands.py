@@ -8,7 +8,7 @@ import pytest
 
 COMMANDS = [
     ["init"], ["import", "contexts"], ["generate"], ["adapt"], ["score"], ["filter"], ["update"],
-    ["eval"], ["loop"], ["ls"], ["show"], ["log"], ["sql"], ["doctor"],
+    ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["sql"], ["doctor"],
 ]  # fmt: skip
 
 

@@ -1,0 +1,167 @@
+"""regrade: stored answers, judged again by another grader; what they earned and showed under it.
+
+Runs no model: an answer is what it was, only its verdict is new. The rules of a reward and of a
+metric are those of `score` and `eval`. What cannot be judged again is a failed row, never a wrong
+answer, and a self-edit that was invalid stays invalid.
+"""
+
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from stages import eval as evaluation
+from stages.config import EvalConfig
+from stages.exam import Outcome, judge, method_of, outcome_of
+from stages.grading import Grader
+from stages.records import Adapter, Answer, Metric, Policy, Question, Reward, Sourced, Verdict
+from stages.score import earned
+
+SEMANTICS = 1
+# A row that is made here was read nowhere.
+_HERE: dict[str, Any] = dict.fromkeys(field.name for field in fields(Sourced))
+
+
+def rewards(
+    stored: Sequence[Reward],
+    *,
+    answers: Sequence[Answer],
+    adapters: Sequence[Adapter],
+    questions: Mapping[str, Question],
+    grader: Grader,
+) -> Iterator[Verdict | Reward]:
+    """A verdict on every answer, then every reward under the new grader, in order.
+
+    `questions` are by id. `adapters` tell what was examined and what could not be; an import may
+    have none, then the stored number of repeats has to be there.
+    """
+    verdicts = yield from _judged(answers, questions, grader)
+    unadapted: defaultdict[str, list[Answer]] = defaultdict(list)
+    by_edit: defaultdict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.self_edit_id is not None:
+            by_edit[answer.self_edit_id].append(answer)
+        elif answer.method == "unadapted":
+            unadapted[answer.context_id].append(answer)
+    worn: defaultdict[str, list[Adapter]] = defaultdict(list)
+    for adapter in adapters:
+        worn[str(adapter.self_edit_id)].append(adapter)
+    for reward in stored:
+        given, trained = by_edit[reward.self_edit_id], worn[reward.self_edit_id]
+        baseline = _baseline(unadapted[reward.context_id], verdicts, reward)
+        outcomes = _outcomes(given, trained, verdicts, reward)
+        yield _regraded(reward, baseline, outcomes, grader)
+
+
+def metrics(
+    stored: Sequence[Metric],
+    *,
+    answers: Sequence[Answer],
+    adapters: Sequence[Adapter],
+    questions: Mapping[str, Sequence[Question]],
+    grader: Grader,
+    floor: float,
+    config: EvalConfig,
+) -> Iterator[Verdict | Metric]:
+    """A verdict on every answer, then the metrics of one evaluation under the new grader.
+
+    `questions` are those of each context. An evaluation in the regime `cpt` may have asked only
+    some of them: what was asked is what counts.
+    """
+    row = stored[0]
+    by_id = {q.question_id: q for asked in questions.values() for q in asked}
+    verdicts = yield from _judged(answers, by_id, grader)
+    cpt = row.regime == "cpt"
+    cells = dict.fromkeys(answer.question_id if cpt else answer.context_id for answer in answers)
+    found = {answer.method for answer in answers} | {method_of(a) for a in adapters}
+    known = [method for method in evaluation.METHODS if method in found]
+    yield from evaluation.summarise(
+        [*adapters, *answers, *verdicts.values()],
+        questions={
+            cell: [by_id[cell]] if cpt and cell in by_id else questions.get(cell, ())
+            for cell in cells
+        },
+        policy=Policy(row.policy, "", None, row.round, None, "base", None),
+        dataset=row.dataset,
+        grader=grader.name,
+        floor=floor,
+        config=config,
+        regime="cpt" if cpt else "single",
+        methods=known + sorted(found.difference(known)),
+    )
+
+
+def _judged(
+    answers: Iterable[Answer], questions: Mapping[str, Question], grader: Grader
+) -> Generator[Verdict, None, dict[str, Verdict]]:
+    """Yields a verdict on every answer that there is; returns them by answer.
+
+    The same text to the same question is judged once: imports repeat the unadapted answers.
+    """
+    verdicts: dict[str, Verdict] = {}
+    known: dict[tuple[str, str], Verdict] = {}
+    for answer in answers:
+        if answer.status != "ok" or answer.answer_id in verdicts:
+            continue
+        key = answer.question_id, answer.text
+        if key not in known:
+            known[key] = _verdict(answer, questions.get(answer.question_id), grader)
+        verdict = replace(known[key], answer_id=answer.answer_id)
+        verdicts[answer.answer_id] = verdict
+        yield verdict
+    return verdicts
+
+
+def _verdict(answer: Answer, question: Question | None, grader: Grader) -> Verdict:
+    if question is not None:
+        return judge(grader, question, answer)
+    reason = "its question is not stored"
+    return Verdict(answer.answer_id, answer.context_id, grader.name, None, None, reason)
+
+
+def _baseline(
+    answers: Sequence[Answer], verdicts: Mapping[str, Verdict], reward: Reward
+) -> Outcome:
+    """The unadapted student on the context; an import may not have examined it: then it is null."""
+    return _outcome(answers, verdicts, reward) if answers else Outcome(None)
+
+
+def _outcomes(
+    answers: Sequence[Answer],
+    adapters: Sequence[Adapter],
+    verdicts: Mapping[str, Verdict],
+    reward: Reward,
+) -> list[Outcome]:
+    """One outcome per repeat, those that have no answers included."""
+    repeats: defaultdict[tuple[str | None, int], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        repeats[answer.adapter_id, answer.repeat].append(answer)
+    outcomes = [_outcome(given, verdicts, reward) for given in repeats.values()]
+    examined = {adapter_id for adapter_id, _ in repeats}
+    missing = [a.reason or a.status for a in adapters if a.adapter_id not in examined]
+    if not adapters and (reward.status == "failed" or len(outcomes) != reward.n_repeats):
+        missing = [reward.reason or f"answers of {len(outcomes)} of {reward.n_repeats} repeats"]
+    return [*outcomes, *(Outcome(None, "failed", reason) for reason in missing)]
+
+
+def _outcome(answers: Sequence[Answer], verdicts: Mapping[str, Verdict], reward: Reward) -> Outcome:
+    """One examination: failed unless every question of it was answered and could be judged."""
+    failed = next((answer for answer in answers if answer.status != "ok"), None)
+    if failed is not None:
+        return Outcome(None, "failed", failed.reason)
+    n_asked = len({answer.question_id for answer in answers})
+    if reward.n_questions is not None and n_asked != reward.n_questions:
+        reason = f"answers to {n_asked} of {reward.n_questions} questions"
+        return Outcome(None, "failed", reason)
+    return outcome_of([verdicts[answer.answer_id] for answer in answers])
+
+
+def _regraded(
+    reward: Reward, baseline: Outcome, outcomes: Sequence[Outcome], grader: Grader
+) -> Reward:
+    """A reward under the new grader; what was wrong with the self-edit stays wrong."""
+    if reward.status == "invalid":
+        numbers: dict[str, Any] = {"baseline_accuracy": baseline.accuracy}
+    else:
+        numbers = earned(baseline, outcomes, floor=0.0)
+    return replace(reward, grader=grader.name, basis="answers", **_HERE, **numbers)
