@@ -167,8 +167,9 @@ def test_what_was_not_answered_stays_failed(
         adapter("b", "a0", asked[0].context_id, status),
     ]
     given = [a for i, t in enumerate(texts) if t for a in answers("a0", "ab"[i], t, i)]
-    (after,), _ = run([stored("a0", None)], given, worn)
+    (after,), verdicts = run([stored("a0", None)], given, worn)
     assert (after.status, after.reward, after.reason) == ("failed", None, reason)
+    assert len(verdicts) == sum(a.status == "ok" for a in given)  # no answer, no verdict
 
 
 def test_without_adapters_the_stored_number_of_repeats_has_to_be_there(
@@ -179,7 +180,7 @@ def test_without_adapters_the_stored_number_of_repeats_has_to_be_there(
     assert (whole.status, whole.reward) == ("ok", 0.75)
     (part,), _ = run([stored("a0", 0.5, n_repeats=3)], given)
     assert (part.status, part.reason) == ("failed", "answers of 2 of 3 repeats")
-    (unknown,), _ = run([stored("a0", None, n_repeats=0)], given)
+    (unknown,), _ = run([stored("a0", None, n_repeats=2)], given)
     assert (unknown.status, unknown.reason) == ("failed", "out of memory")
 
 
