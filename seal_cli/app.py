@@ -32,6 +32,7 @@ from seal_cli.commands import (
     show,
     sql,
     update,
+    why,
 )
 from seal_cli.commands import eval as evaluate
 from seal_cli.options import stage_command
@@ -133,6 +134,7 @@ app.command("loop")(stage_command(loop.loop, LoopConfig))
 app.command("ls")(ls.ls)
 app.command("show")(show.show)
 app.command("log")(log.log)
+app.command("why")(why.why)
 app.command("sql")(sql.sql)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)

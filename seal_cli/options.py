@@ -217,7 +217,7 @@ def from_stdin() -> str:
     if len(ids) != 1:
         what = "nothing" if not ids else f"{len(ids)} words"
         raise ConfigError(
-            f"stdin had {what} where one artifact id was expected.",
+            f"stdin had {what} where one id was expected.",
             "Look at what the command before the pipe said.",
         )
     return ids[0]

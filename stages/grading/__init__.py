@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stages.grading.offline import SEMANTICS as OFFLINE_SEMANTICS
+from stages.grading.offline import content_recall as content_recall
 from stages.grading.offline import offline_score
 from stages.grading.squad import SEMANTICS as SQUAD_SEMANTICS
 from stages.grading.squad import contained, exact_match, token_f1

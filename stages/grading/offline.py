@@ -29,7 +29,7 @@ _SUFFIXES = ("ies", "es", "s", "ing", "ed")
 def offline_score(question: str, gold: str, answer: str) -> float:
     """1 for correct, 0 for wrong."""
     given = Counter(_tokens(answer))
-    wanted = [token for token in _tokens(gold) if token not in _STOP]
+    wanted = _content(gold)
     if any(token.isdigit() and token not in given for token in wanted):
         return 0.0
     if contained(question, gold, answer):
@@ -39,6 +39,16 @@ def offline_score(question: str, gold: str, answer: str) -> float:
     asked = set(_tokens(question))
     novel = [token for token in wanted if token not in asked] or wanted
     return float(_recall(wanted, given) >= RECALL and _recall(novel, given) >= RECALL)
+
+
+def content_recall(gold: str, text: str) -> float:
+    """Share of the gold's content words that stand in a text, 0..1."""
+    return _recall(_content(gold), Counter(_tokens(text)))
+
+
+def _content(gold: str) -> list[str]:
+    """The words of a gold answer that say something."""
+    return [token for token in _tokens(gold) if token not in _STOP]
 
 
 def _recall(wanted: list[str], given: Counter[str]) -> float:

@@ -8,7 +8,7 @@ import pytest
 
 COMMANDS = [
     ["init"], ["import", "contexts"], ["generate"], ["adapt"], ["score"], ["filter"], ["update"],
-    ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["sql"], ["doctor"],
+    ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["doctor"],
 ]  # fmt: skip
 
 
