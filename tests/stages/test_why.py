@@ -1,6 +1,7 @@
 """What a self-edit changed: answer by answer, against its siblings, and which line could do it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -178,6 +179,34 @@ def test_the_winner_is_that_of_the_default_rule_and_where_it_was_better(
     failed = explain(texts, earned, which=0)
     assert failed.rank == 4
     assert set(failed.winner.better_on) == {q.question_id for q in told.asked}
+
+
+def test_an_invalid_self_edit_ranks_behind_whatever_its_floor(
+    explain: Any, reward: Callable[..., Reward], world: list[tuple[Context, list[Question]]]
+) -> None:
+    context, asked = world[0]
+    ok = explain(["a", "b"], [0.1, 0.9])
+    floor = reward("e1", 0.5, context_id=context.context_id, status="invalid")
+    found = why(
+        ok.reward,
+        rewards=[ok.reward, floor],
+        self_edits={"e0": ok.self_edit},
+        context=context,
+        questions=asked,
+        answers=[],
+        verdicts=[],
+        domain=knowledge,
+    )
+    assert (found.rank, found.winner) == (1, None)
+
+
+def test_an_answer_of_the_passage_alone_is_not_the_unadapted_one(explain: Any, told: Told) -> None:
+    told.add(None, [("no", False)])
+    told.add(None, [("1871", True)])
+    told.answers[1] = replace(told.answers[1], method="passage-only")
+    told.add("e0", [("1871", True)])
+    (asked,) = explain(["It is old."], [1.0]).questions
+    assert [row.text for row in asked.before] == ["no"]
 
 
 def test_without_answers_there_is_still_a_rank(explain: Any) -> None:
