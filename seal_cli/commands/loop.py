@@ -3,6 +3,7 @@
 It owns no artifact and keeps no state: killed and run again, every finished stage is a hit.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from seal_cli.commands import generate, import_contexts, score, update
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.session import Session
+from seal_cli.splits import AllowOption, refuse_evaluation
 from seal_cli.store.artifact import Artifact
 from stages.config import (
     AdaptConfig,
@@ -46,6 +48,7 @@ def loop(
     contexts: ContextsOption,
     policy: PolicyOption = "tiny",
     eval_contexts: EvalOption = None,
+    allow_split: AllowOption = None,
 ) -> None:
     """Run rounds of generate, score, filter and update, and measure every policy.
 
@@ -58,7 +61,7 @@ def loop(
     made: list[Artifact] = []
     for number in range(config.rounds):
         console.say(f"round {number + 1} of {config.rounds}: {model.policy.name} ({model.id})")
-        made += _round(session, source, model, config, number)
+        made += _round(session, source, model, config, number, allow_split)
         if made[-1].kind != "policies":
             console.say(f"{made[-1].id} keeps no self-edit: the loop ends here.")
             break
@@ -87,20 +90,29 @@ def _contexts(session: Session, contexts: str, measured: str | None) -> tuple[Ar
 
 
 def _round(
-    session: Session, source: Artifact, model: LocalModel, config: LoopConfig, number: int
+    session: Session,
+    source: Artifact,
+    model: LocalModel,
+    config: LoopConfig,
+    number: int,
+    allow_split: Sequence[str] | None,
 ) -> list[Artifact]:
     """One round: the next contexts, written about, scored, filtered and learned from.
 
     Without an update, when the filter kept nothing.
     """
     seed = _given(seed=config.seed)
+    context_set = ContextSet(source)
     writing = replace(
         session.resolve(GenerateConfig, model),
         limit=config.limit,
-        offset=number * config.limit % len(ContextSet(source).contexts),
+        offset=number * config.limit % len(context_set.contexts),
         **seed,
         **_given(samples=config.samples),
     )
+    # `update` checks what is kept; hours are saved by not writing about what it would refuse.
+    ahead = context_set.slice(writing.limit, writing.offset)
+    refuse_evaluation(session.workspace, ahead, allow_split)
     adapting = replace(
         session.resolve(AdaptConfig, model), **seed, **_given(repeats=config.repeats)
     )
@@ -110,7 +122,7 @@ def _round(
     selection = session.run(filtering.task(session, rewards, session.resolve(FilterConfig, model)))
     made = [edits, rewards, selection]
     if any(row.kept for row in selection.rows(Selection)):
-        made.append(session.run(update.task(session, selection, **seed)))
+        made.append(session.run(update.task(session, selection, allow_split=allow_split, **seed)))
     return made
 
 

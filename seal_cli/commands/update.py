@@ -1,7 +1,7 @@
 """`seal update`: selection -> the next policy, a Hugging Face model directory."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from seal_cli.models import LocalModel, writer_of
 from seal_cli.runner import WHOLE, Job, Task, Work
 from seal_cli.session import Session
 from seal_cli.settings import DEFAULT_FILE
+from seal_cli.splits import AllowOption, refuse_evaluation
 from seal_cli.store.artifact import Artifact
 from stages import update as stage
 from stages.config import UpdateConfig
@@ -32,14 +33,38 @@ WriterOption = Annotated[
 ]
 
 
-def update(session: Session, selection: SelectionArg, policy: WriterOption = None) -> None:
+def update(
+    session: Session,
+    selection: SelectionArg,
+    policy: WriterOption = None,
+    allow_split: AllowOption = None,
+) -> None:
     """Finetune the policy on the selected self-edits."""
     source = session.artifact(selection, "selections")
-    session.answer(session.run(task(session, source, policy)))
+    session.answer(session.run(task(session, source, policy, allow_split)))
 
 
-def task(session: Session, source: Artifact, policy: str | None = None, **own: Any) -> Task:
-    """The run that `seal update` and `seal loop` share; `own` are settings of the loop's own."""
+def task(
+    session: Session,
+    source: Artifact,
+    policy: str | None = None,
+    allow_split: Sequence[str] | None = None,
+    **own: Any,
+) -> Task:
+    """The run that `seal update` and `seal loop` share; `own` are settings of the loop's own.
+
+    Raises:
+        ConfigError: it would learn from passages of an evaluation split.
+        InputError: there is nothing to learn from.
+
+    """
+    kept = [row.context_id for row in source.rows(Selection) if row.kept]
+    if not kept:
+        raise InputError(
+            f"{source.id} keeps no self-edit.",
+            "Choose another rule in `seal filter`, or sample more self-edits.",
+        )
+    refuse_evaluation(session.workspace, kept, allow_split)
     self_edits = session.workspace.upstream(source, "self_edits")
     model = writer_of(session.workspace, self_edits, wanted=policy)
     config = replace(session.resolve(UpdateConfig, model), **own)
@@ -50,11 +75,6 @@ def task(session: Session, source: Artifact, policy: str | None = None, **own: A
         _check_writers(edits, named=policy is not None)
         return lambda _: _train(session, model, source, edits, resolved, job, config)
 
-    if not any(row.kept for row in source.rows(Selection)):
-        raise InputError(
-            f"{source.id} keeps no self-edit.",
-            "Choose another rule in `seal filter`, or sample more self-edits.",
-        )
     return Task(
         stage="update",
         kind="policies",

@@ -77,8 +77,13 @@ class Artifact:
             if name.startswith(f"{prefix}part-") and name.endswith(".parquet")
         ]
 
-    def arrow(self, table: str) -> "pa.Table":
-        """One table as Arrow. Raises InputError when a file is missing or damaged."""
+    def arrow(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
+        """One table as Arrow, or some columns of it.
+
+        Raises:
+            InputError: a file is missing or damaged, or there is no such table.
+
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -87,7 +92,7 @@ class Artifact:
             self._check_size(file)
             try:
                 with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-                    parts.append(parquet.read())
+                    parts.append(parquet.read(columns))
             except (OSError, pa.ArrowException) as error:
                 raise self._damaged(file, str(error)) from error
         if not parts:

@@ -13,7 +13,8 @@ def test_it_prints_answers_changes_lines_and_the_winner(seal: Any, scored: Any) 
     out = seal("why", scored.edits["mixed"]).out
     for text in (
         "rank 2 of 4", "exact", "✗ in 1871", "✓ 1871", "✗ (empty)", "learned 1, emptied 1",
-        "line 2", "the passage", "Its light is 31 m high.", "It was better on: When did the harbour open?",
+        "line 2", "the passage", "Its light is 31 m high.",
+        "It was better on: When did the harbour open?",
     ):  # fmt: skip
         assert text in " ".join(out.split()), text
     assert "It won: no sibling earned more." in seal("why", scored.edits["good"]).out
