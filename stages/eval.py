@@ -71,12 +71,12 @@ def summarise(
 ) -> Iterator[Metric]:
     """Accuracy of each method and its gain over the unadapted model, with 95 % intervals.
 
-    `questions` are those of each cell that the mean goes over: of a context, or in the regime `cpt`
-    (one adapter for all contexts) a question by itself. A cell counts for a method only when every
-    examination of it worked; `n` says how many did and `n_failed` how many did not. An invalid
-    self-edit counts as `floor`.
+    `questions` are those that were asked about each context. A context counts for a method only
+    when every examination of it worked; `n` says how many did and `n_failed` how many did not. An
+    invalid self-edit counts as `floor`. In the regime `cpt` (one adapter for all contexts) means go
+    over questions, and so does `n`; the intervals resample contexts all the same.
     """
-    scores = _scores(records, questions, floor, regime)
+    scores = _scores(records, questions, floor)
     unadapted = scores["unadapted"]
     for method in methods:
         cells = scores[method]
@@ -85,9 +85,10 @@ def summarise(
             values["gain"] = {key: cells[key] - unadapted[key] for key in cells if key in unadapted}
         for metric, found in values.items():
             counted = [key for key in questions if key in found]
-            value, low, high = bootstrap(
-                [found[key] for key in counted], config.resamples, config.seed
-            )
+            asked = [len(questions[key]) for key in counted]
+            weights = asked if regime == "cpt" else None
+            ordered = [found[key] for key in counted]
+            value, low, high = bootstrap(ordered, config.resamples, config.seed, weights)
             yield Metric(
                 policy=policy.policy,
                 round=policy.round,
@@ -100,8 +101,8 @@ def summarise(
                 value=value,
                 ci_low=low,
                 ci_high=high,
-                n=len(counted),
-                n_questions=sum(len(questions[key]) for key in counted),
+                n=sum(asked) if regime == "cpt" else len(counted),
+                n_questions=sum(asked),
                 n_failed=len(questions) - len(counted),
                 grader=grader,
             )
@@ -132,29 +133,29 @@ def _scores(
     records: Sequence[Adapter | Answer | Verdict],
     questions: Mapping[str, Sequence[Question]],
     floor: float,
-    regime: Regime,
 ) -> defaultdict[str, dict[str, float]]:
-    """Method -> cell -> mean accuracy over its examinations, complete cells only."""
+    """Method -> context -> mean accuracy over its examinations, complete contexts only."""
     answers = [row for row in records if isinstance(row, Answer)]
     correct = {row.answer_id: row.correct for row in records if isinstance(row, Verdict)}
     examined: defaultdict[tuple[str, str, str | None, int], list[Answer]] = defaultdict(list)
     for answer in answers:
-        cell = answer.question_id if regime == "cpt" else answer.context_id
-        examined[answer.method, cell, answer.adapter_id, answer.repeat].append(answer)
+        key = answer.method, answer.context_id, answer.adapter_id, answer.repeat
+        examined[key].append(answer)
     runs: defaultdict[str, defaultdict[str, list[float | None]]]
     runs = defaultdict(lambda: defaultdict(list))
-    for (method, cell, *_), given in examined.items():
-        runs[method][cell].append(_accuracy(given, correct, len(questions.get(cell, ()))))
+    for (method, context_id, *_), given in examined.items():
+        n_asked = len(questions.get(context_id, ()))
+        runs[method][context_id].append(_accuracy(given, correct, n_asked))
     with_answers = {answer.adapter_id for answer in answers}
     for adapter in (row for row in records if isinstance(row, Adapter)):
         if adapter.adapter_id not in with_answers:
             run = floor if adapter.status == "invalid" else None
             runs[method_of(adapter)][adapter.context_id].append(run)
     scores: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for method, by_cell in runs.items():
-        for cell, values in by_cell.items():
+    for method, by_context in runs.items():
+        for context_id, values in by_context.items():
             if None not in values:
-                scores[method][cell] = statistics.fmean(v for v in values if v is not None)
+                scores[method][context_id] = statistics.fmean(v for v in values if v is not None)
     return scores
 
 

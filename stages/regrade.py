@@ -71,24 +71,26 @@ def metrics(
     row = stored[0]
     by_id = {q.question_id: q for asked in questions.values() for q in asked}
     verdicts = yield from _judged(answers, by_id, grader)
-    cpt = row.regime == "cpt"
-    cells = dict.fromkeys(answer.question_id if cpt else answer.context_id for answer in answers)
+    given = {answer.question_id for answer in answers}
+    about = dict.fromkeys(answer.context_id for answer in answers)
     found = {answer.method for answer in answers} | {method_of(a) for a in adapters}
     known = [method for method in evaluation.METHODS if method in found]
     yield from evaluation.summarise(
         [*adapters, *answers, *verdicts.values()],
-        questions={
-            cell: [by_id[cell]] if cpt and cell in by_id else questions.get(cell, ())
-            for cell in cells
-        },
+        questions={key: _asked(questions.get(key, ()), given, row.regime) for key in about},
         policy=Policy(row.policy, "", None, row.round, None, "base", None),
         dataset=row.dataset,
         grader=grader.name,
         floor=floor,
         config=config,
-        regime="cpt" if cpt else "single",
+        regime="cpt" if row.regime == "cpt" else "single",
         methods=known + sorted(found.difference(known)),
     )
+
+
+def _asked(questions: Sequence[Question], given: set[str], regime: str) -> Sequence[Question]:
+    """Those that an evaluation had to ask: all, or in the regime `cpt` those that it drew."""
+    return [q for q in questions if q.question_id in given] if regime == "cpt" else questions
 
 
 def _judged(

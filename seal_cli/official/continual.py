@@ -40,6 +40,7 @@ def rows(file: File, data: schemas.ContinualRun) -> Iterator[Metric | Policy]:
                     n_questions=None,
                     n_failed=None,
                     basis="recorded",
+                    grader=labels.JUDGE,
                     **file.at(pointer(name, step, position - 1)),
                 )
 

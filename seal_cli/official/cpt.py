@@ -194,5 +194,6 @@ def _metric(run: Run, column: Column, contexts: Sequence[str]) -> Metric:
         n=len(column.correct),
         n_questions=len(column.correct),
         n_failed=0,
+        grader=labels.JUDGE,
         **run.file.at(column.correct_at),
     )

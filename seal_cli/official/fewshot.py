@@ -165,6 +165,7 @@ def _success(file: File, solved: Sequence[bool], n_tasks: int) -> Metric:
         n_questions=len(solved),
         n_failed=None,
         basis="recorded",
+        grader=GRADER,
         **file.at(""),
     )
 

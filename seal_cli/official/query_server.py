@@ -349,5 +349,6 @@ def _metrics(
             n_questions=n_questions or None,
             n_failed=0 if values else None,
             basis="answers" if values else "recorded",
+            grader=run.grader,
             **run.file.at(pointer("articles") if values else pointer("overall")),
         )

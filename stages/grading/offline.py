@@ -1,9 +1,10 @@
 """The calibrated offline grader: says what the paper's GPT-4.1 judge would have said, without it.
 
-An answer is correct when every number of the gold stands in it and either the gold itself does, or
-at least half of the gold's content words and half of those that the question does not already
-give. Measured against the released verdicts by `tests/stages/grading/test_offline.py`. English
-only; differences below about four points between methods are within its error.
+An answer is correct when every number that the gold has in digits stands in it and either the gold
+itself does, or at least half of the gold's content words and half of those that the question does
+not already give. Measured against the released verdicts by `tests/stages/grading/test_offline.py`,
+and by `seal regrade` and `seal report grader-agreement` on any others. English only; differences
+below about four points between methods are within its error.
 """
 
 import re
@@ -11,7 +12,7 @@ from collections import Counter
 
 from stages.grading.squad import contained
 
-SEMANTICS = 1
+SEMANTICS = 2
 RECALL = 0.5
 
 _NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"
@@ -30,7 +31,7 @@ def offline_score(question: str, gold: str, answer: str) -> float:
     """1 for correct, 0 for wrong."""
     given = Counter(_tokens(answer))
     wanted = _content(gold)
-    if any(token.isdigit() and token not in given for token in wanted):
+    if any(word.isdigit() and word not in given for word in _words(gold)):
         return 0.0
     if contained(question, gold, answer):
         return 1.0
@@ -58,8 +59,12 @@ def _recall(wanted: list[str], given: Counter[str]) -> float:
 
 def _tokens(text: str) -> list[str]:
     """Words in lower case without articles, number words as digits, plain suffixes taken off."""
-    words = (_NUMBERS.get(word, word) for word in _NOT_WORD.sub(" ", text.lower()).split())
+    words = (_NUMBERS.get(word, word) for word in _words(text))
     return [_stem(word) for word in words if word not in _ARTICLES]
+
+
+def _words(text: str) -> list[str]:
+    return _NOT_WORD.sub(" ", text.lower()).split()
 
 
 def _stem(word: str) -> str:

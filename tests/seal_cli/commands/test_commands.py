@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 COMMANDS = [
-    ["init"], ["import", "contexts"], ["generate"], ["adapt"], ["score"], ["filter"], ["update"],
-    ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["doctor"],
+    ["init"], ["import", "contexts"], ["import", "official"], ["generate"], ["adapt"], ["score"], ["filter"], ["update"],
+    ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["report"],
+    ["doctor"],
 ]  # fmt: skip
 
 

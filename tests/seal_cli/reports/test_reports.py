@@ -43,7 +43,7 @@ def test_table_2(
     accuracy: float,
 ) -> None:
     rows = report("paper-table2", store=released)
-    row = only(rows, regime=regime, questions=questions, method=method, file=file)
+    row = only(rows, regime=regime, questions=questions, method=method, file=file, grader="gpt-4.1")
     assert float(row["accuracy"]) == accuracy
     assert float(row["low"]) < accuracy < float(row["high"])
 
@@ -51,6 +51,7 @@ def test_table_2(
 def test_differences_are_paired_by_passage(report: Any, released: Path) -> None:
     """Published: base less passage only +6.17 points, bootstrap interval +1.5 to +10.9."""
     rows = report("paper-table2", store=released)
+    rows = [row for row in rows if row["grader"] == "gpt-4.1"]
     row = only(rows, regime="single", method="passage-only")
     low, high = (float(row[f"difference_{side}"]) for side in ("low", "high"))
     assert float(row["seal_minus_this"]) == 0.0617
@@ -75,6 +76,7 @@ def test_reward_noise_is_as_published(report: Any, released: Path) -> None:
 
 def test_empty_answers_are_as_published(report: Any, released: Path) -> None:
     rows = report("empty-answers", store=released)
+    rows = [row for row in rows if row["grader"] == "gpt-4.1"]
     base = only(rows, method="self-edits", file="base.json")
     assert (base["empty"], base["accuracy_of_the_rest"]) == ("0.1663", "0.4877")
     gpt = only(rows, method="self-edits", file="gpt4_1.json")
@@ -88,6 +90,28 @@ def test_the_retention_matrix_is_as_published(report: Any, released: Path) -> No
     last = [float(rows[8][str(p)]) for p in range(1, 9)]
     assert last == [0.1894, 0.219, 0.1641, 0.2372, 0.2206, 0.2745, 0.3349, 0.3397]
     assert [rows[1][str(p)] for p in range(2, 9)] == [""] * 7
+
+
+@pytest.mark.parametrize(
+    ("file", "method", "agreement", "kappa", "bias"),
+    [
+        ("naive.json", "passage-only", 0.895, 0.76, 3.1),
+        ("base.json", "self-edits", 0.890, 0.77, 0.7),
+        ("gpt4_1.json", "self-edits", 0.869, 0.735, 1.2),
+    ],
+)
+def test_the_offline_grader_agrees_with_the_judge(
+    seal: Any, report: Any, released: Path, file: str, method: str, agreement: float, kappa: float,
+    bias: float,
+) -> None:  # fmt: skip
+    query = f"select artifact_id from artifacts where source like '%query_server/eval/{file}'"
+    source = seal("sql", query, "-f", "csv", store=released).out.split()[-1]
+    assert seal("regrade", source, "--grader", "offline", store=released).code == 0
+    row = only(report("grader-agreement", store=released), file=file, method=method)
+    assert (row["grader"], row["against"], row["answers"]) == ("offline", "gpt-4.1", "974")
+    assert float(row["agreement"]) >= agreement
+    assert float(row["kappa"]) >= kappa
+    assert abs(float(row["bias_points"])) <= bias
 
 
 def test_examples_are_of_one_context(report: Any, released: Path) -> None:

@@ -36,7 +36,7 @@ def agreement(pairs: list[tuple[bool, bool]]) -> tuple[float, float]:
 # At least as good as the grader of research/mission.md §7 on each file.
 @pytest.mark.parametrize(
     ("file", "accuracy", "kappa", "bias"),
-    [("naive", 0.895, 0.76, 3.3), ("base", 0.890, 0.76, 0.9), ("gpt4_1", 0.869, 0.735, 1.3)],
+    [("naive", 0.895, 0.76, 3.1), ("base", 0.890, 0.77, 0.7), ("gpt4_1", 0.869, 0.735, 1.2)],
 )
 def test_the_grader_agrees_with_the_released_judge(
     official: Path, file: str, accuracy: float, kappa: float, bias: float
