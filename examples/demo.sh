@@ -4,6 +4,12 @@
 set -euo pipefail
 here=$(dirname "$0")
 export SEAL_STORE=${SEAL_STORE:-demo-store}
-mkdir -p "$SEAL_STORE"
-seal loop --contexts tiny --policy tiny --json "$@" > "$SEAL_STORE/loop.json"
-python "$here/tiny_world/show.py" "$SEAL_STORE/loop.json" --plot "$SEAL_STORE/accuracy.png"
+seal loop --contexts tiny --policy tiny "$@"
+echo
+seal report rounds
+echo
+seal sql - --format table < "$here/tiny_world/samples.sql"
+printf '\nWhich forms of self-edit did RL keep? (forms.sql, or any SQL of yours)\n\n'
+seal sql - --format table < "$here/tiny_world/forms.sql"
+echo
+seal report rounds reward-noise examples cost --format html --output "$SEAL_STORE/report.html"

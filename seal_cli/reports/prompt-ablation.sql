@@ -16,7 +16,7 @@ WITH cells AS (
 )
 SELECT dataset, grader, prompt_name AS prompt, coalesce(any_value(names.name), policy) AS model, round,
        round(avg(accuracy), 4) AS accuracy,
-       round(mean_low(accuracy), 4) AS low, round(mean_high(accuracy), 4) AS high,
+       round(greatest(mean_low(accuracy), 0), 4) AS low, round(least(mean_high(accuracy), 1), 4) AS high,
        round(avg(accuracy - before), 4) AS gain,
        round(mean_low(accuracy - before), 4) AS gain_low,
        round(mean_high(accuracy - before), 4) AS gain_high,

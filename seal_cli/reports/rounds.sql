@@ -19,12 +19,11 @@ WITH RECURSIVE origin(policy, root) AS (
      AND before.root = cells.root AND before.method = 'self-edits' AND before.round = 0
      AND before.context_id = cells.context_id AND cells.method = 'self-edits' AND cells.round > 0
 )
-SELECT dataset, coalesce(any_value(name), root) AS model, grader, method, round,
-       round(avg(accuracy), 4) AS accuracy,
-       round(mean_low(accuracy), 4) AS low, round(mean_high(accuracy), 4) AS high,
+SELECT method, round, round(avg(accuracy), 4) AS accuracy,
+       round(greatest(mean_low(accuracy), 0), 4) AS low, round(least(mean_high(accuracy), 1), 4) AS high,
        round(avg(gain), 4) AS gain_since_0,
        round(mean_low(gain), 4) AS gain_low, round(mean_high(gain), 4) AS gain_high,
-       count(*) AS contexts
+       count(*) AS contexts, coalesce(any_value(name), root) AS model, grader, dataset
 FROM paired LEFT JOIN (SELECT DISTINCT policy AS root, name FROM policies) USING (root)
 GROUP BY dataset, root, grader, method, round
 ORDER BY dataset, model, grader,
