@@ -105,7 +105,6 @@ def _intervals(axes: "Axes", labels: Sequence[str], rows: Sequence[Row], value: 
     """A dot with its interval per row, from top to bottom."""
     places = range(len(rows))
     axes.set_yticks(list(places), labels)
-    axes.invert_yaxis()
     for place, row in zip(places, rows, strict=True):
         if row["low"] is not None:
             axes.plot([row["low"], row["high"]], [place, place], color=INK, linewidth=1.5)
@@ -115,7 +114,7 @@ def _intervals(axes: "Axes", labels: Sequence[str], rows: Sequence[Row], value: 
             ha="center", fontsize=8,
         )  # fmt: skip
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
-    axes.margins(y=0.15)
+    axes.set_ylim(len(rows) - 0.5, -0.7)
 
 
 def _methods(plt: Any, rows: Sequence[Row]) -> "Figure":
@@ -252,7 +251,7 @@ _PLOTS: dict[str, Callable[[Any, Sequence[Row]], Any]] = {
     "empty-answers": _bars(
         "empty",
         "accuracy",
-        label=lambda row: _text(row["method"], row["policy"], f"{row['answers']} answers"),
+        label=lambda row: _text(row["method"], row["model"], f"{row['answers']} answers"),
         x="share of answers",
     ),
     "grader-agreement": _bars(
