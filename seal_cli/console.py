@@ -7,9 +7,10 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,26 @@ def out_rich(renderable: "RenderableType") -> None:
     Console(file=sys.stdout, width=width, highlight=False, markup=False, soft_wrap=False).print(
         renderable
     )
+
+
+def out_columns(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()
+) -> None:
+    """A plain table on stdout, one line a row, cut at the edge of a terminal.
+
+    For lists that may be long: rich lays out a thousand rows in half a second.
+    """
+    lines = [headings, *([safe(cell).replace("\n", " ") for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    text = []
+    for line in lines:
+        cells = [
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(headings, line, widths, strict=True)
+        ]
+        text.append("  ".join(cells).rstrip()[:edge])
+    out("\n".join(text))
 
 
 def say(text: str) -> None:

@@ -1,9 +1,8 @@
 """`seal ls`: what is in the store."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from seal_cli import console
 from seal_cli.options import store_of
@@ -15,6 +14,8 @@ StageArg = Annotated[
     str | None, typer.Argument(metavar="STAGE", help="Only artifacts of this stage, e.g. score.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+_HEADINGS = ("artifact", "kind", "rows", "failed", "made", "seconds", "from")
 
 
 def ls(ctx: typer.Context, stage: StageArg = None, as_json: JsonOption = False) -> None:
@@ -29,18 +30,11 @@ def ls(ctx: typer.Context, stage: StageArg = None, as_json: JsonOption = False) 
     if not artifacts:
         console.say("nothing here yet: `seal import contexts FILE` brings passages in.")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("artifact", "kind", "rows", "failed", "made", "seconds"):
-        numbers = heading in ("rows", "failed", "seconds")
-        table.add_column(heading, justify="right" if numbers else "left", no_wrap=True, min_width=5)
-    table.columns[0].min_width = 25  # an id that is cut is of no use
-    table.add_column("from", no_wrap=True, overflow="ellipsis")
-    for artifact in artifacts:
-        table.add_row(*_row(artifact))
-    console.out_rich(table)
+    numbers = ("rows", "failed", "seconds")
+    console.out_columns(_HEADINGS, [_row(artifact) for artifact in artifacts], right=numbers)
 
 
-def _row(artifact: Artifact) -> list[Any]:
+def _row(artifact: Artifact) -> list[str]:
     manifest = artifact.manifest
     made_from = " ".join(artifact.inputs) or str(manifest["source"] or "")
     return [
@@ -50,5 +44,5 @@ def _row(artifact: Artifact) -> list[Any]:
         str(artifact.n_failed or ""),
         manifest["created_at"][:16].replace("T", " "),
         f"{manifest['seconds']:.1f}",
-        console.safe(made_from),
+        made_from,
     ]

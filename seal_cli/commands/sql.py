@@ -67,7 +67,7 @@ def fetch(
     """The result as an Arrow table. Errors surface while fetching, so both are inside."""
     import duckdb
 
-    with index.sandbox(workspace, seconds=seconds) as connection:
+    with index.sandbox(workspace, seconds=seconds, query=query) as connection:
         try:
             relation = connection.sql(query, params=dict(parameters or {}))
             if relation is None:

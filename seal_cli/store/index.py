@@ -12,7 +12,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +29,31 @@ LOG = logging.getLogger(__name__)
 SQL = Path(__file__).parent  # the view `accuracies` and the macros of every query
 MEMORY_LIMIT = "2GiB"
 STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
-_CATALOGUE = (
-    "artifact_id VARCHAR, kind VARCHAR, stage VARCHAR, inputs VARCHAR[], source VARCHAR, "
-    "created_at TIMESTAMPTZ, status VARCHAR, n_rows BIGINT, seconds DOUBLE, host VARCHAR"
-)
+_CATALOGUE = {
+    "artifact_id": "VARCHAR",
+    "kind": "VARCHAR",
+    "stage": "VARCHAR",
+    "inputs": "VARCHAR[]",
+    "source": "VARCHAR",
+    "created_at": "TIMESTAMPTZ",
+    "status": "VARCHAR",
+    "n_rows": "BIGINT",
+    "seconds": "DOUBLE",
+    "host": "VARCHAR",
+}
+# (artifact, everything it was made from, itself included): what a join between stages needs. The
+# same self-edit may stand in several artifacts; this says which of them a reward is about.
+_LINEAGE = """
+    CREATE TABLE lineage AS
+    WITH RECURSIVE
+        made AS (SELECT artifact_id, unnest(inputs) AS input FROM artifacts),
+        lineage (artifact_id, ancestor) AS (
+            SELECT artifact_id, artifact_id FROM artifacts
+            UNION
+            SELECT lineage.artifact_id, input
+            FROM lineage JOIN made ON made.artifact_id = lineage.ancestor
+        )
+    FROM lineage ORDER BY ALL"""
 
 
 def refresh(workspace: Workspace) -> None:
@@ -80,7 +100,7 @@ def _write(workspace: Workspace) -> None:
         leftover.unlink(missing_ok=True)
     try:
         with duckdb.connect(str(temporary)) as connection:
-            _define(connection, list(workspace.all()), prefix="")
+            _define(connection, list(workspace.all()))
         failpoint("index-written")
         os.replace(temporary, workspace.index)
         failpoint("index-replaced")
@@ -90,16 +110,28 @@ def _write(workspace: Workspace) -> None:
 
 
 @contextmanager
-def sandbox(workspace: Workspace, *, seconds: float) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A connection that can read this store's tables and do nothing else, for `seconds`."""
+def sandbox(
+    workspace: Workspace, *, seconds: float, query: str | None = None
+) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection that can read this store's tables and do nothing else, for `seconds`.
+
+    Given the query it is for, it opens only the files of tables that the query can be about.
+    """
     import duckdb
 
-    connection = duckdb.connect(":memory:", config={"memory_limit": MEMORY_LIMIT})
-    connection.register_filesystem(_read_only_files(workspace.root))
-    _define(connection, list(workspace.all()), prefix="sealro://")
+    from seal_cli.store.readonly import PREFIX, PublishedFiles
+
+    threads = len(os.sched_getaffinity(0))  # DuckDB counts the machine's cores, ours or not
+    artifacts = list(workspace.all())
+    connection = duckdb.connect(
+        ":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": threads}
+    )
+    connection.execute("SET parquet_metadata_cache = true")
+    connection.register_filesystem(PublishedFiles(workspace.root, artifacts))
+    _define(connection, artifacts, prefix=PREFIX, query=query)
     for setting in (
         "temp_directory = ''",
-        "allowed_directories = ['sealro://']",
+        f"allowed_directories = ['{PREFIX}']",
         "enable_external_access = false",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
@@ -118,45 +150,51 @@ def sandbox(workspace: Workspace, *, seconds: float) -> "Iterator[duckdb.DuckDBP
 
 
 def _define(
-    connection: "duckdb.DuckDBPyConnection", artifacts: list[Artifact], prefix: str
+    connection: "duckdb.DuckDBPyConnection",
+    artifacts: list[Artifact],
+    *,
+    prefix: str = "",
+    query: str | None = None,
 ) -> None:
-    """The catalogue of artifacts as a table, and every table of the schema as a view."""
-    connection.execute(f"CREATE TABLE artifacts ({_CATALOGUE})")
-    rows = [_catalogue_row(artifact) for artifact in artifacts]
-    if rows:
-        connection.executemany(f"INSERT INTO artifacts VALUES ({', '.join('?' * 10)})", rows)
-    connection.execute("CREATE TABLE lineage (artifact_id VARCHAR, ancestor VARCHAR)")
-    pairs = _lineage(artifacts)
-    if pairs:
-        connection.executemany("INSERT INTO lineage VALUES (?, ?)", pairs)
+    """The catalogue of artifacts and their lineage as tables, every table of the schema as a view.
+
+    What `query` cannot be about is there without rows: opening a thousand footers takes a second.
+    """
+    accuracies = (SQL / "accuracies.sql").read_text(encoding="utf-8")
+    if query is not None and _may_name(query, "accuracies"):
+        query += accuracies
+    listed = artifacts if _may_name(query, "artifacts", "lineage") else []
+    _create_catalogue(connection, listed)
+    connection.execute(_LINEAGE)
     for table in TABLES:
         files = [
             file
             for artifact in artifacts
-            if table in artifact.tables
+            if table in artifact.tables and _may_name(query, table)
             for file in artifact.files(table)
         ]
         connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files, prefix)}')
     connection.execute((SQL / "macros.sql").read_text(encoding="utf-8"))
-    accuracies = (SQL / "accuracies.sql").read_text(encoding="utf-8")
     connection.execute(f"CREATE VIEW accuracies AS {accuracies}")
 
 
-def _lineage(artifacts: list[Artifact]) -> list[tuple[str, str]]:
-    """(artifact, everything it was made from, itself included): what a join between stages needs.
+def _may_name(query: str | None, *tables: str) -> bool:
+    """Whether a query can be about one of these tables.
 
-    The same self-edit may stand in several artifacts; this says which of them a reward is about.
+    A name has one spelling in SQL, whatever its case, except where a query puts it together for
+    `query()` or `query_table()`.
     """
-    inputs = {artifact.id: artifact.inputs for artifact in artifacts}
-    pairs = []
-    for artifact in artifacts:
-        seen, waiting = {artifact.id}, [artifact.id]
-        while waiting:
-            new = [i for i in inputs.get(waiting.pop(), []) if i not in seen]
-            seen.update(new)
-            waiting += new
-        pairs += [(artifact.id, ancestor) for ancestor in sorted(seen)]
-    return pairs
+    return query is None or any(word in query.lower() for word in ("query", *tables))
+
+
+def _create_catalogue(connection: "duckdb.DuckDBPyConnection", artifacts: list[Artifact]) -> None:
+    """The table of artifacts, filled at once: row by row, a thousand take a second."""
+    typed = ", ".join(f"{name} {kind}" for name, kind in _CATALOGUE.items())
+    connection.execute(f"CREATE TABLE artifacts ({typed})")
+    if artifacts:
+        values = list(map(list, zip(*map(_catalogue_row, artifacts), strict=True)))
+        lists = ", ".join(f"unnest(CAST(? AS {kind}[]))" for kind in _CATALOGUE.values())
+        connection.execute(f"INSERT INTO artifacts SELECT {lists}", values)
 
 
 def _catalogue_row(artifact: Artifact) -> list[Any]:
@@ -183,74 +221,3 @@ def _select(table: str, files: list[Path], prefix: str) -> str:
     quoted = ", ".join("'" + f"{prefix}{file}".replace("'", "''") + "'" for file in files)
     files_select = f"SELECT * FROM read_parquet([{quoted}], union_by_name=true)"
     return f"{empty_select(table)} UNION ALL BY NAME {files_select}"
-
-
-class _Reading:
-    """An open file for DuckDB, whose threads share it: each has a position of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._size = os.fstat(self._descriptor).st_size
-        self._here = threading.local()
-
-    def tell(self) -> int:
-        """This thread's position."""
-        return getattr(self._here, "position", 0)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move this thread's position."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
-        self._here.position = start + offset
-        return start + offset
-
-    def read(self, length: int = -1) -> bytes:
-        """The bytes at this thread's position, which moves behind them."""
-        length = self._size - self.tell() if length < 0 else length
-        data = os.pread(self._descriptor, length, self.tell())
-        self._here.position = self.tell() + len(data)
-        return data
-
-    def close(self) -> None:
-        """Close it, once."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __del__(self) -> None:  # DuckDB drops without closing
-        self.close()
-
-
-def _read_only_files(root: Path) -> Any:
-    """An fsspec file system that opens files under `root` for reading and knows nothing else."""
-    from fsspec import AbstractFileSystem
-
-    class ReadOnlyFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-        protocol = "sealro"
-        cachable = False
-
-        def _path(self, path: str) -> Path:
-            real = Path(self._strip_protocol(path)).resolve()
-            if not real.is_relative_to(root.resolve()):
-                raise PermissionError(f"{path} is outside the store")
-            return real
-
-        @classmethod
-        def _strip_protocol(cls, path: str) -> str:
-            return path.removeprefix("sealro://")
-
-        def _open(self, path: str, mode: str = "rb", **_: Any) -> Any:
-            if mode != "rb":
-                raise PermissionError("the store is read-only")
-            return _Reading(self._path(path))
-
-        def info(self, path: str, **_: Any) -> dict[str, Any]:
-            stat = self._path(path).stat()
-            return {"name": path, "size": stat.st_size, "type": "file", "mtime": stat.st_mtime}
-
-        def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
-            return [self.info(path)] if detail else [path]
-
-        def modified(self, path: str) -> datetime:
-            return datetime.fromtimestamp(self._path(path).stat().st_mtime, UTC)
-
-    return ReadOnlyFiles()
