@@ -75,33 +75,23 @@ class Run:
                 yield Column(method, texts, correct, *at)
 
 
-def first_layout(file: File, data: schemas.CptRunV1) -> Run:
-    """`results/cpt/cpt_*.json`."""
+def run_of(file: File, data: schemas.CptRunV1 | schemas.CptRunV2) -> Run:
+    """`results/cpt/cpt_*.json` of the first layout or `results/cpt/{200,2067}/*.json`."""
+    answers: schemas.ServerReply | schemas.PerQuestion
+    if isinstance(data, schemas.CptRunV1):
+        place, answers, model, drawn = "server_reply", data.server_reply, "base", False
+    else:
+        place, answers, model, drawn = "per_question", data.per_question, data.model, True
     return Run(
         file=file,
         dataset=data.dataset,
-        model="base",
+        model=model,
         n_articles=data.n_articles,
         n_questions=data.eval_questions,
         passage_only=data.k_completions == 0 or "naive" in data.dataset,
-        drawn=False,
-        answers_at=pointer("server_reply"),
-        answers=data.server_reply,
-    )
-
-
-def second_layout(file: File, data: schemas.CptRunV2) -> Run:
-    """`results/cpt/{200,2067}/*.json`."""
-    return Run(
-        file=file,
-        dataset=data.dataset,
-        model=data.model,
-        n_articles=data.n_articles,
-        n_questions=data.eval_questions,
-        passage_only=data.k_completions == 0 or "naive" in data.dataset,
-        drawn=True,
-        answers_at=pointer("per_question"),
-        answers=data.per_question,
+        drawn=drawn,
+        answers_at=pointer(place),
+        answers=answers,
     )
 
 

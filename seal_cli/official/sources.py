@@ -64,19 +64,16 @@ def _query_server(release: Release, file: File) -> Source:
     return Source(file, kind, names, lambda: query_server.rows(file, release.read(file)))
 
 
-def _cpt(layout: Callable[[File, Any], cpt.Run]) -> Callable[[Release, File], Source | None]:
-    def source(release: Release, file: File) -> Source | None:
-        asked = cpt.passages_file(release)
-        if asked is None:
-            release.skipped[file.name] = "its questions stand in data/squad_val.json, not found"
-            return None
-        run = layout(file, release.read(file))
-        names = [run.writer.policy, run.method]
-        return Source(
-            file, "metrics", names, lambda: cpt.rows(run, asked, release.read(asked)), [asked]
-        )
-
-    return source
+def _cpt(release: Release, file: File) -> Source | None:
+    asked = cpt.passages_file(release)
+    if asked is None:
+        release.skipped[file.name] = "its questions stand in data/squad_val.json, not found"
+        return None
+    run = cpt.run_of(file, release.read(file))
+    names = [run.writer.policy, run.method]
+    return Source(
+        file, "metrics", names, lambda: cpt.rows(run, asked, release.read(asked)), [asked]
+    )
 
 
 def _continual(release: Release, file: File) -> Source:
@@ -143,8 +140,8 @@ _READERS: dict[str, Callable[[Release, File], Source | None]] = {
     "self-edits": _self_edits,
     "entigraph": _entigraph,
     "query-server": _query_server,
-    "cpt-v1": _cpt(cpt.first_layout),
-    "cpt-v2": _cpt(cpt.second_layout),
+    "cpt-v1": _cpt,
+    "cpt-v2": _cpt,
     "continual": _continual,
     "sft": _sft,
     "arc-tasks": _arc_tasks,
