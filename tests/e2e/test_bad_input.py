@@ -189,7 +189,7 @@ def test_an_ambiguous_prefix(fails: Any, seal: Any, contexts: str, tmp_path: Pat
 
 
 def test_an_empty_pipe(fails: Any) -> None:
-    fails(2, "adapt", "-", stdin="", says="nothing where one artifact id was expected")
+    fails(2, "adapt", "-", stdin="", says="nothing where one id was expected")
 
 
 def test_an_artifact_of_another_kind(fails: Any, contexts: str) -> None:
