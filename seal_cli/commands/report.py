@@ -11,9 +11,10 @@ import typer
 from rich.table import Table
 
 from seal_cli import __version__, console, reports
-from seal_cli.commands.sql import cell, fetch
+from seal_cli.commands.sql import cell
 from seal_cli.options import store_of
 from seal_cli.store import index
+from seal_cli.store.query import fetch
 from stages.errors import ConfigError
 
 NamesArg = Annotated[

@@ -3,9 +3,10 @@
 import csv
 import io
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -13,8 +14,13 @@ from rich.table import Table
 from seal_cli import console
 from seal_cli.options import store_of
 from seal_cli.store import index
-from seal_cli.store.workspace import Workspace
-from stages.errors import ConfigError, InputError, ResourceError
+from seal_cli.store.query import BATCH, fetch
+from stages.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHOWN = 1000  # rows of a table for people
 
 QueryArg = Annotated[
     str, typer.Argument(metavar="QUERY", help="SQL (DuckDB's), or - to read it from stdin.")
@@ -47,7 +53,8 @@ def sql(
     """Query the store's tables with SQL, read-only.
 
     The tables: contexts, questions, self_edits, adapters, answers, verdicts, rewards, selections,
-    policies, metrics, artifacts. Nothing outside the store can be read, nothing can be written.
+    policies, metrics, artifacts, lineage, accuracies. Nothing outside the store can be read,
+    nothing can be written.
     """
     workspace = store_of(ctx)
     if not workspace.artifacts.is_dir():
@@ -61,47 +68,33 @@ def sql(
     _PRINTERS[chosen](result)
 
 
-def fetch(
-    workspace: Workspace, query: str, seconds: float, parameters: Mapping[str, Any] | None = None
-) -> Any:
-    """The result as an Arrow table. Errors surface while fetching, so both are inside."""
-    import duckdb
-
-    with index.sandbox(workspace, seconds=seconds, query=query) as connection:
-        try:
-            relation = connection.sql(query, params=dict(parameters or {}))
-            if relation is None:
-                raise ConfigError("the query returns nothing.", "Only queries are allowed here.")
-            return relation.to_arrow_table()
-        except duckdb.InterruptException as error:
-            raise ResourceError(
-                f"the query took longer than {seconds:g} s.", "Narrow it, or raise --timeout."
-            ) from error
-        except duckdb.OutOfMemoryException as error:
-            raise ResourceError(
-                f"the query needs more than {index.MEMORY_LIMIT}.",
-                "Narrow it, or open index.duckdb with DuckDB itself.",
-            ) from error
-        except duckdb.Error as error:
-            raise ConfigError(
-                f"the query does not run: {_last_words(error)}",
-                "`seal sql 'SHOW TABLES'` lists the tables, 'DESCRIBE rewards' their columns.",
-            ) from error
+def _rows(result: "pa.Table") -> Iterator[tuple[Any, ...]]:
+    """The rows as Python values, some at a time; columns may have the same name."""
+    for batch in result.to_batches(max_chunksize=BATCH):
+        columns = map(_values, result.column_names, batch.columns)
+        yield from zip(*columns, strict=True)
 
 
-def _last_words(error: Exception) -> str:
-    """DuckDB's message; of an error inside our file system its last line, not its traceback."""
-    text = str(error).strip()
-    return text.splitlines()[-1] if "Traceback (most recent call last)" in text else text
+def _values(name: str, column: "pa.Array") -> list[Any]:
+    """A column as Python values. Raises ConfigError where there are none (an infinite date)."""
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError) as error:
+        raise ConfigError(
+            f"column {name} has a value that cannot be printed: {error}.",
+            "Make it text in the query, with ::VARCHAR.",
+        ) from error
 
 
-def _print_table(result: Any) -> None:
+def _print_table(result: "pa.Table") -> None:
     table = Table(box=None, pad_edge=False)
     for name in result.column_names:
-        table.add_column(name, overflow="fold")
-    for row in result.to_pylist():
-        table.add_row(*(cell(value) for value in row.values()))
+        table.add_column(console.safe(name), overflow="fold")
+    for row in _rows(result.slice(0, SHOWN)):
+        table.add_row(*map(cell, row))
     console.out_rich(table)
+    if result.num_rows > SHOWN:
+        console.say(f"{SHOWN} of {result.num_rows} rows; --format csv prints them all.")
 
 
 def cell(value: Any) -> str:
@@ -111,21 +104,37 @@ def cell(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else console.safe(str(value))
 
 
-def _print_csv(result: Any) -> None:
+def _print_csv(result: "pa.Table") -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(result.column_names)
-    writer.writerows(row.values() for row in result.to_pylist())
-    text = buffer.getvalue().rstrip("\n")
-    console.out(console.safe(text) if sys.stdout.isatty() else text)
+    for number, row in enumerate(_rows(result), 1):
+        writer.writerow(row)
+        if number % BATCH == 0:
+            _flush_csv(buffer)
+    _flush_csv(buffer)
 
 
-def _print_json(result: Any) -> None:
-    for row in result.to_pylist():
-        console.out_json(row)
+def _flush_csv(buffer: io.StringIO) -> None:
+    text = buffer.getvalue()
+    if text:
+        console.out(console.safe(text[:-1]) if sys.stdout.isatty() else text[:-1])
+    buffer.seek(0)
+    buffer.truncate()
 
 
-def _print_parquet(result: Any) -> None:
+def _print_json(result: "pa.Table") -> None:
+    names = result.column_names
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ConfigError(
+            f"two columns are called {twice[0]}.", "A JSON object has one: rename one with AS."
+        )
+    for row in _rows(result):
+        console.out_json(dict(zip(names, row, strict=True)))
+
+
+def _print_parquet(result: "pa.Table") -> None:
     import pyarrow.parquet as pq
 
     if sys.stdout.isatty():

@@ -20,6 +20,7 @@ from seal_cli.store.failpoints import failpoint
 from seal_cli.store.journal import locked
 from seal_cli.store.schema import TABLES, empty_select
 from seal_cli.store.workspace import Workspace
+from stages.errors import InputError
 from stages.identity import digest
 
 if TYPE_CHECKING:
@@ -116,19 +117,31 @@ def sandbox(
     """A connection that can read this store's tables and do nothing else, for `seconds`.
 
     Given the query it is for, it opens only the files of tables that the query can be about.
+
+    Raises:
+        InputError: one of these files is missing or damaged.
+
     """
     import duckdb
 
-    from seal_cli.store.readonly import PREFIX, PublishedFiles
+    from seal_cli.store.readonly import PREFIX, PublishedFiles, last_words
 
-    threads = len(os.sched_getaffinity(0))  # DuckDB counts the machine's cores, ours or not
+    # DuckDB counts the cores of the machine, be they ours or not.
+    own = hasattr(os, "sched_getaffinity")
+    threads = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
     artifacts = list(workspace.all())
     connection = duckdb.connect(
         ":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": threads}
     )
     connection.execute("SET parquet_metadata_cache = true")
     connection.register_filesystem(PublishedFiles(workspace.root, artifacts))
-    _define(connection, artifacts, prefix=PREFIX, query=query)
+    try:
+        _define(connection, artifacts, prefix=PREFIX, query=query)
+    except duckdb.Error as error:
+        raise InputError(
+            f"a table cannot be read: {last_words(error)}.",
+            "Copy the artifact again, or delete its folder and run its stage.",
+        ) from error
     for setting in (
         "temp_directory = ''",
         f"allowed_directories = ['{PREFIX}']",

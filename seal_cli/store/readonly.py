@@ -5,6 +5,7 @@ does not exist for it: no other file of the store, no folder, no pattern, no `..
 """
 
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterable
@@ -81,10 +82,23 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         """The file itself: patterns match nothing."""
         return [path] if self.exists(path) else []
 
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+        """Never: there are no folders."""
+        raise PermissionError(f"{path} cannot be listed: the store shows its published files only")
+
     def modified(self, path: str) -> datetime:
         """Always the same: DuckDB need not read a footer again."""
         self._known(path)
         return _UNCHANGED
+
+
+def last_words(error: Exception) -> str:
+    """What DuckDB says; of an error raised here, quoted with its traceback, the last line."""
+    text = str(error).strip()
+    if "Traceback (most recent call last)" not in text:
+        return text
+    found: list[str] = re.findall(r"^\w+Error: .*", text, re.MULTILINE)
+    return found[-1] if found else text.splitlines()[-1]
 
 
 class _File:

@@ -1,13 +1,19 @@
 """The views, the cache, and what a query must not be able to do."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from stored import publish
 
+from seal_cli.store import index
 from seal_cli.store.schema import TABLES
+from seal_cli.store.workspace import Workspace
 
 
 @pytest.fixture
@@ -86,6 +92,64 @@ ATTACKS = [
     "PRAGMA enable_external_access",
     "SELECT getenv('HOME')",
     "CREATE SECRET s (TYPE s3)",
+    "CREATE PERSISTENT SECRET s IN local_file (TYPE http)",
+    "FROM duckdb_secrets()",
+    # Names that are made up on the way to the file.
+    "PREPARE p AS COPY (SELECT 1) TO '{part}'; EXECUTE p",
+    "PREPARE p AS SELECT * FROM read_text('{outside}/secret.txt'); EXECUTE p",
+    "CREATE MACRO f(x) AS TABLE SELECT * FROM read_text(x); FROM f('{outside}/secret.txt')",
+    "CREATE VIEW v AS FROM read_text('{outside}/secret.txt'); FROM v",
+    "CREATE TABLE t (x VARCHAR); COPY t FROM '{outside}/secret.txt'; FROM t",
+    "FROM query('FROM read_text(''{outside}/secret.txt'')')",
+    "SET VARIABLE f = '{outside}/secret.txt'; FROM read_text(getvariable('f'))",
+    "FROM read_csv('{outside}/secret.txt', filename = true)",
+    "FROM sniff_csv('{outside}/secret.txt')",
+    "FROM parquet_metadata('{part}')",
+    "FROM read_duckdb('{store}/index.duckdb')",
+    # Other ways to write.
+    "COPY (SELECT 1 a, 2 b) TO '{outside}/p' (FORMAT parquet, PARTITION_BY (a))",
+    "COPY (SELECT 1 a, 2 b) TO 'sealro://{store}/p' (FORMAT parquet, PARTITION_BY (a))",
+    "COPY (SELECT 1 a) TO 'sealro://{store}/p' (FORMAT csv, PER_THREAD_OUTPUT true)",
+    "EXPORT DATABASE 'sealro://{store}/dump'",
+    "IMPORT DATABASE '{outside}'",
+    "ATTACH '{store}/index.duckdb' (READ_ONLY)",
+    "CALL enable_logging('QueryLog', storage = 'file', storage_path = '{outside}')",
+    "PRAGMA enable_profiling",
+    "SET profiling_output = '{outside}/profile.json'",
+    "SET SESSION memory_limit = '100GB'",
+    "SET GLOBAL threads = 64",
+    "RESET memory_limit",
+    "SET temp_directory = '{outside}'",
+    "SET home_directory = '{outside}'",
+    "SET custom_extension_repository = '{outside}'",
+    "USE system",
+    "FORCE INSTALL httpfs FROM 'http://localhost'",
+    "LOAD '{outside}/x.duckdb_extension'",
+    "UPDATE EXTENSIONS",
+    # Other protocols, and other spellings of ours.
+    "FROM read_text('file://{outside}/secret.txt')",
+    "FROM read_text('local://{outside}/secret.txt')",
+    "FROM read_text('simplecache::file://{outside}/secret.txt')",
+    "FROM read_text('memory://secret')",
+    "FROM read_text('DUCKDB_INTERNAL_OBJECTSTORE://secret')",
+    "FROM read_text('SEALRO://{outside}/secret.txt')",
+    "FROM read_text('sealro:{outside}/secret.txt')",
+    "FROM read_text('sealro://file://{outside}/secret.txt')",
+    "FROM read_text('sealro://sealro://{outside}/secret.txt')",
+    "FROM read_text('sealro://{outside}/*')",
+    "FROM read_text('/proc/self/environ')",
+    "FROM read_text('/dev/stdin')",
+    # The store itself: only published Parquet that manifests name.
+    "FROM read_blob('sealro://{store}/index.duckdb')",
+    "FROM read_blob('sealro://{store}/digests.json')",
+    "FROM read_text('sealro://{store}/index.stamp')",
+    "FROM read_text('sealro://{store}/work/secret.txt')",
+    "FROM read_text('sealro://{artifact}/secret.parquet')",
+    "FROM read_text('sealro://{artifact}/_manifest.json')",
+    "FROM read_text('sealro://{artifact}/../../work/secret.txt')",
+    "FROM read_blob('sealro://{artifact}/./part-00000.parquet')",
+    "FROM read_parquet('sealro://{store}/artifacts/*/part-*.parquet')",
+    "FROM glob('sealro://{store}/**')",
 ]
 
 
@@ -99,18 +163,113 @@ def test_a_query_can_neither_write_nor_read_elsewhere(
         secret.write_text("top secret")
     (store / "link.txt").symlink_to(outside / "secret.txt")
     part = next((store / "artifacts").glob("*/part-00000.parquet"))
+    for secret in (store / "work/secret.txt", part.parent / "secret.parquet"):
+        secret.write_text("top secret")
 
     def files() -> dict[Path, bytes]:
         places = (store, outside, tmp_path / "cwd")
         return {p: p.read_bytes() for place in places for p in place.rglob("*") if p.is_file()}
 
     before = files()
-    result = seal("sql", attack.format(outside=outside, store=store, part=part), "-f", "csv")
+    places = {"outside": outside, "store": store, "part": part, "artifact": part.parent}
+    result = seal("sql", attack.format(**places), "-f", "csv")
     assert "top secret" not in result.out
     assert files() == before
     assert result.code != 0 or result.out.count("\n") == 1, result.out  # refused, or nothing found
     assert "Traceback" not in result.err
     assert seal("sql", "select count(*) as n from contexts", "-f", "csv").out == "n\n3\n"
+
+
+HARMLESS = [
+    "CREATE TABLE t AS SELECT 3 AS n; FROM t",
+    "CREATE TEMP TABLE contexts AS SELECT 3 AS n; FROM temp.contexts",
+    "CREATE MACRO f() AS 3; SELECT f() AS n",
+    "WITH x AS (INSERT INTO artifacts (kind) VALUES ('x') RETURNING 3 AS n) FROM x",
+    "DELETE FROM lineage; SELECT count(*) AS n FROM contexts",
+    "DROP TABLE artifacts; SELECT count(*) AS n FROM contexts",
+    "ATTACH ':memory:' AS m; CREATE TABLE m.t AS SELECT 3 AS n; FROM m.t",
+]
+
+
+@pytest.mark.parametrize("query", HARMLESS)
+def test_what_a_query_makes_is_gone_with_it(seal: Any, store: Path, query: str) -> None:
+    assert seal("sql", query, "-f", "csv").out == "n\n3\n"
+    assert seal("sql", "select count(*) as n from contexts", "-f", "csv").out == "n\n3\n"
+    assert seal("sql", "select count(*) as n from artifacts", "-f", "csv").out == "n\n1\n"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select count(*) as n from contexts",
+        'select count(*) as n from "ConTexts"',
+        "from main.contexts select count(*) as n",
+        "from query_table('con' || 'texts') select count(*) as n",
+        "from query('select count(*) as n from con' || 'texts')",
+        "with x as (from contexts) select count(*) as n from x",
+        "prepare p as select count(*) as n from contexts; execute p",
+        "select count(*) as n from lineage l join contexts c on c.artifact_id = l.ancestor",
+        "from (pivot contexts on split using count(*)) select count(*)::bigint as n",
+    ],
+)
+def test_however_a_table_is_named_its_rows_are_there(seal: Any, store: Path, query: str) -> None:
+    assert seal("sql", query, "-f", "csv").out == "n\n3\n"
+
+
+def test_only_files_of_tables_that_are_asked_for_are_opened(seal: Any, store: Path) -> None:
+    part = next((store / "artifacts").glob("*/__questions/part-00000.parquet"))
+    part.write_bytes(part.read_bytes()[:-1])
+    assert seal("sql", "select count(*) as n from contexts", "-f", "csv").out == "n\n3\n"
+    result = seal("sql", "select count(*) from questions")
+    assert result.code == 3
+    assert f"{part} is damaged: expected" in result.err
+    assert "delete its folder" in result.err
+
+
+@pytest.mark.parametrize("place", ["part", "folder"])
+def test_a_link_that_leads_outside_is_not_followed(
+    seal: Any, store: Path, tmp_path: Path, place: str
+) -> None:
+    part = next((store / "artifacts").glob("*/part-00000.parquet"))
+    moved = part if place == "part" else part.parent
+    moved.rename(tmp_path / "elsewhere")
+    moved.symlink_to(tmp_path / "elsewhere")
+    result = seal("sql", "select count(*) from contexts")
+    assert result.code == 3
+    assert ("leads outside" if place == "folder" else "cannot be read") in result.err
+
+
+def test_a_pipe_in_place_of_a_file_does_not_block(seal: Any, store: Path) -> None:
+    part = next((store / "artifacts").glob("*/part-00000.parquet"))
+    part.unlink()
+    os.mkfifo(part)
+    assert seal("sql", "select count(*) from contexts", "--timeout", 5).code == 3
+
+
+def test_a_query_does_not_import_pandas(store: Path) -> None:
+    query = "select count(*) from lineage join contexts on ancestor = contexts.artifact_id"
+    program = (
+        "import sys\nfrom seal_cli.app import main\n"
+        f"sys.argv = ['seal', '--store', {str(store)!r}, 'sql', {query!r}]\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\nprint('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[1:] == ["3", "False"], done.stderr
+
+
+def test_the_lineage_has_every_ancestor_once(tmp_path: Path) -> None:
+    one = publish(tmp_path / "store", "import", "contexts", [], name="1")
+    left, right = (
+        publish(tmp_path / "store", "generate", "self_edits", [], [one], name=n) for n in "23"
+    )
+    both = publish(tmp_path / "store", "score", "rewards", [], [left, right], name="4")
+    shutil.rmtree(right.path)  # what is not here is still named
+    with index.sandbox(Workspace(tmp_path / "store"), seconds=60) as connection:
+        pairs = connection.execute("from lineage").fetchall()
+    assert sorted(pairs) == sorted(
+        [(a.id, a.id) for a in (one, left, both)]
+        + [(left.id, one.id), (both.id, left.id), (both.id, right.id), (both.id, one.id)]
+    )
 
 
 def test_a_query_ends_in_time(seal: Any, store: Path) -> None:

@@ -1,21 +1,79 @@
-"""A published file is read by several threads at once: none may move another's position."""
+"""The file system of queries: published Parquet, for reading, and nothing else."""
 
+import gc
+import os
 import threading
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from seal_cli.store.artifact import Artifact
 from seal_cli.store.readonly import PREFIX, PublishedFiles
 from seal_cli.store.workspace import Workspace
 
 
-def test_each_thread_has_a_position_of_its_own(
-    seal: object, passages: Path, tmp_path: Path
+@pytest.fixture
+def artifact(seal: Any, passages: Path, tmp_path: Path) -> Artifact:
+    return Workspace(tmp_path / "store").artifact(seal("import", "contexts", passages).id)
+
+
+@pytest.fixture
+def files(artifact: Artifact, tmp_path: Path) -> PublishedFiles:
+    return PublishedFiles(tmp_path / "store", [artifact])
+
+
+def test_a_published_file_is_read(files: PublishedFiles, artifact: Artifact) -> None:
+    (part,) = artifact.files("contexts")
+    path = f"{PREFIX}{part}"
+    assert files.open(path).read() == part.read_bytes()
+    assert files.info(path) == {"name": path, "size": part.stat().st_size, "type": "file"}
+    assert files.glob(path) == [path]
+    assert files.exists(path)
+
+
+@pytest.mark.parametrize("mode", ["wb", "ab", "r+b", "xb", "w", "r"])
+def test_no_mode_but_reading_opens_anything(
+    files: PublishedFiles, artifact: Artifact, mode: str
 ) -> None:
-    seal("import", "contexts", passages)  # type: ignore[operator]
-    workspace = Workspace(tmp_path / "store")
-    (artifact,) = workspace.all()
-    path = artifact.files("contexts")[0]
-    content = path.read_bytes()
-    file = PublishedFiles(workspace.root, [artifact]).open(f"{PREFIX}{path}")
+    for path in (artifact.files("contexts")[0], artifact.path / "new.parquet"):
+        with pytest.raises(PermissionError, match="read-only"):
+            files.open(f"{PREFIX}{path}", mode)
+    assert not (artifact.path / "new.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["_manifest.json", "../../index.duckdb", "./part-00000.parquet", "*", "", "part-00001.parquet"],
+)
+def test_what_no_manifest_names_does_not_exist(
+    files: PublishedFiles, artifact: Artifact, name: str
+) -> None:
+    (artifact.path / "part-00001.parquet").write_bytes(b"PAR1")  # put there afterwards
+    path = f"{PREFIX}{artifact.path}/{name}"
+    assert files.glob(path) == []
+    assert not files.exists(path)
+    for ask in (files.open, files.info, files.size, files.modified):
+        with pytest.raises(FileNotFoundError):
+            ask(path)
+    with pytest.raises(PermissionError):
+        files.ls(path)
+
+
+def test_a_file_that_is_dropped_is_closed(files: PublishedFiles, artifact: Artifact) -> None:
+    file = files.open(f"{PREFIX}{artifact.files('contexts')[0]}")
+    descriptor = file.fileno()
+    del file
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_each_thread_has_a_position_of_its_own(files: PublishedFiles, artifact: Artifact) -> None:
+    """DuckDB's threads share an open file: none may move another's position."""
+    (part,) = artifact.files("contexts")
+    content = part.read_bytes()
+    file = files.open(f"{PREFIX}{part}")
     file.seek(10)
     other = threading.Thread(target=lambda: (file.seek(0), file.read()))
     other.start()
