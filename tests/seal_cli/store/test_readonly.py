@@ -60,6 +60,14 @@ def test_what_no_manifest_names_does_not_exist(
         files.ls(path)
 
 
+def test_weights_are_no_tables(artifact: Artifact, tmp_path: Path) -> None:
+    (artifact.path / "__weights").mkdir()
+    weights = artifact.path / "__weights/model.safetensors"
+    weights.write_bytes(b"12")
+    artifact.manifest["files"]["__weights/model.safetensors"] = {"bytes": 2, "sha256": ""}
+    assert not PublishedFiles(tmp_path / "store", [artifact]).exists(f"{PREFIX}{weights}")
+
+
 def test_a_file_that_is_dropped_is_closed(files: PublishedFiles, artifact: Artifact) -> None:
     file = files.open(f"{PREFIX}{artifact.files('contexts')[0]}")
     descriptor = file.fileno()
