@@ -38,7 +38,7 @@ def fetch(
     import duckdb
 
     with (
-        _confined(seconds),
+        confined(seconds),
         index.sandbox(workspace, seconds=seconds, query=query) as connection,
     ):
         try:  # errors surface while fetching, so both are inside
@@ -67,7 +67,7 @@ def _fetched(reader: "pa.RecordBatchReader") -> "pa.Table":
 
 
 @contextmanager
-def _confined(seconds: float) -> Iterator[None]:
+def confined(seconds: float) -> Iterator[None]:
     """Ends the process when a query does not let itself be interrupted, and bounds its memory.
 
     DuckDB neither stops inside one function call nor counts its memory: `repeat('a', 4000000000)`.

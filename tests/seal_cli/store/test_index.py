@@ -15,6 +15,8 @@ from seal_cli.store import index
 from seal_cli.store.schema import TABLES
 from seal_cli.store.workspace import Workspace
 
+ROOT = Path(__file__).parents[3]
+
 
 @pytest.fixture
 def store(seal: Any, passages: Path, tmp_path: Path) -> Path:
@@ -253,7 +255,7 @@ def test_a_query_does_not_import_pandas(store: Path) -> None:
         f"sys.argv = ['seal', '--store', {str(store)!r}, 'sql', {query!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\nprint('pandas' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.splitlines()[1:] == ["3", "False"], done.stderr
 
 
