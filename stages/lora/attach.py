@@ -23,7 +23,7 @@ def attached(model: Any, lora: Lora | None) -> Iterator[Any]:
 
 def _check_fits(model: Any, lora: Lora) -> None:
     """Every adapted module is in the model, no other has its short name, and the sizes agree."""
-    modules = _named(model, lora.targets).items()
+    modules = named(model, lora.targets).items()
     sizes = {name: set(m.weight.shape) for name, m in modules if hasattr(m, "weight")}
     wanted = {name: {a.shape[1], b.shape[0]} for name, (a, b) in lora.weights.items()}
     if sizes != wanted:
@@ -57,10 +57,10 @@ def wrapped(
 
 def _stores_transposed(model: Any, targets: list[str]) -> bool:
     """Whether the adapted modules keep their weights as [in, out], as GPT-2's Conv1D does."""
-    return any(type(module).__name__ == "Conv1D" for module in _named(model, targets).values())
+    return any(type(module).__name__ == "Conv1D" for module in named(model, targets).values())
 
 
-def _named(model: Any, targets: list[str]) -> dict[str, Any]:
+def named(model: Any, targets: list[str]) -> dict[str, Any]:
     """The modules with these short names, by full name."""
     found = model.named_modules()
     return {name: module for name, module in found if name.rsplit(".", 1)[-1] in targets}
@@ -73,13 +73,20 @@ def write(layer: Any, a: Any, b: Any) -> None:
 
 
 def read(layers: dict[str, Any], rank: int, alpha: int) -> Lora:
-    """The layers' weights as float32 tensors of their own on the CPU."""
+    """The layers' weights as float32 tensors (or what is wider) of their own on the CPU."""
     weights = {
         name: tuple(
-            side["default"].weight.detach().to("cpu", copy=True).float()
+            widened(side["default"].weight.detach().to("cpu", copy=True))
             for side in (layer.lora_A, layer.lora_B)
         )
         for name, layer in layers.items()
     }
     transposed = any(layer.fan_in_fan_out for layer in layers.values())
     return Lora(rank, alpha, weights, transposed)
+
+
+def widened(tensor: Any) -> Any:
+    """The tensor as float32, or as it is when that is wider."""
+    import torch
+
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

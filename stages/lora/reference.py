@@ -8,7 +8,7 @@ and seeded per job instead of by the clock.
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from stages.errors import RowFailure
 from stages.lora import Job, Lora, Trained
-from stages.lora.attach import read, wrapped, write
+from stages.lora.attach import read, widened, wrapped, write
 from stages.models import LanguageModel
 from stages.tokens import Row
 
@@ -69,16 +69,21 @@ class ReferenceTrainer:
 
 
 def initialise(layers: dict[str, Any], seed: int) -> None:
-    """A uniform within 1/sqrt(in) (PEFT's Kaiming bound), B zero; drawn on the CPU, by the seed."""
+    """A as `first_a` draws it, B zero."""
+    shapes = {name: layer.lora_A["default"].weight.shape for name, layer in layers.items()}
+    for name, a in first_a(shapes, seed):
+        write(layers[name], a, torch.zeros(layers[name].lora_B["default"].weight.shape))
+
+
+def first_a(shapes: Mapping[str, Sequence[int]], seed: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """A [rank, in] of each module, uniform within 1/sqrt(in) (PEFT's Kaiming bound).
+
+    Drawn on the CPU, by the seed, in the order of the modules' names.
+    """
     generator = torch.Generator().manual_seed(seed)
-    for _, layer in sorted(layers.items()):
-        a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-        bound = 1 / math.sqrt(a.shape[1])
-        write(
-            layer,
-            torch.empty(a.shape).uniform_(-bound, bound, generator=generator),
-            torch.zeros(b.shape),
-        )
+    for name, shape in sorted(shapes.items()):
+        bound = 1 / math.sqrt(shape[1])
+        yield name, torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
 def optimizer_batches(job: Job) -> Iterator[list[Row]]:
@@ -101,7 +106,7 @@ def _backward(model: Any, batch: list[Row], device: Any) -> float:
             mask = (torch.arange(len(row.ids), device=device) < row.n_real).long()[None]
         first = max(row.first_target, 1)
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
-        loss = F.cross_entropy(logits[first - 1 : -1].float(), ids[0, first:], reduction="sum")
+        loss = F.cross_entropy(widened(logits[first - 1 : -1]), ids[0, first:], reduction="sum")
         (loss / n_targets).backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total / n_targets

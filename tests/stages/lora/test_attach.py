@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from trace_model import Trace
 
 from stages.errors import ConfigError
 from stages.lora import Lora
@@ -13,28 +14,6 @@ from stages.lora.attach import attached, read, wrapped
 from stages.models import LanguageModel
 
 IDS = torch.arange(3, 13)[None]
-
-
-class Trace:
-    """Everything that may be left behind on a model."""
-
-    def __init__(self, model: Any) -> None:
-        self.state = {name: t.clone() for name, t in model.state_dict().items()}
-        self.modules = {name: (type(m), frozenset(vars(m))) for name, m in model.named_modules()}
-        self.hooks = [
-            len(m._forward_hooks) + len(m._forward_pre_hooks) for _, m in model.named_modules()
-        ]
-        self.grads = [(n, p.requires_grad, p.grad) for n, p in model.named_parameters()]
-        self.training = model.training
-        self.config = model.config.to_dict()
-
-    def assert_unchanged(self, model: Any) -> None:
-        now = Trace(model)
-        assert self.state.keys() == now.state.keys()
-        assert all(torch.equal(self.state[name], now.state[name]) for name in self.state)
-        assert self.modules == now.modules
-        assert (self.hooks, self.grads, self.training) == (now.hooks, now.grads, now.training)
-        assert self.config == now.config
 
 
 @pytest.fixture
