@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from stages.config import EvalConfig
-from stages.exam import Examiner, method_of
+from stages.exam import Examination, Examiner, method_of
 from stages.lora import Lora
 from stages.records import (
     Adapter,
@@ -40,21 +40,23 @@ def evaluate(
     adapt: Callable[[Sequence[SelfEdit]], Adapters],
     adapt_to_passages: Callable[[Sequence[Context]], Adapters],
 ) -> Iterator[SelfEdit | Adapter | Answer | Verdict]:
-    """Self-edits, adapters, answers and verdicts of the three methods, context by context.
+    """Self-edits, adapters, answers and verdicts of the three methods, these contexts together.
 
     The collaborators are the stages themselves: `write` is generate, `adapt` is adapt.
     """
-    for context in contexts:
-        asked = questions[context.context_id]
-        yield from examiner.examine(context, asked)
-        for adapter, lora in adapt_to_passages([context]):
-            yield adapter
-            yield from examiner.examine(context, asked, adapter, lora)
-        edits = list(write([context]))
-        yield from edits
-        for adapter, lora in adapt(edits):
-            yield adapter
-            yield from examiner.examine(context, asked, adapter, lora)
+    by_id = {context.context_id: context for context in contexts}
+    edits = list(write(contexts))
+    yield from edits
+    adapted = [*adapt_to_passages(contexts), *adapt(edits)]
+    yield from (row for row, _ in adapted)
+    unadapted = [Examination(context, questions[context.context_id]) for context in contexts]
+    yield from examiner.examine(
+        unadapted
+        + [
+            Examination(by_id[row.context_id], questions[row.context_id], row, lora)
+            for row, lora in adapted
+        ]
+    )
 
 
 def summarise(

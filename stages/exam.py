@@ -3,6 +3,7 @@
 What `score` and `eval` share; decides nothing about rewards.
 """
 
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Examination:
+    """Who is asked what: the student, or (with `adapter`) the student as adapted by `lora`."""
+
+    context: Context
+    questions: Sequence[Question]
+    adapter: Adapter | None = None
+    lora: Lora | None = None
+
+
+@dataclass(frozen=True)
 class Examiner:
     """Everything needed to examine one student, adapted or not."""
 
@@ -37,24 +48,32 @@ class Examiner:
     config: ScoreConfig
 
     def examine(
-        self,
-        context: Context,
-        questions: Sequence[Question],
-        adapter: Adapter | None = None,
-        lora: Lora | None = None,
-    ) -> Generator[Answer | Verdict, None, Outcome]:
-        """Yields an answer (greedy) and its verdict per question; returns the outcome.
+        self, examinations: Sequence[Examination]
+    ) -> Generator[Answer | Verdict, None, list[Outcome]]:
+        """Yields an answer (greedy) and its verdict per question; returns the outcomes in order.
 
-        Without `adapter` the student is examined as it is. An adapter that is not `ok` is not
-        examined: its status and reason are the outcome.
+        All are asked together. An adapter that is not `ok` is not examined: its status and reason
+        are the outcome.
         """
-        if adapter is not None and adapter.status != "ok":
-            return Outcome(None, adapter.status, adapter.reason)
-        requests = [self._request(context, question) for question in questions]
-        completions = self.engine.complete(requests, lora)
+        held = [e for e in examinations if e.adapter is None or e.adapter.status == "ok"]
+        requests = [self._request(e.context, q) for e in held for q in e.questions]
+        loras = [e.lora for e in held for _ in e.questions]
+        completions = iter(self.engine.complete(requests, loras))
+        outcomes = []
+        for one in examinations:
+            if one.adapter is not None and one.adapter.status != "ok":
+                outcomes.append(Outcome(None, one.adapter.status, one.adapter.reason))
+            else:
+                said = list(itertools.islice(completions, len(one.questions)))
+                outcomes.append((yield from self._judged(one, said)))
+        return outcomes
+
+    def _judged(
+        self, one: Examination, completions: Sequence[Completion]
+    ) -> Generator[Answer | Verdict, None, Outcome]:
         verdicts = []
-        for question, completion in zip(questions, completions, strict=True):
-            answer = self._answer(question, adapter, completion)
+        for question, completion in zip(one.questions, completions, strict=True):
+            answer = self._answer(question, one.adapter, completion)
             yield answer
             if answer.status == "ok":
                 verdicts.append(judge(self.grader, question, answer))

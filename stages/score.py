@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.exam import Examiner, Outcome
+from stages.exam import Examination, Examiner, Outcome
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
 
@@ -24,24 +24,24 @@ def score(
     questions: Mapping[str, Sequence[Question]],
     examiner: Examiner,
 ) -> Iterator[Adapter | Answer | Verdict | Reward]:
-    """Adapters, answers and verdicts as they come, then one reward per self-edit.
+    """Adapters, answers and verdicts, then one reward per self-edit.
 
     `adapters` gives the adapters of these self-edits with their weights; it may train them on the
-    way.
+    way. All of them are held until all are examined, which is done together.
     """
-    baselines: dict[str, Outcome] = {}
-    for context_id in dict.fromkeys(edit.context_id for edit in self_edits):
-        baselines[context_id] = yield from examiner.examine(
-            contexts[context_id], questions[context_id]
-        )
+    asked = list(dict.fromkeys(edit.context_id for edit in self_edits))
+    unadapted = yield from examiner.examine([Examination(contexts[i], questions[i]) for i in asked])
+    baselines = dict(zip(asked, unadapted, strict=True))
+    examinations = [
+        Examination(contexts[row.context_id], questions[row.context_id], row, lora)
+        for row, lora in adapters
+    ]
     outcomes: dict[str, list[Outcome]] = {edit.self_edit_id: [] for edit in self_edits}
-    for adapter, lora in adapters:
-        yield adapter
-        context_id = adapter.context_id
-        outcome = yield from examiner.examine(
-            contexts[context_id], questions[context_id], adapter, lora
-        )
-        outcomes[str(adapter.self_edit_id)].append(outcome)
+    rows = [one.adapter for one in examinations if one.adapter is not None]
+    yield from rows
+    adapted = yield from examiner.examine(examinations)
+    for row, outcome in zip(rows, adapted, strict=True):
+        outcomes[str(row.self_edit_id)].append(outcome)
     for edit in self_edits:
         n_questions = len(questions[edit.context_id])
         yield reward(

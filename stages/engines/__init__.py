@@ -41,7 +41,12 @@ SEMANTICS = {"transformers": 1, "scripted": 1}
 
 
 class Engine(Protocol):
-    """Writes one completion per request, in order; with `lora`, as the adapted model."""
+    """Writes one completion per request, in order; with `loras`, each as its adapted model."""
 
-    def complete(self, requests: Sequence[Request], lora: "Lora | None" = None) -> list[Completion]:
-        """One completion per request; errors are in them, not raised."""
+    def complete(
+        self, requests: Sequence[Request], loras: "Sequence[Lora | None]" = ()
+    ) -> list[Completion]:
+        """One completion per request; errors are in them, not raised.
+
+        With `loras`, one per request: the same object again for what one adapted model writes.
+        """

@@ -27,9 +27,11 @@ class ScriptedEngine:
     def __init__(self, script: Callable[[Request], str] = some_sentences) -> None:
         self.script = script
 
-    def complete(self, requests: Sequence[Request], lora: Lora | None = None) -> list[Completion]:
+    def complete(
+        self, requests: Sequence[Request], loras: Sequence[Lora | None] = ()
+    ) -> list[Completion]:
         """One completion per request; words stand for tokens."""
-        if lora is not None:
+        if any(lora is not None for lora in loras):
             raise NotImplementedError("a script has no weights to adapt")
         return [self._one(request) for request in requests]
 

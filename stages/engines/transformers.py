@@ -5,14 +5,15 @@ on its neighbours (up to the floating point of a batched product). No generate()
 for a whole batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from stages.engines import Completion, Request
 from stages.lora import Lora
-from stages.lora.attach import attached
+from stages.lora.stack import Worn, wearing
 from stages.models import LanguageModel
 from stages.tokens import encode
 
@@ -24,66 +25,66 @@ class TransformersEngine:
         self.lm = language_model
         self.batch = batch
 
-    def complete(self, requests: Sequence[Request], lora: Lora | None = None) -> list[Completion]:
-        """One completion per request, in order."""
-        prompts = [encode(self.lm.tokenizer, request.prompt) for request in requests]
-        # Rows of like length share a batch: padding is what left-padded decoding wastes.
-        order = sorted(range(len(requests)), key=lambda i: len(prompts[i]))
-        done: dict[int, Completion] = {}
-        with attached(self.lm.model, lora) as model:
-            for start in range(0, len(order), self.batch):
-                chunk = order[start : start + self.batch]
-                texts = self._decode(
-                    model, [requests[i] for i in chunk], [prompts[i] for i in chunk]
-                )
-                done |= dict(zip(chunk, texts, strict=True))
-        return [done[i] for i in range(len(requests))]
-
-    def _decode(
-        self, model: Any, requests: list[Request], prompts: list[list[int]]
+    def complete(
+        self, requests: Sequence[Request], loras: Sequence[Lora | None] = ()
     ) -> list[Completion]:
-        fits = [0 < len(prompt) < self.lm.window for prompt in prompts]
-        if not all(fits):
-            return self._decode_fitting(model, requests, prompts, fits)
+        """One completion per request, in order."""
+        rows = [
+            _Row(request, encode(self.lm.tokenizer, request.prompt), lora)
+            for request, lora in zip(requests, loras or [None] * len(requests), strict=True)
+        ]
+        done: dict[int, Completion] = {}
+        for i, row in enumerate(rows):
+            if not 0 < len(row.prompt) < self.lm.window:
+                unfit = f"does not fit the model's window of {self.lm.window}"
+                error = f"prompt of {len(row.prompt)} tokens {unfit}"
+                done[i] = Completion("", 0, None, error)
+        for chunk in self._chunks(rows, [i for i in range(len(rows)) if i not in done]):
+            written = self._decode([rows[i] for i in chunk])
+            done |= dict(zip(chunk, written, strict=True))
+        return [done[i] for i in range(len(rows))]
+
+    def _chunks(self, rows: Sequence["_Row"], chosen: Sequence[int]) -> Iterator[list[int]]:
+        """Rows to decode together: those of one LoRA side by side, those without apart."""
+        place = {id(lora): i for i, lora in enumerate(row.lora for row in rows)}
+        for adapted in (False, True):
+            # Rows of like length share a batch: padding is what left-padded decoding wastes.
+            order = sorted(
+                (i for i in chosen if (rows[i].lora is not None) == adapted),
+                key=lambda i: (place[id(rows[i].lora)], len(rows[i].prompt)),
+            )
+            for start in range(0, len(order), self.batch):
+                yield order[start : start + self.batch]
+
+    def _decode(self, rows: list["_Row"]) -> list[Completion]:
+        """Completions of rows that all wear a LoRA, or none of them; fewer at once if need be."""
         try:
-            with torch.inference_mode():
-                return _Batch(self.lm, requests, prompts).run(model)
+            with torch.inference_mode(), wearing(self.lm.model, [r.lora for r in rows]) as worn:
+                return _Batch(self.lm, rows, worn).run()
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
-            if len(requests) == 1:
-                return [
-                    Completion("", 0, None, f"out of memory on {len(prompts[0])} prompt tokens")
-                ]
-        half = len(requests) // 2
-        return self._decode(model, requests[:half], prompts[:half]) + self._decode(
-            model, requests[half:], prompts[half:]
-        )
+            if len(rows) == 1:
+                error = f"out of memory on {len(rows[0].prompt)} prompt tokens"
+                return [Completion("", 0, None, error)]
+        half = len(rows) // 2
+        return self._decode(rows[:half]) + self._decode(rows[half:])
 
-    def _decode_fitting(
-        self, model: Any, requests: list[Request], prompts: list[list[int]], fits: list[bool]
-    ) -> list[Completion]:
-        """Empty and too long prompts become errors, the others are decoded."""
-        inside = [i for i, fit in enumerate(fits) if fit]
-        written = (
-            self._decode(model, [requests[i] for i in inside], [prompts[i] for i in inside])
-            if inside
-            else []
-        )
-        done = dict(zip(inside, written, strict=True))
-        unfit = "prompt of {} tokens does not fit the model's window of {}"
-        return [
-            done.get(i) or Completion("", 0, None, unfit.format(len(prompt), self.lm.window))
-            for i, prompt in enumerate(prompts)
-        ]
+
+@dataclass(frozen=True)
+class _Row:
+    """A request, its prompt as tokens, and who answers it."""
+
+    request: Request
+    prompt: list[int]
+    lora: Lora | None
 
 
 class _Batch:
     """One left-padded batch being decoded: grows a token per live row and step."""
 
-    def __init__(
-        self, lm: LanguageModel, requests: list[Request], prompts: list[list[int]]
-    ) -> None:
-        self.lm, self.requests, device = lm, requests, lm.device
+    def __init__(self, lm: LanguageModel, rows: list[_Row], worn: Worn | None) -> None:
+        self.lm, self.worn, device = lm, worn, lm.device
+        self.requests, prompts = [row.request for row in rows], [row.prompt for row in rows]
         width = max(map(len, prompts))
         pad = lm.tokenizer.eos_token_id  # hidden by the mask: which token it is does not matter
         self.ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=device)
@@ -92,21 +93,23 @@ class _Batch:
         )
         self.written: list[list[int]] = [[] for _ in prompts]
         self.finish: list[Any] = [None] * len(prompts)
-        self.room = [
-            min(r.max_tokens, lm.window - len(p)) for r, p in zip(requests, prompts, strict=True)
+        self.room = [min(row.request.max_tokens, lm.window - len(row.prompt)) for row in rows]
+        self.temperature = torch.tensor([r.temperature for r in self.requests], device=device)[
+            :, None
         ]
-        self.temperature = torch.tensor([r.temperature for r in requests], device=device)[:, None]
-        self.top_p = torch.tensor([r.top_p for r in requests], device=device)[:, None]
-        self.sampled = any(r.temperature > 0 for r in requests)
-        self.draws = _draws(requests).to(device) if self.sampled else None
+        self.top_p = torch.tensor([r.top_p for r in self.requests], device=device)[:, None]
+        self.sampled = any(r.temperature > 0 for r in self.requests)
+        self.draws = _draws(self.requests).to(device) if self.sampled else None
 
-    def run(self, model: Any) -> list[Completion]:
+    def run(self) -> list[Completion]:
         """Decode until every row has ended."""
         live = list(range(len(self.requests)))
         ids, cache = self.ids, None
         position = (self.mask.cumsum(1) - 1).clamp(min=0)
         for step in range(max(self.room)):
-            out = model(
+            if self.worn is not None:
+                self.worn.arrange(live, ids.shape[1])
+            out = self.lm.model(
                 input_ids=ids,
                 attention_mask=self.mask,
                 position_ids=position,

@@ -14,14 +14,14 @@ def attached(model: Any, lora: Lora | None) -> Iterator[Any]:
     if lora is None:
         yield model
         return
-    _check_fits(model, lora)
+    check_fits(model, lora)
     with wrapped(model, lora.rank, lora.alpha, lora.targets) as (peft_model, layers):
         for name, layer in layers.items():
             write(layer, *lora.weights[name])
         yield peft_model
 
 
-def _check_fits(model: Any, lora: Lora) -> None:
+def check_fits(model: Any, lora: Lora) -> None:
     """Every adapted module is in the model, no other has its short name, and the sizes agree."""
     modules = named(model, lora.targets).items()
     sizes = {name: set(m.weight.shape) for name, m in modules if hasattr(m, "weight")}

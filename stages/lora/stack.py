@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from stages.lora import Lora
-from stages.lora.attach import named
+from stages.lora.attach import check_fits, named
 
 # grouped_mm wants strides of 16 bytes: the smallest rank it takes in bfloat16.
 RANK_STEP = 8
@@ -66,7 +66,7 @@ def sites_of(model: Any, targets: Sequence[str], rank: int) -> list[Site]:
 class Span:
     """Which slots the tokens of a forward belong to: `counts[i]` tokens of slot `first + i`.
 
-    Every slot in it has a token: an empty group has made grouped products hang.
+    When training, every slot in it has a token: empty groups have made backward hang on GPUs.
     `ends` [slots]: where each slot's tokens end. `scale` [tokens, 1]: alpha / rank of each token.
     """
 
@@ -107,6 +107,8 @@ class Stack:
         """Let a slot wear this LoRA."""
         row = self.values[slot : slot + 1].zero_()
         for site in self.sites:
+            if site.name not in lora.weights:  # another LoRA's: here it adds nothing
+                continue
             a, b = lora.weights[site.name]
             site.a(row)[0, : lora.rank] = a.to(row)
             site.b(row)[0, :, : lora.rank] = b.to(row)
@@ -156,6 +158,8 @@ class Stack:
         anchor = torch.zeros((), requires_grad=True)
 
         def adapt(site: Site, _: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
+            if not torch.is_grad_enabled():
+                return self.adapted(site, inputs[0], output)[0]
             return _Adapted.apply(inputs[0], output, anchor, self, site)  # type: ignore[no-untyped-call]
 
         handles = [site.module.register_forward_hook(partial(adapt, site)) for site in self.sites]
@@ -164,6 +168,16 @@ class Stack:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def adapted(
+        self, site: Site, x: torch.Tensor, output: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """output + scale * x A' B', slot by slot; with x and scale * x A' by token."""
+        flat = x.reshape(-1, site.n_in)
+        inner = self.times(flat, self.span.of(site.a(self.used)).transpose(1, 2))
+        inner.mul_(self.span.scale)
+        added = self.times(inner, self.span.of(site.b(self.used)).transpose(1, 2))
+        return added.view_as(output).add_(output), flat, inner
 
     def times(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """Each slot's tokens times its matrix: [tokens, i] x [slots, i, o] -> [tokens, o]."""
@@ -193,18 +207,16 @@ class Stack:
 
 
 class _Adapted(torch.autograd.Function):
-    """output + scale * x A' B', slot by slot; the gradients of A and B go into the stack."""
+    """`Stack.adapted`; the gradients of A and B go into the stack."""
 
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, output: torch.Tensor, _: torch.Tensor, stack: Stack, site: Site
     ) -> torch.Tensor:
-        flat, span = x.reshape(-1, site.n_in), stack.span
-        inner = stack.times(flat, span.of(site.a(stack.used)).transpose(1, 2)).mul_(span.scale)
-        added = stack.times(inner, span.of(site.b(stack.used)).transpose(1, 2))
+        result, flat, inner = stack.adapted(site, x, output)
         ctx.save_for_backward(flat, inner)
         ctx.stack, ctx.site, ctx.shape = stack, site, x.shape
-        return added.view_as(output).add_(output)
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -217,3 +229,43 @@ class _Adapted(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             back = stack.times(middle, stack.span.of(site.a(stack.used))).view(ctx.shape)
         return back, gradients[0], None, None, None
+
+
+@dataclass(frozen=True)
+class Worn:
+    """A stack that rows of text wear: row i the LoRA in slot `slots[i]`; slots ascend."""
+
+    stack: Stack
+    slots: list[int]
+
+    def arrange(self, rows: Sequence[int], width: int) -> None:
+        """Say that the next forward has `width` tokens of each of these rows, in order."""
+        counts = [0] * len(self.stack.values)
+        for row in rows:
+            counts[self.slots[row]] += width
+        self.stack.arrange(counts)
+
+
+@contextmanager
+def wearing(model: Any, loras: Sequence[Lora | None]) -> Iterator[Worn | None]:
+    """The model with a LoRA for each row (or none for all) inside the block; then as before.
+
+    Rows of one LoRA stand side by side.
+
+    Raises:
+        ConfigError: a LoRA is of another model.
+
+    """
+    distinct = list({id(lora): lora for lora in loras if lora is not None}.values())
+    if not distinct:
+        yield None
+        return
+    for lora in distinct:
+        check_fits(model, lora)
+    targets = sorted({target for lora in distinct for target in lora.targets})
+    stack = Stack(model, targets, max(lora.rank for lora in distinct), len(distinct))
+    for slot, lora in enumerate(distinct):
+        stack.put(slot, lora)
+    slot_of = {id(lora): slot for slot, lora in enumerate(distinct)}
+    with stack.worn():
+        yield Worn(stack, [slot_of[id(lora)] for lora in loras])

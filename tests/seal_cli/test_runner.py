@@ -26,7 +26,7 @@ class Flaky:
     def __init__(self) -> None:
         self.asked = []
 
-    def complete(self, requests: Sequence[Request], lora: object = None) -> list[Completion]:
+    def complete(self, requests: Sequence[Request], loras: object = ()) -> list[Completion]:
         self.asked += [request.prompt for request in requests]
         return ScriptedEngine(self.write).complete(requests)
 

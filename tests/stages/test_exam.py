@@ -1,16 +1,17 @@
 """Asking questions and having the answers judged: answers, verdicts, and the outcome."""
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
 
 from stages.config import ScoreConfig
 from stages.domains import knowledge
-from stages.engines import Request
+from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine
 from stages.errors import RowFailure
-from stages.exam import Examiner, Outcome, method_of
+from stages.exam import Examination, Examiner, Outcome, method_of
 from stages.grading import GRADERS, Grader, Judgement
 from stages.records import Adapter, Answer, Context, Question, Verdict
 
@@ -26,6 +27,14 @@ def drain(generator: Generator[Y, None, R]) -> tuple[list[Y], R]:
             yielded.append(next(generator))
         except StopIteration as end:
             return yielded, end.value
+
+
+def one(
+    examiner: Examiner, context: Context, asked: Sequence[Question], adapter: Adapter | None = None
+) -> tuple[list[Answer | Verdict], Outcome]:
+    """What one examination yields, and its outcome."""
+    rows, (outcome,) = drain(examiner.examine([Examination(context, asked, adapter)]))
+    return rows, outcome
 
 
 def examiner(script: Callable[[Request], str], grader: Grader = GRADERS["exact"]) -> Examiner:
@@ -73,7 +82,7 @@ def asked(context: Context, questions: dict[str, list[Question]]) -> list[Questi
 def test_the_outcome_is_the_share_of_correct_answers(
     context: Context, asked: Sequence[Question]
 ) -> None:
-    rows, outcome = drain(examiner(lambda r: "1871\nnext").examine(context, asked))
+    rows, outcome = one(examiner(lambda r: "1871\nnext"), context, asked)
     assert outcome == Outcome(0.5)
     answers, verdicts = rows[::2], rows[1::2]
     assert [(a.text, a.method, a.adapter_id, a.self_edit_id) for a in answers] == [
@@ -89,7 +98,7 @@ def test_questions_are_asked_greedily_in_the_template_and_stop_at_a_line_end(
     context: Context, asked: Sequence[Question]
 ) -> None:
     seen: list[Request] = []
-    drain(examiner(lambda r: seen.append(r) or "x").examine(context, asked))
+    one(examiner(lambda r: seen.append(r) or "x"), context, asked)
     assert [r.prompt for r in seen] == [f"<{knowledge.ask(context, q)}>" for q in asked]
     assert {(r.temperature, r.max_tokens, r.stop) for r in seen} == {(0.0, 5, "\n")}
     assert not any(context.text in r.prompt for r in seen)
@@ -98,7 +107,7 @@ def test_questions_are_asked_greedily_in_the_template_and_stop_at_a_line_end(
 def test_an_answer_of_an_adapter_carries_its_ids(
     context: Context, asked: Sequence[Question]
 ) -> None:
-    rows, _ = drain(examiner(lambda r: "1871").examine(context, asked, adapter(context)))
+    rows, _ = one(examiner(lambda r: "1871"), context, asked, adapter(context))
     answer = rows[0]
     assert isinstance(answer, Answer)
     assert (answer.adapter_id, answer.self_edit_id, answer.repeat) == ("worn", "edit", 2)
@@ -110,7 +119,7 @@ def test_no_two_answers_share_an_id(context: Context, asked: Sequence[Question])
     ids = [
         row.answer_id
         for a in worn
-        for row in drain(examiner(lambda r: "same").examine(context, asked, a))[0]
+        for row in one(examiner(lambda r: "same"), context, asked, a)[0]
         if isinstance(row, Answer)
     ]
     assert len(set(ids)) == 6
@@ -121,7 +130,7 @@ def test_an_adapter_that_is_not_ok_is_not_examined(
     context: Context, asked: Sequence[Question], status: str
 ) -> None:
     bad = adapter(context, status=status, reason="because")
-    rows, outcome = drain(examiner(lambda r: "1871").examine(context, asked, bad))
+    rows, outcome = one(examiner(lambda r: "1871"), context, asked, bad)
     assert (rows, outcome) == ([], Outcome(None, status, "because"))
 
 
@@ -133,7 +142,7 @@ def test_one_failed_answer_fails_the_examination_and_is_never_wrong(
             raise RowFailure("the server is down")
         return "1871"
 
-    rows, outcome = drain(examiner(script).examine(context, asked))
+    rows, outcome = one(examiner(script), context, asked)
     assert outcome == Outcome(None, "failed", "the server is down")
     answers = [row for row in rows if isinstance(row, Answer)]
     assert {(a.status, a.reason) for a in answers} == {
@@ -152,13 +161,13 @@ def test_a_missing_verdict_fails_the_examination_but_keeps_the_answers(
             return Judgement("high" not in question or None, None, "no clear verdict")
 
     grader = Undecided("undecided", 1, lambda *_: 0.0, 1.0)
-    rows, outcome = drain(examiner(lambda r: "x", grader).examine(context, asked))
+    rows, outcome = one(examiner(lambda r: "x", grader), context, asked)
     assert outcome == Outcome(None, "failed", "an answer could not be judged")
     assert [row.correct for row in rows if isinstance(row, Verdict)] == [True, None]
 
 
 def test_a_context_without_questions_has_no_accuracy(context: Context) -> None:
-    rows, outcome = drain(examiner(lambda r: "x").examine(context, []))
+    rows, outcome = one(examiner(lambda r: "x"), context, [])
     assert (rows, outcome.accuracy, outcome.status) == ([], None, "failed")
 
 
@@ -166,3 +175,28 @@ def test_an_adapter_without_self_edit_stands_for_the_passage(context: Context) -
     assert method_of(None) == "unadapted"
     assert method_of(adapter(context)) == "self-edits"
     assert method_of(adapter(context, self_edit_id=None)) == "passage-only"
+
+
+def test_examinations_are_held_together_and_each_has_its_own_outcome(
+    contexts: dict[str, Context], questions: dict[str, list[Question]]
+) -> None:
+    first, second = contexts.values()
+    held = [
+        Examination(second, questions[second.context_id]),
+        Examination(first, questions[first.context_id], adapter(first, status="failed")),
+        Examination(first, questions[first.context_id], adapter(first)),
+    ]
+    batches: list[int] = []
+
+    class Counting(ScriptedEngine):
+        def complete(self, requests: Sequence[Request], loras: Any = ()) -> list[Completion]:
+            batches.append(len(requests))
+            return super().complete(requests, loras)
+
+    asking = replace(examiner(str), engine=Counting(lambda r: "1871"))
+    rows, outcomes = drain(asking.examine(held))
+    assert batches == [4]
+    assert [o.accuracy for o in outcomes] == [0.0, None, 0.5]
+    answers = [row for row in rows if isinstance(row, Answer)]
+    assert [a.context_id for a in answers] == [second.context_id] * 2 + [first.context_id] * 2
+    assert [a.adapter_id for a in answers] == [None, None, "worn", "worn"]

@@ -1,5 +1,6 @@
 """What a self-edit earns: means over repeats, one baseline per context, failures without number."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,15 +26,22 @@ class Recording(ScriptedEngine):
         super().__init__()
         self.baseline, self.unadapted = baseline, 0
 
-    def complete(self, requests: Sequence[Request], lora: Lora | None = None) -> list[Completion]:
-        self.unadapted += lora is None
+    def complete(
+        self, requests: Sequence[Request], loras: Sequence[Lora | None] = ()
+    ) -> list[Completion]:
+        asked: Counter[tuple[int, str]] = Counter()
+        return [self._answer(r, lora, asked) for r, lora in zip(requests, loras, strict=True)]
+
+    def _answer(self, request: Request, lora: Lora | None, asked: Counter[Any]) -> Completion:
+        """Right on the first questions that this LoRA is asked about a passage."""
         right = self.baseline if lora is None else lora.alpha
         if right < 0:
-            return [Completion("", 0, None, "the server is down")] * len(requests)
-        return [
-            Completion(_gold(r.prompt) if i < right else "no", 1, "stop")
-            for i, r in enumerate(requests)
-        ]
+            return Completion("", 0, None, "the server is down")
+        passage = "Ost" if "Harbour Ost" in request.prompt else "Vik"
+        self.unadapted += lora is None and not asked[id(lora), passage]
+        asked[id(lora), passage] += 1
+        text = _gold(request.prompt) if asked[id(lora), passage] <= right else "no"
+        return Completion(text, 1, "stop")
 
 
 def _gold(prompt: str) -> str:

@@ -48,4 +48,4 @@ def test_a_failure_of_the_script_is_an_error_of_that_row_alone() -> None:
 
 def test_it_wears_no_lora() -> None:
     with pytest.raises(NotImplementedError):
-        ScriptedEngine().complete([request()], Lora(1, 1, {}))
+        ScriptedEngine().complete([request()], [Lora(1, 1, {})])

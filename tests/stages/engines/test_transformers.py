@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from trace_model import Trace
 
 from stages.engines import Completion, Request
-from stages.engines.transformers import TransformersEngine, _Batch
+from stages.engines.transformers import TransformersEngine, _Batch, _Row
+from stages.errors import ConfigError
 from stages.lora import Lora
 from stages.models import LanguageModel
 
@@ -86,7 +88,7 @@ def test_with_a_lora_it_answers_as_peft_does(
     lora = random_lora(any_model.model, any_targets)
     engine = TransformersEngine(any_model)
     plain = engine.complete([greedy(p) for p in PROMPTS])
-    adapted = engine.complete([greedy(p) for p in PROMPTS], lora)
+    adapted = engine.complete([greedy(p) for p in PROMPTS], [lora] * len(PROMPTS))
     assert engine.complete([greedy(p) for p in PROMPTS]) == plain
     save(lora, tmp_path)
     peft = PeftModel.from_pretrained(any_model.model, tmp_path)
@@ -94,6 +96,49 @@ def test_with_a_lora_it_answers_as_peft_does(
     peft.unload()
     assert [completion.text for completion in adapted] == expected
     assert adapted != plain
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_rows_that_wear_different_loras_are_answered_as_by_each_alone(
+    any_model: LanguageModel,
+    any_targets: tuple[str, ...],
+    random_lora: Callable[..., Lora],
+    batch: int,
+) -> None:
+    from stages.lora.attach import attached
+
+    model = any_model.model
+    two, five, nine = (random_lora(model, any_targets, rank=r, seed=r) for r in (2, 5, 9))
+    before = Trace(model)
+    asked = [(p, lora) for lora in (two, None, five, nine) for p in PROMPTS]
+    asked = asked[::3] + asked[1::3] + asked[2::3]
+    engine = TransformersEngine(any_model, batch)
+    found = engine.complete([greedy(p) for p, _ in asked], [lora for _, lora in asked])
+    before.assert_unchanged(model)
+    for (prompt, lora), completion in zip(asked, found, strict=True):
+        with attached(model, lora):
+            (expected,) = engine.complete([greedy(prompt)])
+        assert completion == expected
+
+
+def test_loras_on_different_modules_are_worn_together(
+    tiny: Callable[..., LanguageModel], random_lora: Callable[..., Lora]
+) -> None:
+    lm = tiny("llama")
+    loras = [random_lora(lm.model, (name,)) for name in ("q_proj", "down_proj")]
+    engine = TransformersEngine(lm)
+    found = engine.complete([greedy(PROMPTS[1])] * 2, loras)
+    alone = [engine.complete([greedy(PROMPTS[1])], [lora])[0] for lora in loras]
+    assert found == alone
+    assert found[0] != found[1]
+
+
+def test_a_lora_of_another_model_is_refused(
+    tiny: Callable[..., LanguageModel], random_lora: Callable[..., Lora]
+) -> None:
+    lora = random_lora(tiny("llama", hidden_size=64).model, ("q_proj",))
+    with pytest.raises(ConfigError, match="another architecture"):
+        TransformersEngine(tiny("llama")).complete([greedy("Ost")], [lora])
 
 
 def test_a_sampled_row_has_its_text_whatever_its_neighbours(any_model: LanguageModel) -> None:
@@ -144,14 +189,10 @@ def test_the_sampler_draws_from_the_nucleus(
 ) -> None:
     n = 20_000
     logits = torch.tensor([2.0, 0.5, 1.5, -1.0, 1.0, -4.0])
-    batch = _Batch(
-        language_model,
-        [
-            Request("a", seed=i, max_tokens=1, temperature=temperature, top_p=top_p)
-            for i in range(n)
-        ],
-        [[5]] * n,
-    )
+    requests = [
+        Request("a", seed=i, max_tokens=1, temperature=temperature, top_p=top_p) for i in range(n)
+    ]
+    batch = _Batch(language_model, [_Row(request, [5], None) for request in requests], None)
     chosen = batch._choose(logits.repeat(n, 1), list(range(n)), 0)
     counts = torch.bincount(chosen, minlength=6).double()
     expected = nucleus(logits, temperature, top_p)
