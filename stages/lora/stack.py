@@ -172,7 +172,7 @@ class Stack:
     def adapted(
         self, site: Site, x: torch.Tensor, output: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """output + scale * x A' B', slot by slot; with x and scale * x A' by token."""
+        """The output + scale * x A' B', slot by slot; with x and scale * x A' by token."""
         flat = x.reshape(-1, site.n_in)
         inner = self.times(flat, self.span.of(site.a(self.used)).transpose(1, 2))
         inner.mul_(self.span.scale)
