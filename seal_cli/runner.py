@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import metadata
@@ -46,7 +46,7 @@ class Task:
     """One run of one stage.
 
     `material` decides the rows and is the key; `config` is what `seal show --config` prints.
-    `items` are the ids of the contexts in order (or `WHOLE`), `batch` how many make one batch.
+    `items` are the ids of the contexts in order (or `WHOLE`), `plan` says how they are worked off.
     `open` loads what the work needs and returns it; `finish` makes the rows that need all others.
     """
 
@@ -57,7 +57,7 @@ class Task:
     config: dict[str, Any]
     items: Callable[[], Sequence[str]]
     open: Callable[["Job"], Work]
-    batch: int = 1
+    plan: Callable[[], "Plan"] = lambda: Plan()
     finish: Callable[[Sequence[Record]], Iterable[Record]] | None = None
     tables: Sequence[str] = ()  # further tables, written even when empty
     models: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -65,11 +65,23 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """How a run is worked off: decided when it is first started, recorded, and kept on resuming.
+
+    `batch` items make one batch; `slots` adapters are trained at once.
+    """
+
+    batch: int = 1
+    slots: int = 1
+
+
+@dataclass(frozen=True)
 class Job:
-    """What a stage may know of its run: its id, and where weights go."""
+    """What a stage may know of its run: its id, where weights go, and how many slots it has."""
 
     artifact_id: str
     weights: Path
+    slots: int = 1
 
     def relative(self, path: Path) -> str:
         """A path under `weights` as rows spell it: relative to the artifact."""
@@ -164,7 +176,7 @@ class _Run:
     def make(self) -> None:
         """Finish what is not finished, then publish."""
         recorded = self.journal.begin(
-            {"batch": self.task.batch, "before": self.before.id if self.before else None}
+            asdict(self.task.plan()) | {"before": self.before.id if self.before else None}
         )
         done = self.journal.finished()
         if self.before and SEEDED not in done:
@@ -175,7 +187,7 @@ class _Run:
             console.say(
                 f"{self.id}: going on after {len(pending) - len(fresh)} of {len(pending)} batches."
             )
-        work = self.task.open(Job(self.id, self.weights)) if fresh else None
+        work = self.task.open(Job(self.id, self.weights, recorded["slots"])) if fresh else None
         finished = sum(len(items) for name, items in pending.items() if name in done)
         with console.progress(
             self.task.stage, total=sum(map(len, pending.values())), done=finished

@@ -39,7 +39,10 @@ class Config:
     """Base of all: checks bounds and choices, and tells what belongs in the key."""
 
     # Read by seal_cli.settings; pydantic is not needed here.
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid",
+        "coerce_numbers_to_str": True,  # slots = 8
+    }
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -119,6 +122,19 @@ class AdaptConfig(LoraConfig):
         "end tokens as targets: one per sequence (eos), none, or padding to max-length (official)",
         choices=PAD_TARGETS,
     )
+    slots: str = option(
+        "auto", "adapters trained at once: a number, or auto (by free memory)", volatile=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.slots != "auto" and not (self.slots.isdecimal() and int(self.slots) > 0):
+            raise ConfigError(f"slots is {self.slots!r}.", "Give a number from 1 on, or auto.")
+
+    @property
+    def n_slots(self) -> int | None:
+        """The slots asked for; None for auto."""
+        return None if self.slots == "auto" else int(self.slots)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +145,7 @@ class ScoreConfig(Config):
     answer_tokens: int = option(64, "longest answer in tokens", minimum=1)
     reward_floor: float = option(0.0, "reward of an invalid self-edit")
     chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
-    decode_batch: int = option(16, "sequences decoded together", minimum=1, volatile=True)
+    decode_batch: int = option(128, "sequences decoded together", minimum=1, volatile=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,3 +202,4 @@ class LoopConfig(Config):
         None, "contexts of each evaluation, in place of [eval]", minimum=0
     )
     seed: int | None = option(None, "run seed of every stage, in place of theirs")
+    slots: str | None = option(None, "adapters trained at once, in place of [adapt]")

@@ -1,12 +1,13 @@
 """`seal adapt`: self-edits -> adapters, kept as PEFT directories."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel, writer_of
 from seal_cli.options import SelfEditsArg, StudentOption
-from seal_cli.runner import Job, Task, Work
+from seal_cli.runner import Job, Plan, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import adapt as stage
@@ -38,7 +39,7 @@ def task(session: Session, source: Artifact, model: LocalModel, config: AdaptCon
         from stages.lora.directory import save
 
         edits = group(source.rows(SelfEdit))
-        inner = inner_loop(session, model, context_set.domain, config)
+        inner = inner_loop(session, model, context_set.domain, config, job.slots)
 
         def work(ids: Sequence[str]) -> Iterator[Adapter]:
             for adapter, lora in inner.self_edits(pick(edits, ids), context_set.contexts):
@@ -59,6 +60,7 @@ def task(session: Session, source: Artifact, model: LocalModel, config: AdaptCon
         config={"adapt": config.key()},
         items=lambda: [edit.context_id for edit in source.rows(SelfEdit)],
         open=open,
+        plan=lambda: plan(session, model, config, per_context(source, config.repeats)),
         models=model.location(),
     )
 
@@ -111,10 +113,30 @@ class Inner:
         )
 
 
-def inner_loop(session: Session, model: LocalModel, domain: Domain, config: AdaptConfig) -> Inner:
+def inner_loop(
+    session: Session, model: LocalModel, domain: Domain, config: AdaptConfig, slots: int
+) -> Inner:
     """Load the student and its trainer."""
+    from stages.lora.batched import BatchedTrainer
     from stages.lora.reference import ReferenceTrainer
 
     loaded = session.load(model)
     student = Student(model.id, loaded.tokenizer, targets(model, config.targets))
-    return Inner(student, ReferenceTrainer(loaded), domain, config)
+    trainer = ReferenceTrainer(loaded) if slots == 1 else BatchedTrainer(loaded, slots)
+    return Inner(student, trainer, domain, config)
+
+
+def plan(session: Session, model: LocalModel, config: AdaptConfig, per_context: float) -> Plan:
+    """As many contexts in a batch as keep the slots busy, with `per_context` adapters each."""
+    from stages.lora.room import room
+
+    adapted = targets(model, config.targets)
+    shapes = weight_shapes(model.path)
+    found = room(config.n_slots, shapes, adapted, config.rank, session.device)
+    return Plan(max(1, math.ceil(found.jobs / per_context)), found.slots)
+
+
+def per_context(self_edits: Artifact, repeats: int) -> float:
+    """How many adapters a context gets, on average."""
+    contexts = [edit.context_id for edit in self_edits.rows(SelfEdit)]
+    return max(1.0, repeats * len(contexts) / max(1, len(set(contexts))))

@@ -53,7 +53,7 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
         return [i for i in chosen if context_set.questions[i]]
 
     def open(job: Job) -> Work:
-        inner = adapt.inner_loop(session, model, context_set.domain, settings.adapt)
+        inner = adapt.inner_loop(session, model, context_set.domain, settings.adapt, job.slots)
         examiner = score.examiner(session, model, context_set.domain, settings.score)
         write = generate.writer(session, model, context_set.domain, settings.generate)
         return lambda ids: stage.evaluate(
@@ -78,6 +78,8 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
             )
         )
 
+    # A context gets its passage's adapters and those of its self-edits.
+    per_context = settings.eval.repeats * (1 + settings.eval.samples)
     return Task(
         stage="eval",
         kind="metrics",
@@ -86,6 +88,7 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
         config={f.name: getattr(settings, f.name).key() for f in fields(settings)},
         items=items,
         open=open,
+        plan=lambda: adapt.plan(session, model, settings.adapt, per_context),
         finish=finish,
         tables=("self_edits", "adapters", "answers", "verdicts"),
         models=model.location(),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.options import ContextsArg, PolicyOption
-from seal_cli.runner import Job, Task, Work
+from seal_cli.runner import Job, Plan, Task, Work
 from seal_cli.session import Session, renderer
 from seal_cli.store.artifact import Artifact
 from stages import generate as stage
@@ -43,7 +43,7 @@ def task(session: Session, source: Artifact, model: LocalModel, config: Generate
         config={"generate": config.key()},
         items=lambda: context_set.slice(config.limit, config.offset),
         open=open,
-        batch=max(1, config.decode_batch // config.samples),
+        plan=lambda: Plan(batch=max(1, config.decode_batch // config.samples)),
         tables=("policies",),
         finish=lambda _: [model.policy] if model.artifact is None else [],
         models=model.location(),

@@ -56,6 +56,8 @@ def loop(
     """
     model = resolve_model(session.workspace, policy)
     config = session.resolve(LoopConfig, model)
+    if config.slots is not None:
+        session = replace(session, flags={**session.flags, AdaptConfig: {"slots": config.slots}})
     source, measured = _contexts(session, contexts, eval_contexts)
     metrics = [_measure(session, measured, model, config)]
     made: list[Artifact] = []

@@ -10,7 +10,7 @@ from seal_cli.commands import adapt
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel, find_model, writer_of
 from seal_cli.options import StudentOption
-from seal_cli.runner import Job, Task, Work
+from seal_cli.runner import Job, Plan, Task, Work
 from seal_cli.session import Session, renderer
 from seal_cli.store.artifact import Artifact
 from stages import score as stage
@@ -67,7 +67,7 @@ def task_of_adapters(session: Session, source: Artifact) -> Task:
     student = source.manifest["key"]["student"]
     model = find_model(session.workspace, student, source.manifest["models"][student])
 
-    def stored() -> Adapters:
+    def stored(_: Job) -> Adapters:
         from stages.lora.directory import load
 
         by_edit = _by_edit(source.rows(Adapter))
@@ -79,7 +79,17 @@ def task_of_adapters(session: Session, source: Artifact) -> Task:
 
         return read
 
-    return _task(session, source, edits, model, stored, session.resolve(ScoreConfig, model))
+    config = session.resolve(ScoreConfig, model)
+
+    def plan() -> Plan:
+        """As many contexts as fill a decode batch with their adapters' questions."""
+        questions = ContextSet(session.workspace.upstream(edits, "contexts")).questions
+        rows = list(source.rows(Adapter))
+        contexts = {adapter.context_id for adapter in rows}
+        asked = sum(len(questions[adapter.context_id]) for adapter in rows)
+        return Plan(batch=max(1, config.decode_batch * len(contexts) // max(1, asked)))
+
+    return _task(session, source, edits, model, stored, config, plan)
 
 
 def task_of_self_edits(
@@ -92,12 +102,23 @@ def task_of_self_edits(
     """Adapt in memory and score; the adapters' rows go into the rewards artifact."""
     context_set = ContextSet(session.workspace.upstream(source, "contexts"))
 
-    def trained() -> Adapters:
-        inner = adapt.inner_loop(session, model, context_set.domain, adapting)
+    def trained(job: Job) -> Adapters:
+        inner = adapt.inner_loop(session, model, context_set.domain, adapting, job.slots)
         return lambda wanted: inner.self_edits(wanted, context_set.contexts)
 
     how = adapt.material(session, model, context_set.domain, adapting)
-    return _task(session, source, source, model, trained, config, how, adapting)
+    per_context = adapt.per_context(source, adapting.repeats)
+    return _task(
+        session,
+        source,
+        source,
+        model,
+        trained,
+        config,
+        lambda: adapt.plan(session, model, adapting, per_context),
+        how,
+        adapting,
+    )
 
 
 def _task(
@@ -105,8 +126,9 @@ def _task(
     source: Artifact,
     self_edits: Artifact,
     model: LocalModel,
-    adapters: Callable[[], Adapters],
+    adapters: Callable[[Job], Adapters],
     config: ScoreConfig,
+    plan: Callable[[], Plan],
     how_adapted: dict[str, object] | None = None,
     adapting: AdaptConfig | None = None,
 ) -> Task:
@@ -116,7 +138,7 @@ def _task(
         context_set.require_questions()
         edits = group(self_edits.rows(SelfEdit))
         questioner = examiner(session, model, context_set.domain, config)
-        adapted = adapters()
+        adapted = adapters(job)
 
         def work(ids: Sequence[str]) -> Iterator[Record]:
             wanted = pick(edits, ids)
@@ -140,6 +162,7 @@ def _task(
         config=settings | ({"adapt": adapting.key()} if adapting else {}),
         items=lambda: [edit.context_id for edit in self_edits.rows(SelfEdit)],
         open=open,
+        plan=plan,
         tables=("answers", "verdicts"),
         models=model.location(),
     )

@@ -16,6 +16,7 @@ from seal_cli.store.workspace import Workspace
 
 KILLED = -signal.SIGKILL
 SMALL = ["--epochs", "1", "--rank", "2", "--max-sequences", "2"]
+ONE = ["--slots", 1]  # a batch is one context
 STAGES = ["import", "generate", "adapt", "score", "filter", "update", "eval"]
 BATCHED = {"generate", "adapt", "score", "eval"}
 
@@ -34,11 +35,12 @@ class Pipeline:
                 "generate", ids["import"], "--policy", self.model, *scripted,
                 "--samples", 2, "--decode-batch", 2,
             ],
-            "adapt": lambda: ["adapt", ids["generate"], "--repeats", 1, *SMALL],
-            "score": lambda: ["score", ids["generate"], "--repeats", 1, *SMALL],
+            "adapt": lambda: ["adapt", ids["generate"], "--repeats", 1, *SMALL, *ONE],
+            # Two slots and twelve adapters a context: batches of two contexts.
+            "score": lambda: ["score", ids["generate"], "--repeats", 6, *SMALL, "--slots", 2],
             "filter": lambda: ["filter", ids["score"]],
             "update": lambda: ["update", ids["filter"], "--rank", 2],
-            "eval": lambda: ["eval", self.model, ids["import"], *scripted, *SMALL],
+            "eval": lambda: ["eval", self.model, ids["import"], *scripted, *SMALL, *ONE],
         }[stage]()  # fmt: skip
 
     def run(self, stage: str, ids: dict[str, str], store: Path, **how: Any) -> Any:

@@ -1,5 +1,6 @@
 """Hits, forced attempts and retries of what failed."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,6 @@ def test_retried_adapters_bring_their_weights(
 
 
 def test_json_says_what_was_made(seal: Any, contexts: str, random_model: Path) -> None:
-    import json
-
     made = json.loads(write(seal, contexts, random_model, "--json").out)
     assert made["kind"] == "self_edits"
     assert made["tables"]["self_edits"] == {"rows": 6, "status": {"ok": 6}}
@@ -121,6 +120,57 @@ def test_what_is_volatile_is_not_in_the_key(seal: Any, contexts: str, random_mod
         assert write(seal, contexts, random_model, *options).id == first.id
     for options in (["--seed", 1], ["--max-tokens", 7], ["--prompt", "rewrite"]):
         assert write(seal, contexts, random_model, *options).id != first.id
+
+
+def test_slots_are_decided_once_and_kept_on_going_on(
+    seal: Any,
+    contexts: str,
+    random_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from stages.lora.batched import BatchedTrainer
+
+    edits = write(seal, contexts, random_model).id
+    work = tmp_path / "store/work"
+    used: list[int] = []
+    make = BatchedTrainer.__init__
+
+    def fail(self: BatchedTrainer, lm: Any, slots: int) -> None:
+        used.append(slots)
+        if len(used) == 1:
+            raise OSError(28, "no space left")
+        make(self, lm, slots)
+
+    monkeypatch.setattr(BatchedTrainer, "__init__", fail)
+    small = ["--rank", 2, "--epochs", 1, "--repeats", 6]
+    assert seal("adapt", edits, *small, "--slots", 3).code == 5
+    (attempt,) = work.glob("*/attempt.json")
+    # Six adapters of each of two self-edits a context: two contexts have eight times three.
+    assert json.loads(attempt.read_text()) == {"batch": 2, "slots": 3, "before": None}
+    first = seal("adapt", edits, *small, "--slots", 5).id
+    assert used == [3, 3]
+    assert seal("adapt", edits, *small, "--slots", 1).id == first  # how it ran is not in the key
+
+
+def test_a_loop_gives_its_slots_to_its_stages(
+    seal: Any, contexts: str, random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.lora.batched import BatchedTrainer
+
+    used: set[int] = set()
+    make = BatchedTrainer.__init__
+
+    def note(self: BatchedTrainer, lm: Any, slots: int) -> None:
+        used.add(slots)
+        make(self, lm, slots)
+
+    monkeypatch.setattr(BatchedTrainer, "__init__", note)
+    small = ["generate.engine=scripted", "adapt.rank=2", "adapt.epochs=1", "update.rank=2"]
+    options = [part for name in small for part in ("--set", name)]
+    loop = ["loop", "--contexts", contexts, "--policy", random_model, "--rounds", 1, *options]
+    assert seal(*loop, "--samples", 1, "--repeats", 1, "--slots", 2).code == 0
+    assert used == {2}
 
 
 def test_the_manifest_holds_no_environment(

@@ -60,6 +60,8 @@ def test_the_outer_loop_has_the_papers_constants() -> None:
         (LoraConfig, {"epochs": 100_000}, "epochs is 100000"),
         (LoraConfig, {"rank": 0}, "rank is 0"),
         (AdaptConfig, {"pad_targets": "some"}, "pad-targets is 'some'"),
+        (AdaptConfig, {"slots": "0"}, "slots is '0'"),
+        (AdaptConfig, {"slots": "many"}, "slots is 'many'"),
         (ScoreConfig, {"grader": "gpt"}, "grader is 'gpt'"),
         (FilterConfig, {"keep": 0}, "keep is 0"),
         (EvalConfig, {"regime": "cpt"}, "regime is 'cpt'"),
@@ -85,14 +87,21 @@ def test_a_number_that_is_none_is_refused_where_there_are_no_bounds(
         cls(**{field: value})
 
 
+def test_slots_are_a_number_or_chosen_by_memory() -> None:
+    assert AdaptConfig(slots="12").n_slots == 12
+    assert AdaptConfig().n_slots is None
+
+
 def test_how_a_stage_ran_is_not_in_its_key() -> None:
     assert GenerateConfig(decode_batch=1).key() == GenerateConfig(decode_batch=64).key()
     assert ScoreConfig(decode_batch=1).key() == ScoreConfig(decode_batch=64).key()
+    assert AdaptConfig(slots="1").key() == AdaptConfig(slots="64").key()
     assert FilterConfig(query="here.sql").key() == FilterConfig(query="there.sql").key()
 
 
 @pytest.mark.parametrize("cls", CONFIGS)
-def test_only_batch_size_of_decoding_and_paths_stay_out_of_a_key(cls: type[Config]) -> None:
+def test_only_how_many_at_once_and_paths_stay_out_of_a_key(cls: type[Config]) -> None:
     names = {item.name for item in dataclasses.fields(cls)}
-    assert names - cls().key().keys() == names & {"decode_batch", "query"}
+    own = {"slots"} if cls is AdaptConfig else set()
+    assert names - cls().key().keys() == names & {"decode_batch", "query"} | own
     assert all(cls().key()[name] == getattr(cls(), name) for name in cls().key())
