@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from seal_cli import __version__, console
 from seal_cli.commands import (
     adapt,
+    bench,
     doctor,
     filter,  # noqa: A004  # the stage's name
     generate,
@@ -117,6 +118,8 @@ importing = typer.Typer(
     help="Bring contexts, or released results, into the store.", no_args_is_help=True
 )
 app.add_typer(importing, name="import")
+benching = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+app.add_typer(benching, name="bench")
 
 app.command("init")(init.init)
 importing.command("contexts")(stage_command(import_contexts.import_contexts, models=False))
@@ -138,6 +141,7 @@ app.command("why")(why.why)
 app.command("sql")(sql.sql)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
+benching.command("adapters")(bench.adapters)
 
 
 def _version(wanted: bool) -> None:

@@ -66,6 +66,21 @@ def adapt_to_passages(
     yield from _train(planned, trainer)
 
 
+def jobs(
+    self_edits: Sequence[SelfEdit],
+    *,
+    contexts: Mapping[str, Context],
+    student: Student,
+    domain: Domain,
+    config: AdaptConfig,
+) -> Iterator[tuple[SelfEdit, Job]]:
+    """What `adapt` would train, one repeat of each usable self-edit: for measuring trainers."""
+    for edit in self_edits:
+        planned = _plan(contexts[edit.context_id], edit, 0, student, domain, config)
+        if planned.job is not None:
+            yield edit, planned.job
+
+
 @dataclass(frozen=True)
 class _Planned:
     """An adapter row before training; without a job when there is nothing to train on."""

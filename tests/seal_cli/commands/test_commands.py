@@ -10,14 +10,14 @@ COMMANDS = [
     ["init"], ["import", "contexts"], ["import", "official"], ["generate"], ["adapt"], ["score"],
     ["filter"], ["update"],
     ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["report"],
-    ["doctor"],
+    ["doctor"], ["bench", "adapters"],
 ]  # fmt: skip
 
 
 def test_every_command_is_listed_here() -> None:
     from seal_cli.app import app
 
-    names = {c.name for c in app.registered_commands} | {"import"}
+    names = {c.name for c in app.registered_commands} | {"import", "bench"}
     assert names == {command[0] for command in COMMANDS}
 
 
