@@ -97,6 +97,8 @@ def _work(
     from stages.lora import bench
     from stages.models import load
 
+    if self_edits is not None and name is None:
+        raise ConfigError("--self-edits goes with --model.", "Name the model that learns them.")
     if name is None and shape not in bench.SHAPES:
         raise ConfigError(f"there is no shape {shape!r}.", f"Known: {', '.join(bench.SHAPES)}.")
     # The little shapes are trained as the shipped model is, the others as the paper's.

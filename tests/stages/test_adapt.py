@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stages.adapt import Student, adapt, adapt_to_passages
+from stages.adapt import Student, adapt, adapt_to_passages, jobs
 from stages.config import AdaptConfig
 from stages.domains import knowledge
 from stages.lora import Job, Lora, Trained
@@ -189,6 +189,24 @@ def test_an_id_follows_what_decides_the_adapter(run: Any, pair: list[Context], e
     ids = {run([edit(pair[0])], repeats=1, **fields)[0][0][0].adapter_id for fields in variants}
     assert len(ids) == len(variants)
     assert run([edit(pair[0])], repeats=3)[0][0][0].adapter_id in ids
+
+
+def test_jobs_are_what_would_be_trained(
+    run: Any,
+    pair: list[Context],
+    edit: Edit,
+    contexts: dict[str, Context],
+    language_model: LanguageModel,
+) -> None:
+    edits = [edit(pair[0]), edit(pair[0], status="invalid", reason="because"), edit(pair[1])]
+    found = jobs(
+        edits,
+        contexts=contexts,
+        student=Student("model-1", language_model.tokenizer, ("q_proj", "v_proj")),
+        domain=knowledge,
+        config=AdaptConfig(**SMALL),
+    )
+    assert list(found) == list(zip([edits[0], edits[2]], run(edits, repeats=1)[1], strict=True))
 
 
 def test_a_lone_surrogate_is_an_invalid_row(run: Any, pair: list[Context], edit: Edit) -> None:
