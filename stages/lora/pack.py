@@ -6,6 +6,7 @@ together. Knows nothing of adapters.
 
 import inspect
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -252,7 +253,8 @@ def packs(model: Any) -> bool:
     """Whether rows of this model can be packed: tried on two rows of six tokens.
 
     The second row must come out the same to the last bit whatever the first one says, and as it
-    does alone. An architecture that mixes tokens in a way unknown here is found out so.
+    does alone: an architecture that mixes tokens in a way unknown here is found out so. And no
+    layer may be passed twice, as in models that share layers: their gradients would be lost.
     """
     accepted = inspect.signature(model.forward).parameters
     if not {"position_ids", "logits_to_keep"} <= accepted.keys():
@@ -261,9 +263,19 @@ def packs(model: Any) -> bool:
         Row(tuple((start + i) % model.config.vocab_size for i in range(6)), 0, 6)
         for start in (1, 8, 15)
     )
+    calls: Counter[Any] = Counter()
+    handles = [
+        module.register_forward_hook(lambda m, *_: calls.update([m])) for module in model.modules()
+    ]
     try:
         said = [_logits(model, rows) for rows in ([one, other], [changed, other], [other])]
     except CannotPack:
+        return False
+    finally:
+        for handle in handles:
+            handle.remove()
+    layers = [m for m in calls if getattr(getattr(m, "weight", None), "ndim", 0) == 2]
+    if any(calls[layer] > len(said) for layer in layers):
         return False
     tolerance = torch.finfo(model.dtype).eps ** 0.5 * said[2].abs().max()
     return bool(torch.equal(said[0], said[1]) and (said[0] - said[2]).abs().max() <= tolerance)

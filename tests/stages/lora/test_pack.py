@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from trace_model import Trace
 
 from stages.lora.pack import attending, n_read, pack, packs
 from stages.models import LanguageModel
@@ -117,6 +118,20 @@ def test_a_model_that_counts_positions_itself_is_found_out(
     model = tiny("gpt2").model
     model.register_forward_pre_hook(count_positions_itself, with_kwargs=True)
     assert not packs(model)
+
+
+def test_a_model_that_passes_a_layer_twice_is_found_out(
+    tiny: Callable[..., LanguageModel],
+) -> None:
+    model = tiny("llama").model
+    model.model.layers[1].mlp = model.model.layers[0].mlp
+    assert not packs(model)
+
+
+def test_the_trial_leaves_the_model_as_it_was(any_model: LanguageModel) -> None:
+    before = Trace(any_model.model)
+    packs(any_model.model)
+    before.assert_unchanged(any_model.model)
 
 
 def test_a_model_with_another_kind_of_attention_is_found_out(
