@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -130,8 +131,9 @@ def _print_json(result: "pa.Table") -> None:
         raise ConfigError(
             f"two columns are called {twice[0]}.", "A JSON object has one: rename one with AS."
         )
-    for row in _rows(result):
-        console.out_json(dict(zip(names, row, strict=True)))
+    for row in _rows(result):  # JSON has neither NaN nor infinities
+        values = (None if isinstance(v, float) and not math.isfinite(v) else v for v in row)
+        console.out_json(dict(zip(names, values, strict=True)))
 
 
 def _print_parquet(result: "pa.Table") -> None:

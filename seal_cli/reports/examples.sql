@@ -1,7 +1,8 @@
 -- The self-edits of one context by round, with what they earned and whether they were kept.
 --
--- $context is a context_id or a title; without it, the first context that has rewards.
--- Needs: `seal score SELF_EDITS`.
+-- Of the first context that has rewards, or `--context ID|TITLE` ($context in the query); of several
+-- with one title, the first.
+-- Needs: `seal score SELF_EDITS`; with --context, one that has rewards.
 WITH scored AS (
     SELECT r.*, s.completion, c.title, c.ordinal, k.kept
     FROM rewards r
@@ -10,8 +11,10 @@ WITH scored AS (
     JOIN lineage m ON m.artifact_id = r.artifact_id
     JOIN contexts c ON c.artifact_id = m.ancestor AND c.context_id = r.context_id
     LEFT JOIN (
-        SELECT f.ancestor AS artifact_id, k.self_edit_id, bool_or(k.kept) AS kept
-        FROM selections k JOIN lineage f ON f.artifact_id = k.artifact_id GROUP BY ALL
+        SELECT input AS artifact_id, self_edit_id, bool_or(kept) AS kept
+        FROM selections JOIN (SELECT artifact_id, unnest(inputs) AS input FROM artifacts)
+            USING (artifact_id)
+        GROUP BY ALL
     ) k ON k.artifact_id = r.artifact_id AND k.self_edit_id = r.self_edit_id
 ), wanted AS (
     SELECT context_id FROM scored

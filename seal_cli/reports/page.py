@@ -29,8 +29,7 @@ th { white-space: nowrap; background: #f3f6f5; }
 td { white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.long { white-space: pre-wrap; min-width: 18rem; max-width: 40rem; overflow-wrap: anywhere; }
-figure { margin: .5rem 0 1rem; overflow-x: auto; }
-figure svg { min-width: 30rem; }
+figure { margin: .5rem 0 1rem; }
 pre { overflow-x: auto; background: #f3f6f5; padding: .75rem; font-size: .8rem; }
 summary { cursor: pointer; color: #1f6f54; }
 footer { margin-top: 3rem; font-size: .85rem; color: #55605b; overflow-wrap: anywhere; }

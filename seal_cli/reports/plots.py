@@ -91,6 +91,7 @@ def _panels(plt: Any, heights: Sequence[float], width: float = 7.0) -> "tuple[Fi
         figsize=(width, sum(heights)),
         height_ratios=heights,
         squeeze=False,
+        sharex=True,
         layout="constrained",
     )
     return figure, list(axes[:, 0])
@@ -122,7 +123,9 @@ def _methods(plt: Any, rows: Sequence[Row]) -> "Figure":
     groups = _groups(rows, "regime", "dataset", "questions", "grader")
     figure, panels = _panels(plt, [0.9 + 0.36 * len(group) for group in groups.values()])
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
-        _intervals(axes, [_text(r["method"], r["model"]) for r in group], group, "accuracy")
+        _intervals(
+            axes, [_text(r["method"], r["model"], r["file"]) for r in group], group, "accuracy"
+        )
         regime, dataset, questions, grader = key
         axes.set_title(_text(regime, dataset, f"{questions} questions", grader), loc="left")
     panels[-1].set_xlabel("accuracy without the passage in view, 95 % interval")
@@ -130,7 +133,7 @@ def _methods(plt: Any, rows: Sequence[Row]) -> "Figure":
 
 
 def _prompts(plt: Any, rows: Sequence[Row]) -> "Figure":
-    groups = _groups(rows, "dataset", "grader")
+    groups = _groups(rows, "dataset", "student", "grader")
     figure, panels = _panels(plt, [0.9 + 0.36 * len(group) for group in groups.values()])
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
         _intervals(axes, [_text(r["prompt"], r["model"]) for r in group], group, "accuracy")
@@ -144,8 +147,8 @@ def _rounds(plt: Any, rows: Sequence[Row]) -> "Figure":
     groups = _groups(rows, "dataset", "grader")
     figure, panels = _panels(plt, [2.8] * len(groups), width=8.0)
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
-        for (_, model), line in _groups(group, "method", "model").items():
-            _line_of_rounds(axes, line[0]["method"], model, line)
+        for (method, *about), line in _groups(group, "method", "model", "prompt").items():
+            _line_of_rounds(axes, method, _text(method, *about), line)
         axes.set_title(_text(*key), loc="left")
         axes.set(ylim=(0, 1), ylabel="accuracy")
         axes.set_xticks(sorted({row["round"] for row in group}))
@@ -155,8 +158,7 @@ def _rounds(plt: Any, rows: Sequence[Row]) -> "Figure":
     return figure
 
 
-def _line_of_rounds(axes: "Axes", method: str, model: str, line: Sequence[Row]) -> None:
-    label = _text(method, model)
+def _line_of_rounds(axes: "Axes", method: str, label: str, line: Sequence[Row]) -> None:
     if method != "self-edits":
         style = "dotted" if method == "unadapted" else "dashed"
         axes.axhline(line[0]["accuracy"], color=GREY, linestyle=style, linewidth=1, label=label)
@@ -203,10 +205,10 @@ def _noise(plt: Any, rows: Sequence[Row]) -> "Figure":
     """What a best-of-n choice looks like and what it is worth."""
     figure, (axes,) = _panels(plt, [1.2 + 0.4 * len(rows)], width=8.0)
     marks = (
-        ("random_reward", "any", "s", GREY),
+        ("random", "any", "s", GREY),
         ("true_reward", "chosen, on the repeat left out", "o", INK),
         ("apparent", "chosen, as it seemed", "o", "#c0702a"),
-        ("best_reward", "best by all repeats", "^", GREY),
+        ("best", "best by all repeats", "^", GREY),
     )
     for column, label, marker, color in marks:
         found = [(row[column], i) for i, row in enumerate(rows) if row[column] is not None]

@@ -1,8 +1,9 @@
 -- How far a round's rewards can be trusted: reliability, expected winner's curse, ties.
 --
--- Reliability is the intraclass correlation between self-edits of one context, of a single repeat and
--- of the mean of all. The winner's curse: choose the best self-edit by all repeats but one, score it
--- on the one left out; `apparent` is what it was chosen for, `true_reward` what it then earned.
+-- Reliability is the intraclass correlation (icc) between self-edits of one context, of a single
+-- repeat and of the mean of all. The winner's curse: choose the best self-edit by all repeats but
+-- one, score it on the one left out; `apparent` is what it was chosen for, `true_reward` what it then
+-- earned.
 -- Needs: `seal score` with several repeats.
 WITH repeats AS (
     SELECT r.artifact_id, r.grader, r.round, r.policy, r.context_id, r.self_edit_id, r.sample,
@@ -38,7 +39,7 @@ WITH repeats AS (
               PARTITION BY artifact_id, context_id, repeat ORDER BY apparent DESC, sample) = 1)
     GROUP BY artifact_id
 ), contexts_ AS (
-    SELECT artifact_id, context_id, count(*) AS n, avg(reward) AS random, max(reward) AS best,
+    SELECT artifact_id, context_id, count(*) AS n, avg(reward) AS random_reward, max(reward) AS best_reward,
            count(*) FILTER (top) AS tied, bool_and(gain <= 0) FILTER (top) AS no_better
     FROM (SELECT *, reward = max(reward) OVER (PARTITION BY artifact_id, context_id) AS top FROM edits)
     GROUP BY ALL
@@ -47,10 +48,10 @@ SELECT e.artifact_id, any_value(e.round) AS round, any_value(e.policy) AS policy
        any_value(e.grader) AS grader, any_value(s.k) AS repeats,
        count(*) AS contexts, sum(c.n)::BIGINT AS self_edits,
        round(any_value((s.between_edits - s.within_edits)
-             / (s.between_edits + (s.k - 1) * s.within_edits)), 3) AS reliability_of_one,
-       round(any_value((s.between_edits - s.within_edits) / s.between_edits), 3) AS reliability_of_mean,
-       round(avg(c.random), 3) AS random_reward,
-       round(avg(c.best), 3) AS best_reward,
+             / (s.between_edits + (s.k - 1) * s.within_edits)), 3) AS icc_of_one,
+       round(any_value((s.between_edits - s.within_edits) / s.between_edits), 3) AS icc_of_mean,
+       round(avg(c.random_reward), 3) AS random,
+       round(avg(c.best_reward), 3) AS best,
        round(any_value(h.apparent), 3) AS apparent,
        round(any_value(h.true_reward), 3) AS true_reward,
        count(*) FILTER (c.tied > 1) AS tied_contexts,

@@ -1,27 +1,59 @@
--- One row per evaluation, grader, method and context: the share of questions answered rightly.
--- A view, like a table to `seal sql`. Answers of several adapters of a context are averaged; an
--- invalid self-edit was never examined and counts as nothing learned.
-WITH judged AS (
-    SELECT a.artifact_id AS run, v.grader, a.method, a.context_id, a.adapter_id,
-           avg(v.correct::INT) AS accuracy, count(*) AS n_questions
-    FROM verdicts v
-    JOIN lineage l ON l.artifact_id = v.artifact_id
-    JOIN answers a ON a.artifact_id = l.ancestor AND a.answer_id = v.answer_id
+-- One row per evaluation, grader, method and context: the share of questions answered rightly, as
+-- the means in `metrics` are made of. A view, like a table to `seal sql`.
+--
+-- A context is there only when every examination of it worked: all its questions answered and judged,
+-- with every adapter. An invalid self-edit was never examined and counts as 0. `asked` is how many
+-- questions the evaluation had in all; `base` is the model before any RL that the student comes
+-- from, `own` whether the policy comes from it, too.
+WITH RECURSIVE parents AS (
+    SELECT DISTINCT policy, parent FROM policies WHERE parent IS NOT NULL
+), ancestry (model, base) AS (
+    SELECT policy, policy FROM metrics UNION SELECT student, student FROM answers
+    UNION
+    SELECT a.model, p.parent FROM ancestry a JOIN parents p ON p.policy = a.base
+), bases AS (
+    FROM ancestry WHERE base NOT IN (SELECT policy FROM parents)
+), runs AS (
+    SELECT a.artifact_id, m.method, any_value(m.regime) AS regime, any_value(m.dataset) AS dataset,
+           any_value(m.policy) AS policy, any_value(m.round) AS round,
+           any_value(a.student) AS student, any_value(a.asked) AS asked,
+           any_value(e.prompt_name) AS prompt_name
+    FROM metrics m
+    JOIN (SELECT artifact_id, any_value(student) AS student, count(DISTINCT question_id) AS asked
+          FROM answers GROUP BY artifact_id) a USING (artifact_id)
+    LEFT JOIN (SELECT artifact_id, any_value(prompt_name) AS prompt_name
+               FROM self_edits GROUP BY artifact_id) e USING (artifact_id)
+    WHERE m.metric = 'accuracy' AND m.regime IN ('single', 'cpt')
+    GROUP BY a.artifact_id, m.method
+), graders AS (
+    SELECT DISTINCT artifact_id, grader FROM judgements
+), asked AS (
+    SELECT artifact_id, context_id, count(DISTINCT question_id) AS n_questions
+    FROM answers GROUP BY ALL
+), examined AS (
+    SELECT a.artifact_id, g.grader, a.method, a.context_id, a.adapter_id, a.repeat,
+           CASE WHEN count(j.correct) = count(*) AND count(DISTINCT a.question_id) = max(n_questions)
+                THEN avg(j.correct::INT) END AS accuracy
+    FROM answers a
+    JOIN graders g USING (artifact_id)
+    JOIN asked USING (artifact_id, context_id)
+    LEFT JOIN judgements j
+        ON j.artifact_id = a.artifact_id AND j.answer_id = a.answer_id AND j.grader = g.grader
     GROUP BY ALL
-    HAVING count(v.correct) = count(*)
-), invalid AS (
-    SELECT DISTINCT d.artifact_id, v.grader, 'self-edits', d.context_id, d.adapter_id, 0, NULL::BIGINT
-    FROM adapters d JOIN verdicts v ON v.artifact_id = d.artifact_id
-    WHERE d.status = 'invalid' AND d.self_edit_id IS NOT NULL
-), run AS (
-    SELECT artifact_id, method, any_value(regime) AS regime, any_value(dataset) AS dataset,
-           any_value(policy) AS policy, any_value(round) AS round, any_value(n_questions) AS asked
-    FROM metrics WHERE metric = 'accuracy' AND regime IN ('single', 'cpt')
-      AND artifact_id IN (SELECT artifact_id FROM answers)
-    GROUP BY ALL
+), unexamined AS (
+    SELECT d.artifact_id, g.grader,
+           CASE WHEN d.self_edit_id IS NULL THEN 'passage-only' ELSE 'self-edits' END AS method,
+           d.context_id, d.adapter_id, d.repeat, CASE d.status WHEN 'invalid' THEN 0 END AS accuracy
+    FROM adapters d JOIN graders g USING (artifact_id)
+    ANTI JOIN answers a ON a.artifact_id = d.artifact_id AND a.adapter_id = d.adapter_id
 )
-SELECT run.artifact_id, run.regime, run.dataset, run.asked, run.policy, run.round, e.method,
-       e.grader, e.context_id, avg(e.accuracy) AS accuracy, max(e.n_questions) AS n_questions
-FROM (FROM judged UNION ALL FROM invalid) e
-JOIN run ON run.artifact_id = e.run AND run.method = e.method
+SELECT runs.artifact_id, runs.regime, runs.dataset, runs.asked, runs.student, b.base,
+       runs.policy, runs.round, w.base = b.base AS own, runs.prompt_name, runs.method, e.grader,
+       e.context_id, avg(e.accuracy) AS accuracy, any_value(n.n_questions) AS n_questions
+FROM (FROM examined UNION ALL FROM unexamined) e
+JOIN runs USING (artifact_id, method)
+JOIN bases b ON b.model = runs.student
+JOIN bases w ON w.model = runs.policy
+JOIN asked n ON n.artifact_id = e.artifact_id AND n.context_id = e.context_id
 GROUP BY ALL
+HAVING count(e.accuracy) = count(*)

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     import duckdb
 
 LOG = logging.getLogger(__name__)
-SQL = Path(__file__).parent  # the view `accuracies` and the macros of every query
+SQL = Path(__file__).parent  # the views below and the macros of every query
+VIEWS = ("judgements", "accuracies")  # each may use those before it
 MEMORY_LIMIT = "2GiB"
+# Functions (by a part of their names) that take a table's name or a query as text.
+_BY_TEXT = ("query", "histogram", "serialized", "duckdb_", "pragma", "show", "summarize")
 STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
 _CATALOGUE = {
     "artifact_id": "VARCHAR",
@@ -149,6 +152,7 @@ def sandbox(
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "python_enable_replacements = false",
+        "enable_progress_bar = false",  # it would be printed to stdout
         "lock_configuration = true",
     ):
         connection.execute(f"SET {setting}")
@@ -173,9 +177,10 @@ def _define(
 
     What `query` cannot be about is there without rows: opening a thousand footers takes a second.
     """
-    accuracies = (SQL / "accuracies.sql").read_text(encoding="utf-8")
-    if query is not None and _may_name(query, "accuracies"):
-        query += accuracies
+    views = {name: (SQL / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS}
+    for name in reversed(VIEWS):
+        if query is not None and _may_name(query, name):
+            query += views[name]
     listed = artifacts if _may_name(query, "artifacts", "lineage") else []
     _create_catalogue(connection, listed)
     connection.execute(_LINEAGE)
@@ -188,16 +193,17 @@ def _define(
         ]
         connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files, prefix)}')
     connection.execute((SQL / "macros.sql").read_text(encoding="utf-8"))
-    connection.execute(f"CREATE VIEW accuracies AS {accuracies}")
+    for name in VIEWS:
+        connection.execute(f"CREATE VIEW {name} AS {views[name]}")
 
 
 def _may_name(query: str | None, *tables: str) -> bool:
     """Whether a query can be about one of these tables.
 
-    A name has one spelling in SQL, whatever its case, except where a query puts it together for
-    `query()` or `query_table()`.
+    A name has one spelling in SQL, whatever its case, except where a query puts it together for a
+    function that takes it as text.
     """
-    return query is None or any(word in query.lower() for word in ("query", *tables))
+    return query is None or any(word in query.lower() for word in (*_BY_TEXT, *tables))
 
 
 def _create_catalogue(connection: "duckdb.DuckDBPyConnection", artifacts: list[Artifact]) -> None:

@@ -64,8 +64,8 @@ def test_differences_are_paired_by_passage(report: Any, released: Path) -> None:
 
 def test_reward_noise_is_as_published(report: Any, released: Path) -> None:
     (row,) = report("reward-noise", store=released)
-    assert row["reliability_of_mean"] == "0.318"
-    assert (row["random_reward"], row["apparent"], row["true_reward"]) == (
+    assert row["icc_of_mean"] == "0.318"
+    assert (row["random"], row["apparent"], row["true_reward"]) == (
         "0.402",
         "0.565",
         "0.427",
