@@ -76,7 +76,11 @@ def adapters(
     for result in bench.measure(lm, work, wanted, paper=paper, noise=noise):
         results.append(result)
         console.say(f"{result.method}, {result.slots} slots: {result.seconds:.4f} s a self-edit")
-    facts = _facts(lm) | {"what": model or shape, "lengths": self_edits or "round 0"}
+    facts = _facts(lm) | {
+        "clock": bench.clock(lm),
+        "what": model or shape,
+        "lengths": self_edits or "round 0",
+    }
     answer = facts | {"results": [asdict(r) for r in results], **bench.ratios(results)}
     if as_json:
         console.out_json(answer)
