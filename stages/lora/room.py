@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from stages.models import SMALL_MODEL
 
-# Measured with `seal bench adapters`: on a CPU more slots than these brought nothing, and in a
-# large model hardly any do, since its matrix products are busy with one job.
+# On a CPU, more slots than 32 brought a small model nothing (`seal bench adapters`). The other two
+# are judgement: a large model's matrix products are busy with one job; a GPU has not been measured.
 MOST_ON_CPU, MOST_ON_CPU_LARGE = 32, 4
 MOST_ON_GPU = 64
 # Jobs handed to the trainer at once, per slot: the tail, when slots stand empty, gets short.
