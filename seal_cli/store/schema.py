@@ -113,26 +113,32 @@ def _storable(value: Any) -> Any:
 def from_table(record: type[R], table: "pa.Table") -> list[R]:
     """Arrow -> records; columns that the record does not know are passed over.
 
+    A column that is missing takes its field's default: earlier versions did not write it.
+
     Raises:
-        InputError: a column is missing or has another type.
+        InputError: a column without a default is missing, or one has another type.
 
     """
     name = TABLE_OF[record]  # type: ignore[index]  # R is one of the records
-    wanted = arrow_schema(name)
-    fields = [field for field in wanted if field.name != "artifact_id"]
-    for field in fields:
-        if (
-            field.name not in table.column_names
-            or table.schema.field(field.name).type != field.type
-        ):
+    fields = {field.name: field for field in dataclasses.fields(record)}  # type: ignore[arg-type]
+    names = []
+    for field in arrow_schema(name):
+        present = field.name in table.column_names
+        if field.name == "artifact_id" or (not present and _has_default(fields[field.name])):
+            continue
+        if not present or table.schema.field(field.name).type != field.type:
             raise InputError(
                 f"column {field.name} of {name} is missing or not {field.type}.",
                 "The artifact was made by another version; run its stage again.",
             )
-    names = [field.name for field in fields]
+        names.append(field.name)
     values = [table.column(name).to_pylist() for name in names]
     rows = zip(*values, strict=True)
     return [record(**dict(zip(names, map(_tuples, row), strict=True))) for row in rows]
+
+
+def _has_default(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is not dataclasses.MISSING
 
 
 def _tuples(value: Any) -> Any:

@@ -68,3 +68,10 @@ def test_a_missing_column_is_named() -> None:
     wrong = table.set_column(2, "ordinal", pa.array(["zero"]))
     with pytest.raises(InputError, match="column ordinal"):
         from_table(Question, wrong)
+
+
+def test_a_column_that_came_later_takes_its_default() -> None:
+    """Artifacts of a version that did not write it stay readable."""
+    row = Question("q", "c", 0, "?", ("a",))
+    old = to_table("questions", [row], "x-1").drop_columns(["origin", "source_file"])
+    assert from_table(Question, old) == [row]
