@@ -2,12 +2,15 @@
 
 The files hold answers without their questions. The first release asked all questions of its
 passages in order; the second drew 500 of them (Python's `random` with seed 42), and the passages
-themselves are the validation set shuffled in the same way.
+themselves are the validation set shuffled in the same way. Nothing in a file would show that its
+answers were joined to other questions, so all that can be checked of the join is checked.
 """
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import PurePosixPath
 
 from seal_cli.official import labels, schemas
 from seal_cli.official.passages import context
@@ -96,9 +99,62 @@ def run_of(file: File, data: schemas.CptRunV1 | schemas.CptRunV2) -> Run:
 
 
 def passages_file(release: Release) -> File | None:
-    """The validation passages that the questions of every `cpt` file are from."""
-    found = (file for file in release.of("passages") if labels.split_of(file.name) == "eval")
-    return next(found, None)
+    """The passages that the questions of every `cpt` file are from: squad_val, or what there is."""
+    found = [file for file in release.of("passages") if labels.split_of(file.name) == "eval"]
+    return min(found, key=lambda file: labels.stem_of(file.name) != "squad_val", default=None)
+
+
+def named_file(release: Release, run: Run) -> File | None:
+    """The file that the run names as its dataset; of several of that name the one most like it."""
+    wanted = PurePosixPath(run.dataset).parts[::-1]
+
+    def alike(file: File) -> int:
+        pairs = zip(PurePosixPath(file.name).parts[::-1], wanted, strict=False)
+        return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+    found = max(release.of("self-edits", "passages"), key=alike, default=None)
+    return found if found is not None and alike(found) else None
+
+
+def shuffled(run: Run, source: File, passages: Sequence[schemas.Passage]) -> list[int]:
+    """The places of the run's passages in `source`, in the release's order.
+
+    Raises InputError when there are not as many, or one is there twice (it moves all others).
+    """
+    if run.n_articles > len(passages):
+        why = f"{run.n_articles} passages, but {source.name} has {len(passages)}"
+        raise run.file.broken(why, pointer("n_articles"))
+    first: dict[tuple[str, str], int] = {}
+    for place, passage in enumerate(passages):
+        before = first.setdefault((passage.title, passage.context), place)
+        if before != place:
+            why = f"the passage of {pointer(before)} again: {run.file.name} cannot be joined"
+            raise source.broken(why, pointer(place))
+    places = list(range(len(passages)))
+    random.Random(SHUFFLE).shuffle(places)
+    return places[: run.n_articles]
+
+
+def check_order(
+    run: Run,
+    source: File,
+    passages: Sequence[schemas.Passage],
+    named: File,
+    written: Sequence[schemas.Passage],
+) -> None:
+    """Raise InputError when the dataset that the run names has other passages than we joined.
+
+    It may have more or fewer of them: an early file names another writer's dataset.
+    """
+    if named.sha256 == source.sha256:
+        return  # what is shuffled, not what was shuffled
+    for i, place in enumerate(shuffled(run, source, passages)[: len(written)]):
+        ours, theirs = passages[place], written[i]
+        if (ours.title, ours.context) != (theirs.title, theirs.context):
+            raise run.file.broken(
+                f"{named.name} has another passage at {pointer(i)} than {source.name} gives",
+                pointer("dataset"),
+            )
 
 
 def rows(run: Run, source: File, passages: Sequence[schemas.Passage]) -> Iterator[Record]:
@@ -126,10 +182,8 @@ def _asked(
     run: Run, source: File, passages: Sequence[schemas.Passage]
 ) -> list[tuple[Context, Question]]:
     """The questions in the order of the answers, each with its context."""
-    places = list(range(len(passages)))
-    random.Random(SHUFFLE).shuffle(places)
     pairs: list[tuple[Context, Question]] = []
-    for ordinal, place in enumerate(places[: run.n_articles]):
+    for ordinal, place in enumerate(shuffled(run, source, passages)):
         about, questions = context(source, passages[place], ordinal, "eval", pointer(place))
         pairs += [(about, question) for question in questions]
     if run.drawn:

@@ -5,9 +5,22 @@ Values are checked strictly (a text is no number, NaN is no value); an error tel
 
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Grid = list[list[Annotated[int, Field(ge=0, le=9)]]]
+# Numbers that reach a column of 64 bits; products of two of them fit as well.
+Number = Annotated[int, Field(ge=0, lt=1 << 31)]
+Count = Annotated[int, Field(ge=1, lt=1 << 31)]
+
+
+def _speakable(name: str) -> str:
+    """A name that can stand in a manifest: lone surrogates have no UTF-8."""
+    if any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise ValueError("not text (lone surrogates)")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_speakable)]
 
 
 class Released(BaseModel):
@@ -52,7 +65,7 @@ class Entigraph(Passage):
 class Judged(Released):
     """One question of one trained adapter: two answers and the judge's word on each."""
 
-    rep: int
+    rep: Number
     question: str
     answer: str
     baseline_answer: str
@@ -109,12 +122,12 @@ class QueryServerRun(Released):
     """`results/query_server/**`: an RL round or a single-passage evaluation."""
 
     overall: Overall
-    dataset: str
-    exp_name: str | None = None
-    model: str | None = None
+    dataset: Name
+    exp_name: Name | None = None
+    model: Name | None = None
     reward_mode: str | None = None
-    n_articles: int
-    eval_times: int
+    n_articles: Count
+    eval_times: Count
     lora_params: dict[str, Any]
     articles: Annotated[list[Article], Field(min_length=1)]
 
@@ -143,10 +156,10 @@ class ServerReply(Released):
 class CptRunV1(Released):
     """`results/cpt/cpt_*.json`: LoRA on many passages (first layout)."""
 
-    dataset: str
-    n_articles: int
-    k_completions: int
-    eval_questions: int
+    dataset: Name
+    n_articles: Count
+    k_completions: Number
+    eval_questions: Count
     server_reply: ServerReply
 
 
@@ -166,11 +179,11 @@ class PerQuestion(Released):
 class CptRunV2(Released):
     """`results/cpt/{200,2067}/*.json`: full finetuning on many passages (second layout)."""
 
-    dataset: str
-    n_articles: int
-    k_completions: int | None = None
-    eval_questions: int
-    model: str
+    dataset: Name
+    n_articles: Count
+    k_completions: Number | None = None
+    eval_questions: Count
+    model: Name
     per_question: PerQuestion
 
 
@@ -182,10 +195,10 @@ class ContinualRun(Released):
 
     mean_over_sequences: Matrix
     std_over_sequences: Matrix
-    n_sequences: int
-    n_datapoints: int
-    dataset: str
-    base_model: str
+    n_sequences: Count
+    n_datapoints: Count
+    dataset: Name
+    base_model: Name
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
@@ -201,6 +214,9 @@ class SftRow(Released):
 
     prompt: str
     completion: str
+
+
+Index = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})$")]  # which sampled self-edit it is
 
 
 class Pair(Released):
@@ -228,7 +244,7 @@ class Training(Released):
 
     strategy: str
     learning_rate: float
-    num_train_epochs: int
+    num_train_epochs: Number
 
 
 class ToolCall(Released):

@@ -70,6 +70,9 @@ def _cpt(release: Release, file: File) -> Source | None:
         release.skipped[file.name] = "its questions stand in data/squad_val.json, not found"
         return None
     run = cpt.run_of(file, release.read(file))
+    named = cpt.named_file(release, run)
+    if named is not None:
+        cpt.check_order(run, asked, release.read(asked), named, release.read(named))
     names = [run.writer.policy, run.method]
     return Source(
         file, "metrics", names, lambda: cpt.rows(run, asked, release.read(asked)), [asked]

@@ -1,6 +1,7 @@
 """Files that are not at hand, made after the schemas of the release; and broken ones."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,61 @@ def test_a_model_that_was_not_asked_before_has_no_baseline(seal: Any, ask: Any, 
     assert ask("select count(*) as n from answers")[0]["n"] == 4
 
 
+@pytest.mark.parametrize("n_articles", [-5, 0, 5])
+def test_a_run_on_as_many_passages_as_there_are(
+    seal: Any, put: Any, tmp_path: Path, n_articles: int
+) -> None:
+    put("data/squad_val.json", PASSAGES)
+    run_ = cpt(n_articles=n_articles, eval_questions=4)
+    result = seal("import", "official", put("results/cpt/200/base_200.json", run_))
+    assert result.code == 3
+    assert "base_200.json, /n_articles" in result.err
+
+
+def shuffled() -> list[dict[str, Any]]:
+    """The passages in the release's order."""
+    order = list(range(len(PASSAGES)))
+    random.Random(42).shuffle(order)
+    return [PASSAGES[place] for place in order]
+
+
+def test_the_questions_are_squad_val_s_whatever_else_is_there(
+    seal: Any, ask: Any, put: Any
+) -> None:
+    put("data/a_val.json", PASSAGES[::-1])
+    put("data/squad_val.json", PASSAGES)
+    seal("import", "official", put("results/cpt/200/base_200.json", cpt()))
+    where = "where artifact_id in (select artifact_id from answers)"
+    (row,) = ask(f"select distinct source_file from questions {where}")
+    assert row["source_file"] == "data/squad_val.json"
+
+
+@pytest.mark.parametrize("n_written", [2, 4])
+def test_the_dataset_that_a_run_names_has_its_passages(seal: Any, put: Any, n_written: int) -> None:
+    """The first ones in the release's order; it may have fewer or more of them."""
+    put("data/squad_val.json", PASSAGES)
+    named = {"dataset": "general-knowledge/data/synthetic_data/eval/base_val.json"}
+    put("results/cpt/200/base_200.json", cpt(**named))
+    written = [p | {"completions": ["One."], "prompt": "p"} for p in shuffled()[:n_written]]
+    put("data/synthetic_data/other/base_val.json", written[::-1])  # less like the name
+    release = put("data/synthetic_data/eval/base_val.json", written)
+    assert seal("import", "official", release).code == 0
+    put("data/synthetic_data/eval/base_val.json", [written[0], written[0], *written[1:]][:4])
+    result = seal("import", "official", release)
+    assert result.code == 3
+    assert "base_200.json, /dataset: data/synthetic_data/eval/base_val.json has another" in (
+        result.err
+    )
+    assert "passage at /1 than data/squad_val.json gives" in result.err
+
+
+def test_a_passage_twice_would_move_all_others(seal: Any, put: Any) -> None:
+    put("data/squad_val.json", [*PASSAGES, PASSAGES[1]])
+    result = seal("import", "official", put("results/cpt/200/base_200.json", cpt()))
+    assert result.code == 3
+    assert "data/squad_val.json, /4: the passage of /1 again" in result.err
+
+
 def test_answers_without_their_questions_are_named_and_left_out(seal: Any, put: Any) -> None:
     put("results/query_server/eval/base.json", run("eval/base_val.json", article(0)))
     result = seal("import", "official", put("results/cpt/200/base_200.json", cpt()))
@@ -282,7 +338,7 @@ BROKEN = [
     ("results/query_server/eval/base.json",
      run("eval/base_val.json", article(0) | {"completions": [{"text": "x"}]}),
      "/articles/0/completions/0/stats"),
-    ("results/query_server/eval/base.json", run("eval/base_val.json"),
+    ("results/query_server/eval/base.json", run("eval/base_val.json", n_articles=1),
      "/articles: List should have at least 1"),
     ("results/continual_self_edits/overall_results.json",
      {"mean_over_sequences": [[0.1]], "std_over_sequences": [[0.1]], "n_sequences": 1,
