@@ -13,7 +13,7 @@ from stages.errors import InputError
 if TYPE_CHECKING:
     from seal_cli.official.sources import Source
 
-SEMANTICS = 1
+SEMANTICS = 2
 
 DirectoryArg = Annotated[
     Path,
@@ -39,6 +39,11 @@ def import_official(session: Session, directory: DirectoryArg) -> None:
             f"{directory} has no file of the SEAL release.",
             "Give the folder that holds general-knowledge/ or knowledge-incorporation/.",
         )
+    for source in found:  # before anything is written: all of it can be read, or nothing is done
+        for _ in source.rows():
+            pass
+        for remark in source.file.remarks:
+            console.say(remark)
     artifacts = []
     with console.progress("import", total=len(found)) as advance:
         for source in found:

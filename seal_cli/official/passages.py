@@ -6,32 +6,32 @@ same in the file it was written to and in the results that it earned.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from seal_cli.official import labels, schemas
 from seal_cli.official.release import File, pointer
 from stages.domains import knowledge
+from stages.errors import InputError
 from stages.identity import digest
 from stages.records import Context, Policy, Question, SelfEdit
 
+P = TypeVar("P", bound=schemas.Passage)
 Rows = Iterator[Context | Question | SelfEdit | Policy]
 
 
 def passages(file: File, data: Sequence[schemas.Passage]) -> Rows:
     """`data/squad_*.json` -> contexts and questions."""
-    split = labels.split_of(file.name)
-    for i, passage in enumerate(data):
-        about, questions = context(file, passage, i, split, pointer(i))
+    for _, _, about, questions in _once(file, data):
         yield about
         yield from questions
 
 
 def self_edits(file: File, data: Sequence[schemas.Written]) -> Rows:
     """`data/synthetic_data/**` -> contexts, questions, and every completion as a self-edit."""
-    split, prompt = labels.split_of(file.name), labels.prompt_name(file.name, data[0].prompt)
+    prompt = labels.prompt_name(file.name, data[0].prompt)
     writer = labels.writer(file.name, prompt, file.name)
     yield from (replace(row, **file.at("")) for row in writer.rows)
-    for i, passage in enumerate(data):
-        about, questions = context(file, passage, i, split, pointer(i))
+    for i, passage, about, questions in _once(file, data):
         yield about
         yield from questions
         for sample, text in enumerate(passage.completions):
@@ -48,11 +48,9 @@ def names(file: File, data: Sequence[schemas.Written]) -> list[str]:
 
 def entigraph(file: File, data: Sequence[schemas.Entigraph]) -> Rows:
     """EntiGraph's texts as self-edits: first those about pairs, then those about triples."""
-    split = labels.split_of(file.name)
     writer = labels.writer("entigraph", "none", file.name)
     yield from (replace(row, **file.at("")) for row in writer.rows)
-    for i, passage in enumerate(data):
-        about, questions = context(file, passage, i, split, pointer(i))
+    for i, passage, about, questions in _once(file, data):
         yield about
         yield from questions
         sample = 0
@@ -67,12 +65,37 @@ def entigraph(file: File, data: Sequence[schemas.Entigraph]) -> Rows:
                 sample += 1
 
 
+def _once(file: File, data: Sequence[P]) -> Iterator[tuple[int, P, Context, list[Question]]]:
+    """Every passage with its place and rows. One that comes again, the same in all, is left out.
+
+    Raises InputError for one that comes again with something else: which of them is meant?
+    """
+    first: dict[str, int] = {}
+    again = 0
+    for i, passage in enumerate(data):
+        about, questions = context(file, passage, i, labels.split_of(file.name), pointer(i))
+        before = first.setdefault(about.context_id, i)
+        if before == i:
+            yield i, passage, about, questions
+        elif passage == data[before]:
+            again += 1
+        else:
+            why = f"the passage of {pointer(before)} again, with other questions or texts"
+            raise file.broken(why, pointer(i))
+    if again:
+        file.remark(f"{again} passages came again, imported once")
+
+
 def context(
     file: File, passage: schemas.Passage, ordinal: int, split: str, place: str
 ) -> tuple[Context, list[Question]]:
     """A passage as the knowledge domain has it: the context, then its questions."""
-    row = passage.model_dump()
-    about, questions = knowledge.read(row, ordinal=ordinal, split=split)
+    try:
+        about, questions = knowledge.read(passage.model_dump(), ordinal=ordinal, split=split)
+    except InputError as error:
+        raise file.broken(error.message.rstrip("."), place) from error
+    if not about.text:
+        raise file.broken(f"passage {ordinal} has no text", place)
     return replace(about, **file.at(place)), [
         replace(question, **file.at(f"{place}/questions/{question.ordinal}"))
         for question in questions

@@ -9,7 +9,6 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from seal_cli import console
 from seal_cli.official import labels, schemas
 from seal_cli.official.passages import context, self_edit
 from seal_cli.official.release import File, pointer
@@ -89,10 +88,15 @@ def rows(file: File, data: schemas.QueryServerRun) -> Iterator[Record]:
     unadapted: list[float] = []
     adapted: list[float] = []
     n_questions = 0
+    places: dict[str, str] = {}
     for i, article in enumerate(data.articles):
         scored = _Article(run, i, article)
         for row in scored.rows():
             n_questions += isinstance(row, Question)
+            if isinstance(row, Context):
+                before = places.setdefault(row.context_id, scored.place)
+                if before != scored.place:
+                    raise file.broken(f"the passage of {before} again", scored.place)
             yield row
         if scored.unadapted is not None and scored.adapted is not None:
             unadapted.append(scored.unadapted)
@@ -159,6 +163,9 @@ class _Completion:
         self.sample, self.completion = sample, completion
         self.place = f"{article.place}/completions/{sample}"
         self.accuracies: list[float] = []
+        # As many as the file says, or as it has: no two answers may be the same one.
+        reps = (q.rep for c in self.article.completions for q in c.questions)
+        self.n_repeats = max(self.run.data.eval_times, 1 + max(reps, default=0))
 
     def rows(self) -> Iterator[Record]:
         """The self-edit, then each repeat, then the reward."""
@@ -237,7 +244,7 @@ class _Completion:
     ) -> Iterator[Answer | Verdict]:
         """An answer and its verdict. The unadapted model was asked again for every adapter."""
         which = "adapter" if adapter else "baseline"
-        asked = adapter.repeat if adapter else self.sample * self.run.data.eval_times + repeat
+        asked = adapter.repeat if adapter else self.sample * self.n_repeats + repeat
         student = self.run.student.policy
         worn = adapter.adapter_id if adapter else None
         answer = Answer(
@@ -294,9 +301,10 @@ class _Completion:
         computed = statistics.fmean(self.accuracies)
         if abs(computed - self.completion.stats.adapter_mean) <= ROUNDED:
             return "answers"
-        console.say(
-            f"{self.run.file.name}, {self.place}: the recorded {self.completion.stats.adapter_mean}"
-            f" is not the {computed:.4f} of its answers; kept as recorded."
+        self.run.file.remark(
+            f"the recorded {self.completion.stats.adapter_mean} is not the {computed:.4f} of its "
+            "answers; kept as recorded",
+            self.place,
         )
         return "recorded"
 

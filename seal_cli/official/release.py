@@ -5,8 +5,10 @@ error that says where.
 """
 
 import json
+import math
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -17,8 +19,10 @@ from pydantic import TypeAdapter, ValidationError
 from seal_cli.official import schemas
 from seal_cli.store.identity import file_digest
 from stages.errors import InputError
+from stages.identity import canonical
 
 MAX_BYTES = 1 << 30  # of one file
+MAX_DEPTH = 32  # lists and objects in one another; the release has 8
 SUFFIXES = (".json", ".jsonl")
 
 
@@ -36,6 +40,8 @@ class File:
 
     path: Path
     name: str
+    # What is worth saying of it, each once however often it is read.
+    remarks: dict[str, None] = field(default_factory=dict, compare=False)
 
     @cached_property
     def sha256(self) -> str:
@@ -52,8 +58,22 @@ class File:
 
     def broken(self, why: str, place: str = "") -> InputError:
         """The error for a file that is not what its schema says."""
-        where = f"{self.name}, {place}" if place else self.name
-        return InputError(f"{where}: {why}.", "Download the release again, or remove this file.")
+        return InputError(
+            f"{self._where(place)}: {why}.", "Download the release again, or remove this file."
+        )
+
+    def remark(self, what: str, place: str = "") -> None:
+        """Note something that is no error."""
+        self.remarks[f"{self._where(place)}: {what}."] = None
+
+    def _where(self, place: str) -> str:
+        return f"{self.name}, {place}" if place else self.name
+
+    def place(self, *parts: str | int) -> str:
+        """A place in the content as a reader finds it: a JSON pointer, after a line of lines."""
+        if self.path.suffix == ".jsonl" and parts and isinstance(parts[0], int):
+            return ", ".join(filter(None, (f"line {parts[0] + 1}", pointer(*parts[1:]))))
+        return pointer(*parts)
 
 
 @dataclass(frozen=True)
@@ -71,7 +91,7 @@ class Schema:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             why = first["msg"].removeprefix("Value error, ")
-            raise file.broken(why, pointer(*first["loc"])) from error
+            raise file.broken(why, file.place(*first["loc"])) from error
 
 
 @cache
@@ -126,12 +146,12 @@ SCHEMAS = (
     Schema("arc-solutions", dict[str, list[schemas.Grid]], _values(_grids)),
     Schema(
         "few-shot-results",
-        dict[str, schemas.FewShotTrials],
+        dict[schemas.Index, schemas.FewShotTrials],
         _values(_objects("task_id", "correct")),
     ),
     Schema(
         "few-shot-edits",
-        dict[str, dict[str, schemas.FewShotEdit]],
+        dict[str, dict[schemas.Index, schemas.FewShotEdit]],
         _values(_values(_objects("response"))),
     ),
 )
@@ -147,11 +167,18 @@ class Release:
     @cached_property
     def files(self) -> list[File]:
         """Every JSON file below the root, by name."""
+        if self.root.is_file():
+            raise InputError(f"{self.root} is a file.", "Give the folder that it lies in.")
         if not self.root.is_dir():
             raise InputError(f"there is no folder {self.root}.", "Give the release's folder.")
-        found = sorted(p for p in self.root.rglob("*") if p.suffix in SUFFIXES and p.is_file())
-        files = (File(path, path.relative_to(self.root).as_posix()) for path in found)
-        return [file for file in files if not any(p.startswith(".") for p in Path(file.name).parts)]
+        found = []
+        for path in sorted(_walk(self.root)):
+            file = File(path, path.relative_to(self.root).as_posix())
+            if schemas.is_text(str(path.resolve())):
+                found.append(file)
+            else:
+                self.skipped[file.name] = "its path is not UTF-8"
+        return found
 
     @cached_property
     def known(self) -> dict[str, Schema]:
@@ -181,39 +208,87 @@ class Release:
         """How a data file was made, from the `.meta` beside it; nothing where there is none.
 
         They were written by hand: two names occur, and one has a comma too many. Nothing is decided
-        by them.
+        by them, so one that cannot be read is named and passed over.
         """
         for path in (Path(f"{file.path}.meta"), file.path.with_suffix(".meta")):
             if path.is_file():
-                text = path.read_text(encoding="utf-8", errors="replace")
+                meta = File(path, path.relative_to(self.root).as_posix())
                 try:
-                    found = json.loads(re.sub(r",\s*}", "}", text))
-                except ValueError:
-                    self.skipped[f"{file.name}.meta"] = "not readable"
+                    found = _parsed(meta, re.sub(r",\s*}", "}", _text(meta)), "")
+                    if not schemas.is_text(canonical(found)):
+                        raise meta.broken("lone surrogates")
+                except InputError:
+                    self.skipped[meta.name] = "not readable"
                 else:
                     return found if isinstance(found, dict) else {}
         return {}
 
 
-def _content(file: File) -> Any:
-    """The JSON of a file; of JSON lines, the list of them."""
-    if file.path.stat().st_size > MAX_BYTES:
-        raise file.broken(f"more than {MAX_BYTES:,} bytes")
+def _walk(root: Path) -> Iterator[Path]:
+    """The JSON files below a folder that are not hidden; of no folder silently nothing."""
+
+    def refuse(error: OSError) -> None:
+        raise _unreadable(str(error.filename), error) from error
+
+    for folder, below, names in os.walk(root, onerror=refuse):
+        below[:] = [name for name in below if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if path.suffix in SUFFIXES and not name.startswith(".") and path.is_file():
+                yield path
+
+
+def _unreadable(name: str, error: OSError) -> InputError:
+    return InputError(f"{name} cannot be read: {error.strerror}.", "Check its permissions.")
+
+
+def _text(file: File) -> str:
     try:
-        text = file.path.read_text(encoding="utf-8")
+        if file.path.stat().st_size > MAX_BYTES:
+            raise file.broken(f"more than {MAX_BYTES:,} bytes")
+        return file.path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise file.broken(f"not UTF-8 text at byte {error.start}") from error
+    except OSError as error:
+        raise _unreadable(file.name, error) from error
+
+
+def _content(file: File) -> Any:
+    """The JSON of a file; of JSON lines, the list of them."""
+    text = _text(file)
     if file.path.suffix == ".json":
         return _parsed(file, text, "")
-    lines = enumerate(text.split("\n"), 1)
-    return [_parsed(file, line, f"line {number}") for number, line in lines if line.strip()]
+    lines = text.rstrip().split("\n") if text.strip() else []
+    return [_parsed(file, line, f"line {number}") for number, line in enumerate(lines, 1)]
 
 
 def _parsed(file: File, text: str, place: str) -> Any:
+    """The JSON of a text; what it holds can be written as JSON again."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise file.broken(f"not valid JSON: {error}", place) from error
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [item for value in level for item in _items(value)]
+    if level:
+        raise file.broken(f"nested more than {MAX_DEPTH} deep", place)
+    return content
+
+
+def _items(value: Any) -> Iterable[Any]:
+    """What a list or an object holds."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _finite(literal: str) -> float:
+    """A number that is one: `1e999` would become infinity."""
+    number = float(literal)
+    if not math.isfinite(number):
+        raise ValueError(f"{literal[:20]} is no JSON number")
+    return number
 
 
 def _refuse(constant: str) -> Any:

@@ -13,14 +13,18 @@ Number = Annotated[int, Field(ge=0, lt=1 << 31)]
 Count = Annotated[int, Field(ge=1, lt=1 << 31)]
 
 
-def _speakable(name: str) -> str:
-    """A name that can stand in a manifest: lone surrogates have no UTF-8."""
-    if any("\ud800" <= letter <= "\udfff" for letter in name):
+def is_text(text: str) -> bool:
+    """Whether it has UTF-8: what has lone surrogates cannot stand in a manifest."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _named(name: str) -> str:
+    if not is_text(name):
         raise ValueError("not text (lone surrogates)")
     return name
 
 
-Name = Annotated[str, AfterValidator(_speakable)]
+Name = Annotated[str, AfterValidator(_named)]
 
 
 class Released(BaseModel):

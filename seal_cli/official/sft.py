@@ -31,13 +31,18 @@ def source_of(
 def rows(file: File, lines: Sequence[schemas.SftRow], source: Sequence[Record]) -> Iterator[Record]:
     """A selection of the lines in their order, with the contexts and self-edits they are from."""
     known = _edits(source)
-    chosen = [known[_key(line.prompt, line.completion)] for line in lines]
-    about = {edit.context_id for edit in chosen}
+    chosen: dict[str, tuple[int, SelfEdit]] = {}  # by id: a line may come again
+    for number, line in enumerate(lines, 1):
+        edit = known[_key(line.prompt, line.completion)]
+        chosen.setdefault(edit.self_edit_id, (number, edit))
+    if len(chosen) < len(lines):
+        file.remark(f"{len(lines) - len(chosen)} lines came again, imported once")
+    about = {edit.context_id for _, edit in chosen.values()}
     yield from (
         row for row in source if isinstance(row, Context | Question) and row.context_id in about
     )
-    yield from chosen
-    for number, edit in enumerate(chosen, 1):
+    yield from (edit for _, edit in chosen.values())
+    for number, edit in chosen.values():
         yield Selection(
             self_edit_id=edit.self_edit_id,
             context_id=edit.context_id,

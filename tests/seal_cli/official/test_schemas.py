@@ -1,6 +1,8 @@
 """Files that are not at hand, made after the schemas of the release; and broken ones."""
 
+import errno
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -328,6 +330,42 @@ def test_few_shot_tasks_edits_and_results(seal: Any, ask: Any, put: Any) -> None
     assert ask("select value, n from metrics") == [{"value": 0.5, "n": 2}]
 
 
+BASE = "results/query_server/eval/base.json"
+CONTINUAL = "results/continual_self_edits/run0/summary_1.json"
+BIG = "@big@"  # stands for 1e999, which json cannot write
+TRIALS = {"task_id": {"0": "aa00"}, "correct": {"0": True}}
+
+
+def scored(**fields: Any) -> Any:
+    text = json.dumps(run("eval/base_val.json", article(0)) | fields)
+    return text.replace(json.dumps(BIG), "1e999")
+
+
+def rep(number: int) -> Any:
+    odd = article(0, samples=1, reps=1)
+    for judged in odd["completions"][0]["questions"]:
+        judged["rep"] = number
+    return run("eval/base_val.json", odd)
+
+
+def deep(levels: int) -> Any:
+    nested: Any = 0
+    for _ in range(levels):
+        nested = [nested]
+    return nested
+
+
+def continual(**fields: Any) -> dict[str, Any]:
+    return {
+        "mean_over_sequences": [[0.1], [0.2]],
+        "std_over_sequences": [[0.0], [0.0]],
+        "n_sequences": 8,
+        "n_datapoints": 1,
+        "dataset": "data/squad_val.json",
+        "base_model": "models/iter2",
+    } | fields
+
+
 BROKEN = [
     ("data/squad_val.json", "[{", "not valid JSON"),
     ("data/squad_val.json", '[{"title": "A", "context": NaN, "questions": []}]', "NaN is no JSON"),
@@ -344,6 +382,22 @@ BROKEN = [
      {"mean_over_sequences": [[0.1]], "std_over_sequences": [[0.1]], "n_sequences": 1,
       "n_datapoints": 1, "dataset": "data/squad_val.json", "base_model": "models/iter2"},
      "not matrices of 2 rows and 1 columns"),
+    ("EM_SFT/sft.jsonl", '{"prompt": "a", "completion": "b"}\n{"prompt": 1, "completion": ""}\n',
+     "line 2, /prompt"),
+    (BASE, scored(eval_times=0), "/eval_times"),
+    (BASE, scored(eval_times=10**30), "/eval_times"),
+    (BASE, scored(n_articles=0), "/n_articles"),
+    (BASE, scored(lora_params={"lr": BIG}), "1e999 is no JSON number"),
+    (BASE, scored(lora_params={"lr": deep(40)}), "nested more than 32 deep"),
+    (BASE, scored(dataset="\ud800_val.json"), "/dataset: not text"),
+    (BASE, rep(-1), "/articles/0/completions/0/questions/0/rep"),
+    (BASE, rep(10**30), "/articles/0/completions/0/questions/0/rep"),
+    (CONTINUAL, continual(n_sequences=0), "/n_sequences"),
+    (CONTINUAL, continual(n_sequences=10**30), "/n_sequences"),
+    ("few-shot/final_results.json", {"abc": TRIALS}, "/abc"),
+    ("few-shot/final_results.json", {"9" * 30: TRIALS}, "/" + "9" * 30),
+    ("few-shot/final_results.json", {"07": TRIALS}, "/07"),
+    ("few-shot/final_configs_and_indices.json", {"aa00": {"-1": {"response": ""}}}, "/aa00/-1"),
 ]  # fmt: skip
 
 
@@ -352,11 +406,126 @@ def test_a_broken_file_is_named_with_its_place(
     seal: Any, put: Any, tmp_path: Path, name: str, content: Any, place: str
 ) -> None:
     put("data/fine_val.json", PASSAGES)
+    put("few-shot/data/training_challenges.json", {"aa00": TASK})
     result = seal("import", "official", put(name, content))
     assert result.code == 3
     assert name in result.err
     assert place in result.err
-    assert not list((tmp_path / "store").glob("work/*/out/_manifest.json"))
+    assert not (tmp_path / "store").exists()
+
+
+# What only turns out when the rows are made.
+EMPTY = [
+    ("data/z_val.json", [PASSAGES[0], PASSAGES[1] | {"context": " "}], "/1: passage 1 has no text"),
+    ("data/z_val.json",
+     [PASSAGES[0] | {"questions": [{"question": "Who?", "answer": "\u0000"}]}],
+     "/0: question 0 of"),
+    ("data/z_val.json", [PASSAGES[0] | {"questions": [{"question": "", "answer": "I."}]}],
+     "/0: question 0 of"),
+    ("results/query_server/eval/z.json", run("eval/base_val.json", article(0) | {"context": ""}),
+     "/articles/0: passage 0 has no text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "place"), EMPTY, ids=range(len(EMPTY)))
+def test_the_store_is_not_touched_before_all_is_read(
+    seal: Any, put: Any, tmp_path: Path, name: str, content: Any, place: str
+) -> None:
+    put("a_val.json", PASSAGES)
+    result = seal("import", "official", put(name, content))
+    assert result.code == 3
+    assert f"{name}, {place}" in result.err
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_passage_that_comes_again_is_imported_once(seal: Any, ask: Any, put: Any) -> None:
+    written = [p | {"completions": ["One."], "prompt": "p"} for p in PASSAGES[:2]]
+    put("data/squad_val.json", [*PASSAGES, *PASSAGES[:2]])
+    result = seal("import", "official", put("data/eval/base_val.json", [*written, written[0]]))
+    assert result.err.count("data/squad_val.json: 2 passages came again, imported once.") == 1
+    assert "data/eval/base_val.json: 1 passages came again, imported once." in result.err
+    for table, n in (("contexts", 6), ("questions", 12), ("self_edits", 2)):
+        assert ask(f"select count(*) as n from {table}") == [{"n": n}]
+
+
+def test_a_passage_that_comes_again_with_something_else_is_broken(seal: Any, put: Any) -> None:
+    other = PASSAGES[0] | {"questions": []}
+    result = seal("import", "official", put("data/squad_val.json", [*PASSAGES, other]))
+    assert result.code == 3
+    assert "squad_val.json, /4: the passage of /0 again, with other" in result.err
+
+
+def test_an_article_that_comes_again_is_broken(seal: Any, put: Any) -> None:
+    data = run("eval/base_val.json", article(0), article(1), article(0))
+    result = seal("import", "official", put(BASE, data))
+    assert result.code == 3
+    assert "base.json, /articles/2: the passage of /articles/0 again" in result.err
+
+
+def test_a_line_that_comes_again_is_selected_once(seal: Any, ask: Any, put: Any) -> None:
+    put("results/query_server/train/rank_iter0.json", run("train/iter0_train.json", article(0)))
+    line = json.dumps({"prompt": "Write about 0.", "completion": "Self-edit 1 of 0."}) + "\n"
+    result = seal("import", "official", put("EM_SFT/sft.jsonl", line * 3))
+    assert "EM_SFT/sft.jsonl: 2 lines came again, imported once." in result.err
+    assert ask("select source_position from selections") == [{"source_position": "line 1"}]
+
+
+def test_more_repeats_than_it_says_are_answers_of_their_own(seal: Any, ask: Any, put: Any) -> None:
+    put(BASE, run("eval/base_val.json", article(0, reps=3), eval_times=1))
+    seal("import", "official", put("data/squad_val.json", PASSAGES))
+    (row,) = ask("select count(*) as n, count(distinct answer_id) as ids from answers")
+    assert row["n"] == row["ids"] == 24
+
+
+@pytest.mark.parametrize(
+    "meta", ['{"t": NaN}', '{"t": 1e999}', '{"t": "\\ud800"}', "[" * 100_000, f"{deep(50)}"]
+)
+def test_metadata_that_cannot_be_kept_is_named(seal: Any, put: Any, meta: str) -> None:
+    put("eval/base_val.json", [PASSAGES[0] | {"completions": ["One."], "prompt": "p"}])
+    result = seal("import", "official", put("eval/base_val.json.meta", meta))
+    assert result.code == 0
+    assert "eval/base_val.json.meta left out: not readable" in result.err
+    assert json.loads(seal("show", result.id, "--json").out)["config"]["official"]["meta"] == {}
+
+
+def test_a_file_whose_name_is_no_text_is_named(seal: Any, put: Any) -> None:
+    release = put("data/squad_val.json", PASSAGES)
+    try:
+        (release / os.fsdecode(b"\xff.json")).write_text(json.dumps(PASSAGES))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    result = seal("import", "official", release)
+    assert len(result.out.split()) == 1
+    assert "its path is not UTF-8" in result.err
+
+
+@pytest.mark.parametrize("name", ["data", "data/squad_val.json"])
+def test_what_may_not_be_read_is_named(
+    seal: Any, put: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whoever runs the tests may be allowed to read everything."""
+    release = put("data/squad_val.json", PASSAGES)
+    scandir, read_text = os.scandir, Path.read_text
+
+    def guarded(function: Any) -> Any:
+        def call(path: Any, *args: Any, **kwargs: Any) -> Any:
+            if str(path).endswith(f"release/{name}"):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return function(path, *args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(os, "scandir", guarded(scandir))
+    monkeypatch.setattr(Path, "read_text", guarded(read_text))
+    result = seal("import", "official", release)
+    assert result.code == 3
+    assert f"{name} cannot be read: Permission denied" in result.err
+
+
+def test_a_file_is_no_folder(seal: Any, put: Any) -> None:
+    result = seal("import", "official", put("a_val.json", PASSAGES) / "a_val.json")
+    assert result.code == 3
+    assert "a_val.json is a file" in result.err
 
 
 def test_as_many_answers_as_questions(seal: Any, put: Any) -> None:
@@ -398,4 +567,4 @@ def test_a_folder_without_the_release_says_so(seal: Any, tmp_path: Path, content
     result = seal("import", "official", tmp_path / "empty")
     assert result.code == 3
     assert "no file of the SEAL release" in result.err
-    assert seal("import", "official", tmp_path / "absent").code == 3
+    assert "there is no folder" in seal("import", "official", tmp_path / "absent").err
