@@ -48,6 +48,7 @@ class Task:
     `material` decides the rows and is the key; `config` is what `seal show --config` prints.
     `items` are the ids of the contexts in order (or `WHOLE`), `plan` says how they are worked off.
     `open` loads what the work needs and returns it; `finish` makes the rows that need all others.
+    `check` raises when this may not be run; what is there already was, and is not asked.
     """
 
     stage: str
@@ -59,6 +60,7 @@ class Task:
     open: Callable[["Job"], Work]
     plan: Callable[[], "Plan"] = lambda: Plan()
     finish: Callable[[Sequence[Record]], Iterable[Record]] | None = None
+    check: Callable[[], None] = lambda: None
     tables: Sequence[str] = ()  # further tables, written even when empty
     models: dict[str, dict[str, str]] = field(default_factory=dict)
     source: str | None = None
@@ -116,6 +118,7 @@ class Runner:
             console.say(f"{newest.id} is there already.")
             self._tidy(newest.id)
             return newest
+        task.check()
         attempt = newest.manifest["attempt"] + 1 if newest else 0
         wanted = artifact_id(task.stage, material | ({"attempt": attempt} if attempt else {}))
         with locked(self.workspace.lock_path(wanted), wait=self.options.wait):

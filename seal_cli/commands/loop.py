@@ -5,6 +5,7 @@ It owns no artifact and keeps no state: killed and run again, every finished sta
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from seal_cli.commands import filter as filtering
 from seal_cli.commands import generate, import_contexts, score, update
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
+from seal_cli.runner import Task
 from seal_cli.session import Session
 from seal_cli.splits import AllowOption, refuse_evaluation
 from seal_cli.store.artifact import Artifact
@@ -112,15 +114,19 @@ def _round(
         **seed,
         **_given(samples=config.samples),
     )
-    # `update` checks what is kept; hours are saved by not writing about what it would refuse.
-    ahead = context_set.slice(writing.limit, writing.offset)
-    refuse_evaluation(session.workspace, ahead, allow_split)
+
+    def run(task: Task) -> Artifact:
+        # `update` checks what is kept; hours are saved by not working towards what it would refuse.
+        ahead = context_set.slice(writing.limit, writing.offset)
+        check = partial(refuse_evaluation, session.workspace, ahead, allow_split)
+        return session.run(replace(task, check=check))
+
     adapting = replace(
         session.resolve(AdaptConfig, model), **seed, **_given(repeats=config.repeats)
     )
     scoring = session.resolve(ScoreConfig, model)
-    edits = session.run(generate.task(session, source, model, writing))
-    rewards = session.run(score.task_of_self_edits(session, edits, model, scoring, adapting))
+    edits = run(generate.task(session, source, model, writing))
+    rewards = run(score.task_of_self_edits(session, edits, model, scoring, adapting))
     selection = session.run(filtering.task(session, rewards, session.resolve(FilterConfig, model)))
     made = [edits, rewards, selection]
     if any(row.kept for row in selection.rows(Selection)):

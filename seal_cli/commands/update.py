@@ -54,7 +54,6 @@ def task(
     """The run that `seal update` and `seal loop` share; `own` are settings of the loop's own.
 
     Raises:
-        ConfigError: it would learn from passages of an evaluation split.
         InputError: there is nothing to learn from.
 
     """
@@ -64,7 +63,6 @@ def task(
             f"{source.id} keeps no self-edit.",
             "Choose another rule in `seal filter`, or sample more self-edits.",
         )
-    refuse_evaluation(session.workspace, kept, allow_split)
     self_edits = session.workspace.upstream(source, "self_edits")
     model = writer_of(session.workspace, self_edits, wanted=policy)
     config = replace(session.resolve(UpdateConfig, model), **own)
@@ -88,6 +86,7 @@ def task(
         config={"update": config.key()},
         items=lambda: [WHOLE],
         open=open,
+        check=lambda: refuse_evaluation(session.workspace, kept, allow_split),
         models=model.location(),
     )
 
