@@ -88,18 +88,18 @@ def why(
     questions: Sequence[Question],
     answers: Iterable[Answer],
     verdicts: Iterable[Verdict],
-    domain: Domain,
+    domain: Domain | None,
 ) -> Why:
     """What the self-edit of `reward` changed.
 
     `rewards` are those beside it; all else is about its context. Without answers (an import may
-    have recorded the reward alone) there are no questions to tell of.
+    have recorded the reward alone) there are no questions to tell of, and no need of a domain.
     """
     order = sorted((r for r in rewards if r.context_id == context.context_id), key=_best_of_n)
     edit = self_edits[reward.self_edit_id]
     correct = {verdict.answer_id: verdict.correct for verdict in verdicts}
     said = _said(answers, correct)
-    lines = _lines(context, edit, domain)
+    lines = _lines(context, edit, domain) if domain else []
     asked = tuple(
         _asked(question, said, edit.self_edit_id, lines)
         for question in questions

@@ -71,5 +71,6 @@ def _task(source: "Source") -> Task:
         config={"official": {"file": source.file.name, "meta": dict(source.meta)}},
         items=lambda: [WHOLE],
         open=open,
+        tables=source.tables,
         source=str(source.file.path.resolve()),
     )

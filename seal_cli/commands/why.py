@@ -97,22 +97,39 @@ def gather(workspace: Workspace, artifact: Artifact, edit_id: str) -> Why:
     rewards = artifact.rows(Reward)
     reward = next(row for row in rewards if row.self_edit_id == edit_id)
     contexts = ContextSet(workspace.upstream(artifact, "contexts"))
-    edits = workspace.upstream(artifact, "self_edits").rows(SelfEdit)
-    answers: Sequence[Answer] = ()
-    verdicts: Sequence[Verdict] = ()
-    if "verdicts" in artifact.tables:  # an import may have recorded the rewards alone
-        answers = workspace.upstream(artifact, "answers").rows(Answer)
-        verdicts = artifact.rows(Verdict)
+    siblings = [row.self_edit_id for row in rewards if row.context_id == reward.context_id]
+    told = "verdicts" in artifact.tables  # an import may have recorded the rewards alone
+    answers = workspace.upstream(artifact, "answers").rows(Answer) if told else []
+    verdicts = artifact.rows(Verdict) if told else []
     return explain(
         reward,
         rewards=rewards,
-        self_edits={edit.self_edit_id: edit for edit in edits},
+        self_edits=_written(workspace, artifact, siblings),
         context=contexts.contexts[reward.context_id],
-        questions=contexts.questions[reward.context_id],
+        questions=contexts.questions[reward.context_id] if told else [],
         answers=[answer for answer in answers if answer.context_id == reward.context_id],
         verdicts=[verdict for verdict in verdicts if verdict.context_id == reward.context_id],
-        domain=contexts.domain,
+        domain=contexts.domain if told else None,
     )
+
+
+def _written(workspace: Workspace, artifact: Artifact, ids: Sequence[str]) -> dict[str, SelfEdit]:
+    """The self-edits of these ids: the artifact's, or where an import has them beside it.
+
+    Raises InputError when one of them is nowhere in the store.
+    """
+    try:
+        sources = [workspace.upstream(artifact, "self_edits")]
+    except InputError:
+        sources = [other for other in workspace.all("import") if "self_edits" in other.tables]
+    found = {edit.self_edit_id: edit for source in sources for edit in source.rows(SelfEdit)}
+    absent = [edit_id for edit_id in ids if edit_id not in found]
+    if absent:
+        raise InputError(
+            f"the text of self-edit {absent[0]} is not in {workspace.root}.",
+            f"{artifact.id} has its reward alone: import the file that has the self-edits.",
+        )
+    return found
 
 
 def _render(found: Why, artifact: Artifact) -> None:

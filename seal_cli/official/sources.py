@@ -22,6 +22,7 @@ class Source:
     rows: Callable[[], Iterable[Record]]
     beside: Sequence[File] = ()
     domain: str = "knowledge"
+    tables: Sequence[str] = ()  # further ones that are there even when the file has no row of them
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -33,7 +34,8 @@ def sources(release: Release) -> Iterator[Source]:
         read = _READERS.get(release.known[file.name].name)
         source = read(release, file) if read else None
         if source is not None:
-            yield replace(source, meta=release.meta(file))
+            tables = _TABLES.get(source.kind, ())
+            yield replace(source, tables=tables, meta=release.meta(file))
 
 
 def _passages(release: Release, file: File) -> Source:
@@ -137,6 +139,15 @@ def _of_tasks(
         domain=fewshot.DOMAIN,
     )
 
+
+# What the next stages read of an artifact of this kind. Self-edits that are in another file are not
+# among them: an empty table would say that there are none.
+_TABLES = {
+    "contexts": ("questions",),
+    "self_edits": ("contexts", "questions"),
+    "rewards": ("contexts", "questions"),
+    "selections": ("contexts", "questions"),
+}
 
 _READERS: dict[str, Callable[[Release, File], Source | None]] = {
     "passages": _passages,

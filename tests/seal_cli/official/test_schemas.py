@@ -110,6 +110,8 @@ def test_a_round_without_its_question_rows_keeps_what_was_recorded(
     assert {row["n_questions"] for row in rows} == {None}
     assert {(row["policy"], row["round"]) for row in rows} == {("official-iter1", 1)}
     assert rows[0]["adapted_std"] == pytest.approx(0.3 * 0.5**0.5)
+    assert "Its answers are not stored" in seal("why", rows[0]["self_edit_id"]).out
+    assert "questions" in json.loads(seal("show", imported, "--json").out)["tables"]
     assert ask("select * from metrics") == []  # several self-edits per passage: a round
     assert ask("select parent from policies where policy = 'official-iter1'")[0]["parent"] == (
         "official-base"
@@ -328,6 +330,18 @@ def test_few_shot_tasks_edits_and_results(seal: Any, ask: Any, put: Any) -> None
     (joined,) = ask("select count(*) as n from rewards join self_edits using (self_edit_id)")
     assert joined["n"] == 1
     assert ask("select value, n from metrics") == [{"value": 0.5, "n": 2}]
+
+
+def test_recorded_rewards_are_explained_as_such(seal: Any, ask: Any, put: Any) -> None:
+    """Of few-shot trials the self-edits are in another file, and their domain is not ours."""
+    assert seal("import", "official", few_shot(put)).code == 0
+    (edit,) = ask("select self_edit_id as id from self_edits")
+    assert "Its answers are not stored" in seal("why", edit["id"]).out
+    (other,) = ask(f"select self_edit_id as id from rewards where self_edit_id <> '{edit['id']}'")
+    refused = seal("why", other["id"])
+    assert refused.code == 3
+    assert "the text of self-edit" in refused.err
+    assert "import the file that has the self-edits" in refused.err
 
 
 BASE = "results/query_server/eval/base.json"
