@@ -2,18 +2,35 @@
 
 The files have matrices of means over sequences and nothing they could be recomputed from. Row 0 is
 before any edit; after r edits only the first r passages were asked, the rest of the row is 0.0 in
-the files and null here.
+the files and null here. One file has the means of all others: its dataset is `… (overall)`, so that
+a mean over the rows of a dataset counts no sequence twice.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from seal_cli.official import labels, schemas
-from seal_cli.official.release import File, pointer
+from seal_cli.official.release import File, Release, pointer
 from stages.records import Metric, Policy
 
 
-def rows(file: File, data: schemas.ContinualRun) -> Iterator[Metric | Policy]:
+def dataset(release: Release, file: File, data: schemas.ContinualRun) -> str:
+    """What its rows call the dataset.
+
+    A file is the overall one when it has as many sequences as at least two others have together.
+    """
+    runs = {other.sha256: release.read(other) for other in release.of("continual")}
+    about = (data.dataset, data.base_model, data.n_datapoints)
+    others = [
+        run.n_sequences
+        for sha256, run in runs.items()  # by content: both layouts may be at hand
+        if sha256 != file.sha256 and (run.dataset, run.base_model, run.n_datapoints) == about
+    ]
+    name = labels.stem_of(data.dataset)
+    return f"{name} (overall)" if others[1:] and sum(others) == data.n_sequences else name
+
+
+def rows(file: File, data: schemas.ContinualRun, dataset: str) -> Iterator[Metric | Policy]:
     """One metric per cell and matrix: `step` edits so far, `position` of the passage from 1."""
     about = writer(file, data)
     yield from (replace(row, **file.at("")) for row in about.rows)
@@ -27,7 +44,7 @@ def rows(file: File, data: schemas.ContinualRun) -> Iterator[Metric | Policy]:
                 yield Metric(
                     policy=about.policy,
                     round=about.round,
-                    dataset=labels.stem_of(data.dataset),
+                    dataset=dataset,
                     regime="continual",
                     method="unadapted" if step == 0 else "self-edits",
                     step=step,

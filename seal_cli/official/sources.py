@@ -82,8 +82,10 @@ def _cpt(release: Release, file: File) -> Source | None:
 
 
 def _continual(release: Release, file: File) -> Source:
-    names = [continual.writer(file, release.read(file)).policy]
-    return Source(file, "metrics", names, lambda: continual.rows(file, release.read(file)))
+    data = release.read(file)
+    dataset = continual.dataset(release, file, data)
+    names = [continual.writer(file, data).policy, dataset]
+    return Source(file, "metrics", names, lambda: continual.rows(file, data, dataset))
 
 
 def _sft(release: Release, file: File) -> Source | None:

@@ -105,11 +105,12 @@ def test_the_questions_of_continued_pretraining_are_the_right_ones(ask: Any) -> 
 def test_the_continual_matrix_of_the_summaries_is_the_overall_one(ask: Any) -> None:
     cells = ask(
         "with s as (select step, position, sum(value * n) / sum(n) as value, sum(n) as n "
-        "from metrics where metric = 'accuracy' and source_file like '%/summary_%' group by all) "
+        "from metrics where metric = 'accuracy' and dataset = 'squad_val' group by all) "
         "select step, position, s.value, s.n, m.value as overall from s join metrics m "
-        "using (step, position) where metric = 'accuracy' and source_file like '%overall_results%'"
+        "using (step, position) where metric = 'accuracy' and dataset = 'squad_val (overall)'"
     )
     assert len(cells) == 72
+    assert {int(cell["n"]) for cell in cells} == {64}
     for cell in cells:
         missing = cell["step"] > 0 and cell["position"] > cell["step"]
         assert (cell["value"] is None) == (cell["overall"] is None) == missing

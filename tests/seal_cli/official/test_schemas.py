@@ -542,6 +542,28 @@ def test_a_file_is_no_folder(seal: Any, put: Any) -> None:
     assert "a_val.json is a file" in result.err
 
 
+@pytest.mark.parametrize(
+    ("sequences", "overall"),
+    [({"a": 8, "b": 8, "c": 16}, "c"), ({"a": 8, "b": 8, "c": 8}, None), ({"a": 8, "c": 8}, None)],
+)
+def test_the_means_of_all_continual_runs_are_marked(
+    seal: Any, ask: Any, put: Any, sequences: dict[str, int], overall: str | None
+) -> None:
+    """By content: it has the sequences of all others. A copy of a run is no other one."""
+    for i, (name, n) in enumerate(sequences.items()):
+        data = continual(n_sequences=n, mean_over_sequences=[[0.1], [i / 10]])
+        put(f"general-knowledge/{name}.json", data)
+        put(f"knowledge-incorporation/{name}.json", data)
+    put("3B/d.json", continual(base_model="models/3B/iter2"))
+    assert (
+        seal("import", "official", put("e.json", continual(dataset="squad_train.json"))).code == 0
+    )
+    marked = ask("select distinct source_file from metrics where dataset = 'squad_val (overall)'")
+    names = [Path(row["source_file"]).stem for row in marked]
+    assert names == ([overall] if overall else [])
+    assert len(ask("select distinct dataset from metrics")) == 2 + bool(overall)
+
+
 def test_as_many_answers_as_questions(seal: Any, put: Any) -> None:
     put("data/squad_val.json", PASSAGES)
     short = cpt()
