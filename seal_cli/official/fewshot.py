@@ -1,10 +1,13 @@
 """`few-shot/**`: ARC tasks as contexts, the self-edits written for them, and which solved them.
 
 A task's text is its demonstrations as JSON, a question is a test input, an answer the output grid.
+The files do not say whose the self-edits are, and every run counts them from 0: a run is told by
+its folder below few-shot/, and what that folder's name does not say is not known.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 
 from seal_cli.official import labels, schemas
 from seal_cli.official.release import File, Release, pointer
@@ -12,11 +15,78 @@ from stages.identity import canonical, digest
 from stages.records import Context, Metric, Policy, Question, Record, Reward, SelfEdit
 
 DOMAIN = "arc"
-POLICY = f"{labels.PREFIX}llama-3.2-1b"
+BASE = f"{labels.PREFIX}llama-3.2-1b"
 GRADER = "arc-grid"
 
 Tasks = Mapping[str, schemas.Task]
 Solutions = Mapping[str, Sequence[schemas.Grid]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder that a run's files lie in: what its name says of who wrote the self-edits."""
+
+    folder: str
+
+    @property
+    def known(self) -> int | None:
+        """The rounds of RL that made the policy; null where the name does not say it.
+
+        `eval_RL_iteration_1` asks the model that round 1 made, `training_set_iteration_1` is
+        written in round 1 by the one that it begins with.
+        """
+        if made := _MADE.search(self.folder):
+            return int(made[1])
+        written = re.search(r"iteration_([1-9]\d{0,2})(?!\d)", self.folder)
+        return int(written[1]) - 1 if written else None
+
+    @property
+    def round(self) -> int:
+        """As known, else 0: the policy's name says then that it is not known."""
+        return self.known or 0
+
+    @property
+    def policy(self) -> str:
+        """Its id: of a round and how it was trained (`_8_epoch`), or of this run alone."""
+        if self.known is None:
+            return "-".join(filter(None, (BASE, self.folder.replace("/", "-"))))
+        made = _MADE.search(self.folder)
+        how = made[2].strip("_-") if made else ""
+        return "-".join(filter(None, (_made_in(self.known), how)))
+
+    def rows(self, file: File) -> Iterator[Policy]:
+        """Its row in `policies` and its parents'."""
+        model = "Llama-3.2-1B-Instruct"
+        if self.known is None:
+            model += ", not known to have been trained"
+        for number in range(self.round + 1):
+            yield Policy(
+                policy=self.policy if number == self.round else _made_in(number),
+                name=f"SEAL few-shot round {number}" if number else model,
+                parent=_made_in(number - 1) if number else None,
+                round=number,
+                path=None,
+                method="rest-em" if number else "base",
+                selection=None,
+                **file.at(""),
+            )
+
+
+_MADE = re.compile(r"RL_iteration_(\d{1,3})(?!\d)([^/]*)")
+
+
+def _made_in(number: int) -> str:
+    """The id of the policy that a round of RL made."""
+    return f"{BASE}-iter{number}" if number else BASE
+
+
+def run_of(file: File) -> Run:
+    """The run that a file of self-edits or results belongs to."""
+    parts = file.path.resolve().parent.parts
+    if "few-shot" in parts:  # wherever below it the import began
+        below = parts[len(parts) - parts[::-1].index("few-shot") :]
+        return Run("/".join(below))
+    return Run(file.name.rpartition("/")[0])
 
 
 def solutions_file(release: Release, file: File) -> File | None:
@@ -77,17 +147,18 @@ def self_edits(
     known: Tasks,
 ) -> Iterator[Record]:
     """`final_configs_and_indices.json`: contexts and the tool calls written for them."""
-    yield _policy(file)
+    run = run_of(file)
+    yield from run.rows(file)
     for ordinal, (name, edits) in enumerate(data.items()):
         about = context(source, name, known[name], ordinal)
         yield about
         for index, edit in edits.items():
             yield SelfEdit(
-                self_edit_id=_edit_id(about, index),
+                self_edit_id=_edit_id(run, about, index),
                 context_id=about.context_id,
                 sample=int(index),
-                policy=POLICY,
-                round=0,
+                policy=run.policy,
+                round=run.round,
                 prompt_name="arc",
                 prompt=edit.prompt,
                 completion=edit.response,
@@ -109,7 +180,8 @@ def results(
     file: File, data: Mapping[str, schemas.FewShotTrials], source: File, known: Tasks
 ) -> Iterator[Record]:
     """`final_results.json`: which self-edit solved which task; and the success rate."""
-    yield _policy(file)
+    run = run_of(file)
+    yield from run.rows(file)
     names = list(dict.fromkeys(task_of(n) for t in data.values() for n in t.task_id.values()))
     about = {name: context(source, name, known[name], i) for i, name in enumerate(names)}
     yield from about.values()
@@ -120,19 +192,19 @@ def results(
             by_task.setdefault(task_of(sub_task), []).append(trials.correct[row])
             solved.append(trials.correct[row])
         for name, marks in by_task.items():
-            yield _reward(file, about[name], index, marks)
-    yield _success(file, solved, len(names))
+            yield _reward(file, run, about[name], index, marks)
+    yield _success(file, run, solved, len(names))
 
 
-def _reward(file: File, about: Context, index: str, marks: Sequence[bool]) -> Reward:
+def _reward(file: File, run: Run, about: Context, index: str, marks: Sequence[bool]) -> Reward:
     share = sum(marks) / len(marks)
     return Reward(
-        self_edit_id=_edit_id(about, index),
+        self_edit_id=_edit_id(run, about, index),
         context_id=about.context_id,
         sample=int(index),
-        policy=POLICY,
-        round=0,
-        student=POLICY,
+        policy=run.policy,
+        round=run.round,
+        student=run.policy,
         grader=GRADER,
         baseline_accuracy=None,
         adapted_accuracy=share,
@@ -148,10 +220,10 @@ def _reward(file: File, about: Context, index: str, marks: Sequence[bool]) -> Re
     )
 
 
-def _success(file: File, solved: Sequence[bool], n_tasks: int) -> Metric:
+def _success(file: File, run: Run, solved: Sequence[bool], n_tasks: int) -> Metric:
     return Metric(
-        policy=POLICY,
-        round=0,
+        policy=run.policy,
+        round=run.round,
         dataset="arc",
         regime="fewshot",
         method="self-edits",
@@ -170,11 +242,6 @@ def _success(file: File, solved: Sequence[bool], n_tasks: int) -> Metric:
     )
 
 
-def _policy(file: File) -> Policy:
-    name = "Llama-3.2-1B-Instruct"
-    return replace(Policy(POLICY, name, None, 0, None, "base", None), **file.at(""))
-
-
-def _edit_id(about: Context, index: str) -> str:
-    """The same in the file of self-edits and in the file of results."""
-    return digest(about.context_id, "few-shot", index)
+def _edit_id(run: Run, about: Context, index: str) -> str:
+    """The same in a run's file of self-edits and in its file of results beside it."""
+    return digest(about.context_id, "few-shot", run.folder, index)

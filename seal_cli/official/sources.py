@@ -135,7 +135,7 @@ def _of_tasks(
     return Source(
         file,
         kind,
-        [labels.split_of(tasks.name)],
+        [labels.split_of(tasks.name), fewshot.run_of(file).folder],
         lambda: read(file, release.read(file), tasks, release.read(tasks)),
         beside=[tasks],
         domain=fewshot.DOMAIN,

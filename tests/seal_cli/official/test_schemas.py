@@ -332,6 +332,43 @@ def test_few_shot_tasks_edits_and_results(seal: Any, ask: Any, put: Any) -> None
     assert ask("select value, n from metrics") == [{"value": 0.5, "n": 2}]
 
 
+TRIED = {"0": {"task_id": {"0": "aa00"}, "correct": {"0": True}}}
+
+
+@pytest.mark.parametrize(
+    ("folder", "policy", "round_", "parents"),
+    [
+        ("training_set_iteration_1", "official-llama-3.2-1b", 0, 0),
+        ("training_set_iteration_2", "official-llama-3.2-1b-iter1", 1, 1),
+        ("a/eval_RL_iteration_2_8_epoch", "official-llama-3.2-1b-iter2-8_epoch", 2, 2),
+        ("eval_base_model", "official-llama-3.2-1b-eval_base_model", 0, 0),
+        ("RL_iteration", "official-llama-3.2-1b-RL_iteration", 0, 0),
+    ],
+)
+def test_a_few_shot_run_is_its_folder(
+    seal: Any, ask: Any, put: Any, folder: str, policy: str, round_: int, parents: int
+) -> None:
+    """Runs share no self-edit, a run's two files do; rounds are what the folder's name says."""
+    few_shot(put)
+    put(f"few-shot/{folder}/final_configs_and_indices.json", {"aa00": {"0": {"response": "{}"}}})
+    release = put(f"few-shot/{folder}/final_results.json", TRIED)
+    assert seal("import", "official", release).code == 0
+    rows = ask("select count(distinct self_edit_id) as n, count(*) as rows from self_edits")
+    assert rows == [{"n": 2, "rows": 2}]
+    where = f"where r.source_file like '%{folder}/%'"
+    join = "from rewards r join self_edits s using (self_edit_id)"
+    rows = ask(f"select s.policy, s.round, r.policy as same {join} {where}")
+    assert rows == [{"policy": policy, "round": round_, "same": policy}]
+    (row,) = ask(f"select name, round from policies r {where} and policy = '{policy}' limit 1")
+    assert row["round"] == round_
+    unknown = "iteration_" not in folder
+    assert ("not known to have been trained" in row["name"]) == unknown
+    chain = ask(f"select distinct policy, parent from policies r {where} and parent is not null")
+    assert len(chain) == parents
+    part = seal("import", "official", release / "few-shot")  # wherever the import begins
+    assert part.err.count("is there already") == 5
+
+
 def test_recorded_rewards_are_explained_as_such(seal: Any, ask: Any, put: Any) -> None:
     """Of few-shot trials the self-edits are in another file, and their domain is not ours."""
     assert seal("import", "official", few_shot(put)).code == 0
