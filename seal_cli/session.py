@@ -69,7 +69,10 @@ class Session:
         """Raise RowsFailed when rows failed and --strict was given."""
         failed = sum(artifact.n_failed for artifact in artifacts)
         if self.options.strict and failed:
-            raise RowsFailed(f"{failed} rows failed.", "Run again with --retry-failed.")
+            # Without a model the same rows would fail again: those commands have no --retry-failed.
+            retry = any(artifact.manifest["models"] for artifact in artifacts if artifact.n_failed)
+            hint = "Run again with --retry-failed." if retry else "See their reason column."
+            raise RowsFailed(f"{failed} rows failed.", hint)
 
     def load(self, model: LocalModel) -> "LanguageModel":
         """The model, on this session's device."""

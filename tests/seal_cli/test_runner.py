@@ -60,7 +60,9 @@ def test_failed_rows_are_published_and_retried(
     )
     assert "failed,the engine is down,2" in statuses.out
     assert write(seal, contexts, random_model).id == first.id  # a plain rerun is a hit all the same
-    assert write(seal, contexts, random_model, "--strict").code == 4
+    strict = write(seal, contexts, random_model, "--strict")
+    assert strict.code == 4
+    assert "Run again with --retry-failed" in strict.err
 
     flaky.broken, flaky.asked = False, []
     retried = write(seal, contexts, random_model, "--retry-failed")

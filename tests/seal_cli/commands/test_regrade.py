@@ -8,7 +8,7 @@ import pytest
 from passages import PASSAGES
 from stored import publish
 
-from stages.records import Metric, Reward
+from stages.records import Answer, Metric, Reward, Verdict
 
 
 def rewards(seal: Any, artifact: str) -> list[dict[str, Any]]:
@@ -121,3 +121,18 @@ def test_several_evaluations_or_an_unknown_regime_are_refused(seal: Any, scored:
     result = seal("regrade", made.id, "--grader", "f1")
     assert result.code == 3
     assert "not one evaluation in the regime single or cpt" in result.err
+
+
+def test_strict_offers_no_option_that_regrade_lacks(
+    seal: Any, scored: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a grader cannot judge it cannot judge again."""
+
+    def judge(grader: Any, question: Any, answer: Answer) -> Verdict:
+        return Verdict(answer.answer_id, answer.context_id, grader.name, None, None, "no idea")
+
+    monkeypatch.setattr("stages.regrade.judge", judge)
+    refused = seal("regrade", scored.rewards.id, "--grader", "exact", "--force", "--strict")
+    assert refused.code == 4
+    assert "--retry-failed" not in refused.err
+    assert "See their reason column" in refused.err
