@@ -144,11 +144,9 @@ def check_order(
 ) -> None:
     """Raise InputError when the dataset that the run names has other passages than we joined.
 
-    It may have more or fewer of them: an early file names another writer's dataset.
+    It may have more of them: naive_val has 250.
     """
-    if named.sha256 == source.sha256:
-        return  # what is shuffled, not what was shuffled
-    for i, place in enumerate(shuffled(run, source, passages)[: len(written)]):
+    for i, place in enumerate(shuffled(run, source, passages)):
         ours, theirs = passages[place], written[i]
         if (ours.title, ours.context) != (theirs.title, theirs.context):
             raise run.file.broken(

@@ -252,9 +252,9 @@ def test_the_questions_are_squad_val_s_whatever_else_is_there(
     assert row["source_file"] == "data/squad_val.json"
 
 
-@pytest.mark.parametrize("n_written", [2, 4])
+@pytest.mark.parametrize("n_written", [3, 4])
 def test_the_dataset_that_a_run_names_has_its_passages(seal: Any, put: Any, n_written: int) -> None:
-    """The first ones in the release's order; it may have fewer or more of them."""
+    """The first ones in the release's order; it may have more of them."""
     put("data/squad_val.json", PASSAGES)
     named = {"dataset": "general-knowledge/data/synthetic_data/eval/base_val.json"}
     put("results/cpt/200/base_200.json", cpt(**named))
@@ -269,6 +269,19 @@ def test_the_dataset_that_a_run_names_has_its_passages(seal: Any, put: Any, n_wr
         result.err
     )
     assert "passage at /1 than data/squad_val.json gives" in result.err
+
+
+def test_a_dataset_that_has_fewer_passages_than_were_asked_about_is_another(
+    seal: Any, put: Any
+) -> None:
+    put("data/squad_val.json", PASSAGES)
+    put("results/cpt/2067/base_2067.json", cpt(dataset="data/synthetic_data/eval/base_val.json"))
+    written = [p | {"completions": ["One."], "prompt": "p"} for p in shuffled()[:2]]
+    result = seal("import", "official", put("data/synthetic_data/eval/base_val.json", written))
+    assert result.code == 0
+    assert "base_2067.json left out: data/synthetic_data/eval/base_val.json, its dataset" in (
+        result.err
+    )
 
 
 def test_a_passage_twice_would_move_all_others(seal: Any, put: Any) -> None:
