@@ -18,6 +18,8 @@ from seal_cli import __version__, console
 from seal_cli.commands import (
     adapt,
     bench,
+    bench_generate,
+    bench_store,
     doctor,
     filter,  # noqa: A004  # the stage's name
     generate,
@@ -142,6 +144,8 @@ app.command("sql")(sql.sql)
 app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 benching.command("adapters")(bench.adapters)
+benching.command("generate")(bench_generate.generate)
+benching.command("store")(bench_store.store)
 
 
 def _version(wanted: bool) -> None:

@@ -30,26 +30,9 @@ def generate(
     `invalid` when the domain cannot train on the text, `failed` when the engine gave none.
     """
     name, template = domain.template(config.prompt)
-    prompts = [render(domain.prompt(context, template)) for context in contexts]
-    wanted = [
-        (context, prompt, sample)
-        for context, prompt in zip(contexts, prompts, strict=True)
-        for sample in range(config.samples)
-    ]
-    requests = [
-        Request(
-            prompt=prompt,
-            seed=derive_seed(config.seed, context.context_id, policy.policy, name, sample),
-            max_tokens=config.max_tokens,
-            temperature=config.temperature,
-            top_p=config.top_p,
-        )
-        for context, prompt, sample in wanted
-    ]
-    completions = engine.complete(requests)
-    for (context, prompt, sample), request, completion in zip(
-        wanted, requests, completions, strict=True
-    ):
+    asked = list(requests(contexts, policy=policy, domain=domain, render=render, config=config))
+    completions = engine.complete([request for _, _, request in asked])
+    for (context, sample, request), completion in zip(asked, completions, strict=True):
         text = completion.text.strip()
         identity = (context.context_id, policy.policy, digest(template), config.seed, sample, text)
         status, reason = _status(domain, context, name, completion)
@@ -60,7 +43,7 @@ def generate(
             policy=policy.policy,
             round=policy.round,
             prompt_name=name,
-            prompt=prompt,
+            prompt=request.prompt,
             completion=text,
             status=status,
             reason=reason,
@@ -68,6 +51,30 @@ def generate(
             seed=request.seed,
             finish=completion.finish,
         )
+
+
+def requests(
+    contexts: Sequence[Context],
+    *,
+    policy: Policy,
+    domain: Domain,
+    render: Callable[[str], str],
+    config: GenerateConfig,
+) -> Iterator[tuple[Context, int, Request]]:
+    """What `generate` asks an engine, with context and sample: also for measuring engines."""
+    name, template = domain.template(config.prompt)
+    for context in contexts:
+        prompt = render(domain.prompt(context, template))
+        for sample in range(config.samples):
+            seed = derive_seed(config.seed, context.context_id, policy.policy, name, sample)
+            request = Request(
+                prompt=prompt,
+                seed=seed,
+                max_tokens=config.max_tokens,
+                temperature=config.temperature,
+                top_p=config.top_p,
+            )
+            yield context, sample, request
 
 
 def _status(

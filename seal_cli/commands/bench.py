@@ -1,9 +1,13 @@
-"""`seal bench`: how fast this machine is; what was measured, and how it compares."""
+"""`seal bench adapters`: how long adapters take to train and score here, and how they compare.
+
+And what all of `seal bench` says beside its numbers: when, where and with what.
+"""
 
 import platform
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib import metadata
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,10 +69,7 @@ def adapters(
     """Train and score adapters one at a time and batched, in one run."""
     from stages.lora import bench
 
-    try:
-        wanted = [int(k) for k in slots.split(",")]
-    except ValueError as error:
-        raise ConfigError(f"--slots {slots} is not understood.", "E.g. 8,16,32.") from error
+    wanted = numbers(slots, "--slots")
     lm, work = _work(
         store_of(ctx), Settings(None, assignments), shape, model, self_edits, number, device
     )
@@ -76,7 +77,7 @@ def adapters(
     for result in bench.measure(lm, work, wanted, paper=paper, noise=noise):
         results.append(result)
         console.say(f"{result.method}, {result.slots} slots: {result.seconds:.4f} s a self-edit")
-    facts = _facts(lm) | {
+    facts = facts_of(device_of(lm), "torch", "transformers", "peft") | {
         "clock": bench.clock(lm),
         "what": model or shape,
         "lengths": self_edits or "round 0",
@@ -165,20 +166,39 @@ def _of_artifact(
     ]
 
 
-def _facts(lm: "LanguageModel") -> dict[str, Any]:
-    """When, where and with what."""
-    import peft
+def device_of(lm: "LanguageModel") -> str:
+    """What the model computes on."""
     import torch
-    import transformers
 
-    gpu = torch.cuda.get_device_name() if lm.device.type == "cuda" else None
+    if lm.device.type == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{processor()}, {torch.get_num_threads()} thread(s)"
+
+
+def processor() -> str:
+    """What the system calls its processor."""
+    return platform.processor() or platform.machine()
+
+
+def facts_of(device: str, *packages: str) -> dict[str, Any]:
+    """When, where and with what."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": gpu
-        or f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} thread(s)",
-        "versions": {m.__name__: m.__version__ for m in (torch, transformers, peft)},
+        "device": device,
+        "versions": {name: metadata.version(name) for name in packages},
         "command": ["seal", *sys.argv[1:]],
     }
+
+
+def numbers(text: str, option: str) -> list[int]:
+    """Numbers with commas between. Raises ConfigError for anything else."""
+    try:
+        found = [int(number) for number in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise ConfigError(f"{option} {text} is not understood.", "E.g. 8,16,32.")
+    return found
 
 
 def _table(answer: dict[str, Any]) -> Table:

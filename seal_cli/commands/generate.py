@@ -67,23 +67,22 @@ def material(
 
 def writer(session: Session, model: LocalModel, domain: Domain, config: GenerateConfig) -> Writer:
     """The generate stage with its collaborators: contexts -> self-edits."""
-    engine: Engine
+    engine, render = seated(session, model, config)
+    return lambda contexts: stage.generate(
+        contexts, policy=model.policy, engine=engine, domain=domain, render=render, config=config
+    )
+
+
+def seated(
+    session: Session, model: LocalModel, config: GenerateConfig
+) -> tuple[Engine, Callable[[str], str]]:
+    """The engine that was chosen, the model loaded, and what puts prompts into its template."""
     if config.engine == "scripted":
         from stages.engines.scripted import ScriptedEngine
 
-        engine = ScriptedEngine()
-        chat, tokenizer = False, None
-    else:
-        from stages.engines.transformers import TransformersEngine
+        return ScriptedEngine(), renderer(None, chat=False)
+    from stages.engines.transformers import TransformersEngine
 
-        loaded = session.load(model)
-        engine = TransformersEngine(loaded, config.decode_batch)
-        chat, tokenizer = session.chat(config.chat, model), loaded.tokenizer
-    return lambda contexts: stage.generate(
-        contexts,
-        policy=model.policy,
-        engine=engine,
-        domain=domain,
-        render=renderer(tokenizer, chat=chat),
-        config=config,
-    )
+    loaded = session.load(model)
+    chat = session.chat(config.chat, model)
+    return TransformersEngine(loaded, config.decode_batch), renderer(loaded.tokenizer, chat=chat)

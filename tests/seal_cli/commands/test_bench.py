@@ -36,6 +36,57 @@ def test_adapters_of_self_edits_in_the_store(seal: Any, passages: Path, random_m
     assert "speedup_over_peft" in out
 
 
+def test_store_times_what_a_person_waits_for(seal: Any, tmp_path: Path) -> None:
+    options = ["--edits", 20, "--artifacts", 4, "--runs", 1]
+    said = json.loads(seal("bench", "store", "--json", *options).out)
+    assert (said["edits"], said["artifacts"]) == (20, 4)
+    assert not Path(said["folder"]).exists()
+    assert not (tmp_path / "store").exists()
+    timed = {r["what"]: r for r in said["results"]}
+    for part in ("top 10", "seal ls", "index rebuild", "commit", "journal append per row"):
+        (name,) = (what for what in timed if part in what)
+        assert timed[name]["seconds"] == timed[name]["least"] == timed[name]["most"] > 0
+        assert timed[name]["runs"] == 1
+    assert {"date", "device", "versions", "command"} <= said.keys()
+
+
+def test_generate_measures_every_batch_size_on_the_same_texts(seal: Any, tmp_path: Path) -> None:
+    brief = ["-n", 3, "--decode-batch", "1,3", "--set", "generate.max_tokens=3"]
+    said = json.loads(seal("bench", "generate", "--json", *brief).out)
+    assert [r["decode_batch"] for r in said["results"]] == [1, 3]
+    for result in said["results"]:
+        assert result["n_self_edits"] == 3
+        assert 0 < result["n_tokens"] <= 9
+        assert result["tokens_per_second"] > 0
+        assert result["seconds_per_self_edit"] > 0
+        assert (result["same_texts"], result["n_failed"]) == (1, 0)
+    assert {"date", "device", "versions", "command", "clock"} <= said.keys()
+    assert not (tmp_path / "store").exists()
+
+
+def test_generate_of_contexts_in_the_store_without_a_model(seal: Any, passages: Path) -> None:
+    contexts = seal("import", "contexts", passages).id
+    own = ["--engine", "scripted", "--contexts", contexts, "--set", "generate.samples=1"]
+    (heading, row) = seal("bench", "generate", *own, "--decode-batch", 2).out.splitlines()
+    assert heading.split()[:2] == ["batch", "tokens/s"]
+    assert row.split()[0] == "2"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["store", "--edits", 1, "--artifacts", 4], "do not fill 2 artifacts"),
+        (["generate", "--decode-batch", "0"], "--decode-batch 0"),
+        (["generate", "--engine", "abacus"], "abacus"),
+        (["generate", "--contexts", "import-0"], "no artifact import-0"),
+    ],
+)
+def test_the_others_say_what_they_cannot_do(seal: Any, options: list[str], said: str) -> None:
+    refused = seal("bench", *options)
+    assert refused.code in (2, 3)
+    assert said in refused.err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

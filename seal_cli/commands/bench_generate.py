@@ -1,0 +1,136 @@
+"""`seal bench generate`: how fast an engine writes self-edits here, at several batch sizes."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seal_cli import console
+from seal_cli.commands import generate as writing
+from seal_cli.commands import import_contexts
+from seal_cli.commands.bench import (
+    DeviceOption,
+    JsonOption,
+    SetOption,
+    device_of,
+    facts_of,
+    numbers,
+    processor,
+)
+from seal_cli.inputs import ContextSet
+from seal_cli.models import LocalModel, resolve_model
+from seal_cli.options import store_of
+from seal_cli.runner import Runner, RunOptions
+from seal_cli.session import Session
+from seal_cli.settings import Settings
+from seal_cli.store.workspace import Workspace
+from stages import generate as stage
+from stages.config import GenerateConfig
+from stages.engines import Engine, Request
+
+if TYPE_CHECKING:
+    from stages.engines.bench import Measured
+
+ModelOption = Annotated[
+    str, typer.Option("--model", help="Model folder, hub name, update artifact, or tiny.")
+]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="transformers or scripted [default: the settings'].")
+]
+NumberOption = Annotated[int, typer.Option("-n", "--number", min=1, help="Self-edits.")]
+ContextsOption = Annotated[
+    str, typer.Option("--contexts", help="Contexts artifact, or tiny (its train split).")
+]
+BatchesOption = Annotated[
+    str, typer.Option("--decode-batch", help="Sequences decoded together: numbers, with commas.")
+]
+
+
+def generate(
+    ctx: typer.Context,
+    model: ModelOption = "tiny",
+    engine: EngineOption = None,
+    number: NumberOption = 64,
+    contexts: ContextsOption = "tiny",
+    batches: BatchesOption = "1,4,16,64",
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+    assignments: SetOption = [],  # noqa: B006  # typer's way
+) -> None:
+    """Let an engine write self-edits of contexts, and keep none of them."""
+    from stages.engines import bench
+
+    wanted = numbers(batches, "--decode-batch")
+    own = {"engine": engine}
+    settings = Settings(None, assignments)
+    session = Session(store_of(ctx), settings, RunOptions(), {GenerateConfig: own}, device)
+    policy = resolve_model(session.workspace, model)
+    config = session.resolve(GenerateConfig, policy)
+
+    def engine_of(batch: int) -> Engine:
+        return writing.seated(session, policy, replace(config, decode_batch=batch))[0]
+
+    asked = list(islice(_requests(session, policy, config, contexts), number))
+    facts, now = _facts(session, policy, config)
+    results = []
+    for result in bench.measure(engine_of, asked, wanted, now):
+        results.append(result)
+        console.say(f"batch {result.decode_batch}: {result.tokens_per_second:.1f} tokens/s")
+    if as_json:
+        said = {"model": model, "contexts": contexts, "config": config.key()}
+        console.out_json(facts | said | {"results": [asdict(r) for r in results]})
+    else:
+        _print(results)
+
+
+def _requests(
+    session: Session, model: LocalModel, config: GenerateConfig, contexts: str
+) -> Iterator[Request]:
+    """What `seal generate` would ask this model about these contexts."""
+    if contexts == "tiny":
+        with TemporaryDirectory() as folder:  # measuring leaves nothing in the user's store
+            runner = Runner(Workspace(Path(folder)), RunOptions())
+            context_set = ContextSet(runner.run(import_contexts.task(["tiny"], split="train")))
+            chosen = list(context_set.contexts.values())
+    else:
+        context_set = ContextSet(session.artifact(contexts, "contexts"))
+        chosen = list(context_set.contexts.values())
+    _, render = writing.seated(session, model, config)
+    asked = stage.requests(
+        chosen, policy=model.policy, domain=context_set.domain, render=render, config=config
+    )
+    return (request for _, _, request in asked)
+
+
+def _facts(
+    session: Session, model: LocalModel, config: GenerateConfig
+) -> tuple[dict[str, Any], Callable[[], float]]:
+    """When, where and with what, and the clock that goes with it."""
+    if config.engine == "scripted":
+        return facts_of(processor()) | {"clock": "wall"}, time.perf_counter
+    from stages.lora import bench
+
+    lm = session.load(model)
+    facts = facts_of(device_of(lm), "torch", "transformers")
+    return facts | {"clock": bench.clock(lm)}, lambda: bench.now(lm)
+
+
+def _print(results: Sequence["Measured"]) -> None:
+    headings = ("batch", "tokens/s", "s per self-edit", "tokens each", "same texts", "failed")
+    rows = [
+        [
+            str(r.decode_batch),
+            f"{r.tokens_per_second:.1f}",
+            f"{r.seconds_per_self_edit:.4g}",
+            f"{r.n_tokens / r.n_self_edits:.1f}",
+            f"{r.same_texts:.3f}",
+            str(r.n_failed),
+        ]
+        for r in results
+    ]
+    console.out_columns(headings, rows, right=headings)
