@@ -41,7 +41,7 @@ soak: setup ## what is too long for CI: random kills
 tiny-model: setup ## pretrain the shipped model again (about 15 minutes on one core)
 	$(BIN)/python examples/tiny_world/pretrain.py --out seal_cli/tiny
 
-tiny-seeds: setup ## the tiny world's figures: five run seeds (about 20 minutes on one core)
+tiny-seeds: setup ## the tiny world's figures: five run seeds (about 5 minutes on one core)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_world/seeds.sh
 
 clean: ## remove what make made (not your stores)
