@@ -8,7 +8,7 @@ WITH cells AS (
     SELECT policy, dataset, step, position, sum(value * n) / sum(n) AS accuracy, sum(n)::BIGINT AS sequences
     FROM metrics
     WHERE regime = 'continual' AND metric = 'accuracy' AND value IS NOT NULL
-      AND dataset NOT LIKE '%(overall)'
+      AND dataset NOT LIKE '% (overall)'
     GROUP BY ALL
 ), rows_ AS (
     SELECT policy, dataset, step, sequences, position, round(accuracy, 4) AS accuracy,
