@@ -106,7 +106,7 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
     from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    place = _device(device)
+    place = find_device(device)
     if dtype not in DTYPES:
         raise ConfigError(f"there is no dtype {dtype!r}.", f"Choose one of: {', '.join(DTYPES)}.")
     try:
@@ -143,8 +143,8 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
     return LanguageModel(model, tokenizer)
 
 
-def _device(wanted: str) -> str:
-    """A device that is there. Raises ConfigError."""
+def find_device(wanted: str) -> str:
+    """A device that is there, `auto` settled. Raises ConfigError."""
     import torch
 
     if wanted == "auto":

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stages.models import SMALL_MODEL
+from stages.models import SMALL_MODEL, find_device
 
 # On a CPU, more slots than 32 brought a small model nothing (`seal bench adapters`). The other two
 # are judgement: a large model's matrix products are busy with one job; a GPU has not been measured.
@@ -53,9 +53,9 @@ def _fitting(numbers: int, n_parameters: int, device: str) -> int:
     """Half of the free memory for LoRAs in training: the other half is for what they compute."""
     import torch
 
-    on_gpu = torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
-    if on_gpu:
-        free, _ = torch.cuda.mem_get_info(device if ":" in device else None)
+    place = find_device(device)  # asked before the model is loaded, which would refuse it
+    if place.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(place if ":" in place else None)
         # Two bytes a parameter for the base model, which is not loaded yet.
         most, free = MOST_ON_GPU, free - 2 * n_parameters
     else:

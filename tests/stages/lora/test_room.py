@@ -2,6 +2,7 @@
 
 import pytest
 
+from stages.errors import ConfigError
 from stages.lora import room as memory
 from stages.lora.room import JOBS_PER_SLOT, MOST_ON_CPU, MOST_ON_CPU_LARGE, Room, room
 
@@ -56,3 +57,10 @@ def test_a_gpu_keeps_room_for_the_model(free: pytest.MonkeyPatch) -> None:
     free.setattr("torch.cuda.mem_get_info", lambda _: (model + 2 * 18 * NUMBERS * 9, 0))
     assert room(None, SHAPES, ["q_proj"], 8).slots == 9
     assert room(None, SHAPES, ["q_proj"], 8, "cpu").slots == MOST_ON_CPU
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "abacus"])
+def test_a_device_that_is_not_there_is_refused(free: pytest.MonkeyPatch, device: str) -> None:
+    free.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(ConfigError):
+        room(None, SHAPES, ["q_proj"], 8, device)
