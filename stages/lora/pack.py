@@ -269,7 +269,8 @@ def packs(model: Any) -> bool:
     ]
     try:
         said = [_logits(model, rows) for rows in ([one, other], [changed, other], [other])]
-    except CannotPack:
+    except (CannotPack, AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        # Or what the model's own code raises where it wants a mask (Falcon) or one row alone.
         return False
     finally:
         for handle in handles:

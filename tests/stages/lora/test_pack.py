@@ -142,3 +142,14 @@ def test_a_model_with_another_kind_of_attention_is_found_out(
     whole = attention.forward
     monkeypatch.setattr(attention, "forward", lambda *a, **k: whole(*a, **k, softcap=30.0))
     assert not packs(model)
+
+
+def test_a_model_whose_own_code_wants_a_mask_is_found_out(
+    tiny: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny("llama").model
+    attention = type(model.model.layers[0].self_attn)
+    monkeypatch.setattr(  # as Falcon's eager attention does
+        attention, "forward", lambda *_, attention_mask, **__: torch.zeros(1) + attention_mask
+    )
+    assert not packs(model)
