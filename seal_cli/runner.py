@@ -178,9 +178,16 @@ class _Run:
 
     def make(self) -> None:
         """Finish what is not finished, then publish."""
+        plan = self.task.plan()
         recorded = self.journal.begin(
-            asdict(self.task.plan()) | {"before": self.before.id if self.before else None}
+            asdict(plan) | {"before": self.before.id if self.before else None}
         )
+        slots = recorded.get("slots", 1)  # 1: begun by a version that knew no slots
+        if slots != plan.slots:
+            console.say(
+                f"{self.id}: going on with {slots} slots, as it was begun; "
+                f"delete {self.journal.folder} to begin anew."
+            )
         done = self.journal.finished()
         if self.before and SEEDED not in done:
             self.journal.append(SEEDED, self._kept_rows(self.before))
@@ -190,7 +197,7 @@ class _Run:
             console.say(
                 f"{self.id}: going on after {len(pending) - len(fresh)} of {len(pending)} batches."
             )
-        work = self.task.open(Job(self.id, self.weights, recorded["slots"])) if fresh else None
+        work = self.task.open(Job(self.id, self.weights, slots)) if fresh else None
         finished = sum(len(items) for name, items in pending.items() if name in done)
         with console.progress(
             self.task.stage, total=sum(map(len, pending.values())), done=finished

@@ -150,9 +150,35 @@ def test_slots_are_decided_once_and_kept_on_going_on(
     (attempt,) = work.glob("*/attempt.json")
     # Six adapters of each of two self-edits a context: two contexts have eight times three.
     assert json.loads(attempt.read_text()) == {"batch": 2, "slots": 3, "before": None}
-    first = seal("adapt", edits, *small, "--slots", 5).id
+    going_on = seal("adapt", edits, *small, "--slots", 5)
+    first = going_on.id
     assert used == [3, 3]
+    assert "going on with 3 slots, as it was begun" in going_on.err
     assert seal("adapt", edits, *small, "--slots", 1).id == first  # how it ran is not in the key
+
+
+def test_a_run_begun_before_there_were_slots_goes_on_one_at_a_time(
+    seal: Any, contexts: str, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.lora.reference import ReferenceTrainer
+
+    edits = write(seal, contexts, random_model).id
+    make = ReferenceTrainer.__init__
+    used: list[Any] = []
+
+    def fail(self: ReferenceTrainer, lm: Any) -> None:
+        used.append(lm)
+        if len(used) == 1:
+            raise OSError(28, "no space left")
+        make(self, lm)
+
+    monkeypatch.setattr(ReferenceTrainer, "__init__", fail)
+    brief = ["--rank", 2, "--epochs", 1, "--repeats", 1]
+    assert seal("adapt", edits, *brief, "--slots", 1).code == 5
+    (attempt,) = (tmp_path / "store/work").glob("*/attempt.json")
+    attempt.write_text(json.dumps({"batch": 1, "before": None}))
+    assert seal("adapt", edits, *brief, "--slots", 4).code == 0
+    assert len(used) == 2
 
 
 def test_a_loop_gives_its_slots_to_its_stages(
