@@ -7,13 +7,14 @@ for a whole batch.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
 
 from stages.engines import Completion, Request
 from stages.lora import Lora
-from stages.lora.stack import Worn, wearing
+from stages.lora.stack import Worn, stackable, wearing
 from stages.models import LanguageModel
 from stages.tokens import encode
 
@@ -53,13 +54,17 @@ class TransformersEngine:
                 (i for i in chosen if (rows[i].lora is not None) == adapted),
                 key=lambda i: (place[id(rows[i].lora)], len(rows[i].prompt)),
             )
-            for start in range(0, len(order), self.batch):
-                yield order[start : start + self.batch]
+            targets = {name for i in order if (lora := rows[i].lora) for name in lora.targets}
+            together = stackable(self.lm.model, sorted(targets))
+            for _, group in groupby(order, key=lambda i: together or place[id(rows[i].lora)]):
+                alike = list(group)
+                for start in range(0, len(alike), self.batch):
+                    yield alike[start : start + self.batch]
 
     def _decode(self, rows: list["_Row"]) -> list[Completion]:
         """Completions of rows that all wear a LoRA, or none of them; fewer at once if need be."""
         try:
-            with torch.inference_mode(), wearing(self.lm.model, [r.lora for r in rows]) as worn:
+            with wearing(self.lm.model, [r.lora for r in rows]) as worn, torch.inference_mode():
                 return _Batch(self.lm, rows, worn).run()
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()

@@ -19,7 +19,7 @@ from stages.lora import Job, Lora, Trained
 from stages.lora.attach import widened
 from stages.lora.pack import attending, n_read, pack, packs
 from stages.lora.reference import MAX_GRAD_NORM, ReferenceTrainer, first_a, optimizer_batches
-from stages.lora.stack import Stack
+from stages.lora.stack import Stack, stackable
 from stages.models import LanguageModel
 from stages.tokens import Row
 
@@ -40,24 +40,30 @@ class BatchedTrainer:
         """One result per job, in order; jobs with the same target modules are trained together.
 
         A job that ends before its turn waits for it. Out of memory or a non-finite loss ends a job
-        alone. A model whose rows cannot be packed is left to the reference trainer.
+        alone. A model whose rows cannot be packed, or whose LoRAs cannot be stacked, is left to the
+        reference trainer.
         """
-        if not jobs or not packs(self.lm.model):
-            yield from ReferenceTrainer(self.lm).train(jobs)
-            return
         done: dict[int, Trained] = {}
         given = 0
-        for targets in dict.fromkeys(job.targets for job in jobs):
+        for place, trained in self._results(jobs):
+            done[place] = trained
+            while given in done:
+                yield done.pop(given)
+                given += 1
+
+    def _results(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Trained]]:
+        """(place, result) of every job, as they end."""
+        targets = {name for job in jobs for name in job.targets}
+        if not (jobs and packs(self.lm.model) and stackable(self.lm.model, sorted(targets))):
+            yield from enumerate(ReferenceTrainer(self.lm).train(jobs))
+            return
+        for alike in dict.fromkeys(job.targets for job in jobs):
             plans = [
                 _Active(i, job, list(optimizer_batches(job)))
                 for i, job in enumerate(jobs)
-                if job.targets == targets
+                if job.targets == alike
             ]
-            for place, trained in _Run(self.lm, plans, self.slots, self.max_tokens).results():
-                done[place] = trained
-                while given in done:
-                    yield done.pop(given)
-                    given += 1
+            yield from _Run(self.lm, plans, self.slots, self.max_tokens).results()
 
 
 @dataclass

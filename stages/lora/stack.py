@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from stages.lora import Lora
-from stages.lora.attach import check_fits, named
+from stages.lora.attach import attached, check_fits, named
 
 # grouped_mm wants strides of 16 bytes: the smallest rank it takes in bfloat16.
 RANK_STEP = 8
@@ -49,6 +49,14 @@ class Site:
     def b(self, flat: torch.Tensor) -> torch.Tensor:
         """B of every slot, [slots, n_out, rank], as a view of [slots, numbers]."""
         return flat[:, self.middle : self.end].view(len(flat), self.n_out, self.rank)
+
+
+def stackable(model: Any, targets: Sequence[str]) -> bool:
+    """Whether these modules are linear layers: what a router returns, say, is not a product."""
+    return all(
+        isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"
+        for module in named(model, list(targets)).values()
+    )
 
 
 def sites_of(model: Any, targets: Sequence[str], rank: int) -> list[Site]:
@@ -250,7 +258,7 @@ class Worn:
 def wearing(model: Any, loras: Sequence[Lora | None]) -> Iterator[Worn | None]:
     """The model with a LoRA for each row (or none for all) inside the block; then as before.
 
-    Rows of one LoRA stand side by side.
+    Rows of one LoRA stand side by side. Where LoRAs cannot be stacked there is only one of them.
 
     Raises:
         ConfigError: a LoRA is of another model.
@@ -263,6 +271,11 @@ def wearing(model: Any, loras: Sequence[Lora | None]) -> Iterator[Worn | None]:
     for lora in distinct:
         check_fits(model, lora)
     targets = sorted({target for lora in distinct for target in lora.targets})
+    if not stackable(model, targets):
+        (only,) = distinct
+        with attached(model, only):
+            yield None
+        return
     stack = Stack(model, targets, max(lora.rank for lora in distinct), len(distinct))
     for slot, lora in enumerate(distinct):
         stack.put(slot, lora)

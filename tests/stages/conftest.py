@@ -154,7 +154,7 @@ def _model(architecture: str, vocabulary: int, eos: int, extra: dict[str, Any]) 
     if architecture == "neox":
         return tf.GPTNeoXForCausalLM(tf.GPTNeoXConfig(**common | shape | wide | extra))
     grouped = {"num_key_value_heads": 1}
-    names = {"llama": "Llama", "qwen2": "Qwen2", "mistral": "Mistral"}
+    names = {"llama": "Llama", "qwen2": "Qwen2", "mistral": "Mistral", "mixtral": "Mixtral"}
     if architecture == "mistral":
         grouped["sliding_window"] = 12
     name = names[architecture]

@@ -9,7 +9,10 @@ import pytest
 import torch
 from trace_model import Trace
 
+from stages.engines import Request
+from stages.engines.transformers import TransformersEngine
 from stages.lora import Job, Lora, Trained, batched
+from stages.lora.attach import attached
 from stages.lora.batched import BatchedTrainer
 from stages.lora.reference import ReferenceTrainer
 from stages.lora.stack import Stack
@@ -375,6 +378,25 @@ def test_rows_that_cannot_be_packed_are_left_to_the_reference(
 ) -> None:
     monkeypatch.setattr(batched, "packs", lambda _: False)
     assert errors(lm, mixed[:2]) == [0.0, 0.0]
+
+
+def test_what_is_no_linear_layer_is_left_to_the_reference_and_worn_with_peft(
+    tiny: Callable[..., LanguageModel], make_job: MakeJob
+) -> None:
+    lm = tiny("mixtral")  # its routers, called gate, return more than a product
+    job = make_job(lm.tokenizer, TEXTS, targets=("gate", "q_proj"), learning_rate=2e-2)
+    before = Trace(lm.model)
+    jobs = [job, replace(job, seed=1)]
+    assert errors(lm, jobs) == [0.0, 0.0]
+    loras = [t.lora for t in BatchedTrainer(lm, 2).train(jobs)]
+    engine = TransformersEngine(lm, 8)
+    asked = [(Request(text, 0, max_tokens=6), lora) for lora in loras for text in TEXTS]
+    found = engine.complete([q for q, _ in asked], [lora for _, lora in asked])
+    before.assert_unchanged(lm.model)
+    for (request, lora), completion in zip(asked, found, strict=True):
+        with attached(lm.model, lora):
+            assert engine.complete([request]) == [completion]
+    assert found != engine.complete([q for q, _ in asked])
 
 
 def test_the_global_random_state_is_neither_used_nor_changed(
