@@ -26,6 +26,7 @@ from stages.tokens import Row
 LOG = logging.getLogger(__name__)
 # Tokens of one forward and backward; a step with more is cut between rows, never inside one.
 MAX_TOKENS = 4096
+INTERVAL = 30.0  # seconds between words on how far it is
 
 
 class BatchedTrainer:
@@ -45,7 +46,7 @@ class BatchedTrainer:
         """
         done: dict[int, Trained] = {}
         given = 0
-        for place, trained in self._results(jobs):
+        for place, trained in _told(self._results(jobs), len(jobs)):
             done[place] = trained
             while given in done:
                 yield done.pop(given)
@@ -64,6 +65,16 @@ class BatchedTrainer:
                 if job.targets == alike
             ]
             yield from _Run(self.lm, plans, self.slots, self.max_tokens).results()
+
+
+def _told(results: Iterator[tuple[int, Trained]], total: int) -> Iterator[tuple[int, Trained]]:
+    """The same results, with a word now and then: a batch of hundreds takes minutes."""
+    said = time.monotonic()
+    for number, result in enumerate(results, 1):
+        if time.monotonic() - said >= INTERVAL and number < total:
+            said = time.monotonic()
+            LOG.info("trained %d of %d adapters", number, total)
+        yield result
 
 
 @dataclass

@@ -399,6 +399,21 @@ def test_what_is_no_linear_layer_is_left_to_the_reference_and_worn_with_peft(
     assert found != engine.complete([q for q, _ in asked])
 
 
+def test_it_says_how_far_it_is(
+    lm: LanguageModel,
+    mixed: list[Job],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level("INFO", "stages")
+    list(BatchedTrainer(lm, 2).train(mixed))
+    assert caplog.text == ""
+    monkeypatch.setattr(batched, "INTERVAL", 0)
+    list(BatchedTrainer(lm, 2).train(mixed[:3]))
+    assert "trained 1 of 3 adapters" in caplog.text
+    assert "3 of 3" not in caplog.text
+
+
 def test_the_global_random_state_is_neither_used_nor_changed(
     lm: LanguageModel, mixed: list[Job]
 ) -> None:
