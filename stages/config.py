@@ -73,7 +73,7 @@ ENGINES = ("transformers", "scripted")
 CHAT_MODES = ("auto", "on", "off")
 PAD_TARGETS = ("eos", "none", "official")
 RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
-GRADERS = ("offline", "exact", "contained", "f1")
+GRADERS = ("offline", "exact", "contained", "f1", "arc-grid")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -245,3 +245,12 @@ class Example:
     prompt: str
     completion: str
     ends: bool = True  # whether an end token follows the completion
+    learns_prompt: bool = False  # whether the prompt is learned, too
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a self-edit wants to be trained on; null where the configuration decides."""
+
+    epochs: int | None = None
+    learning_rate: float | None = None

@@ -68,7 +68,8 @@ def row(tokenizer: Any, example: Example, *, max_length: int, pad_targets: str =
     n_real = len(ids)
     if pad_targets == "official":
         ids += [eos] * (max_length - n_real)
-    return Row(tuple(ids), first_target=len(prompt), n_real=n_real, cut=cut)
+    first_target = len(begin_ids(tokenizer)) if example.learns_prompt else len(prompt)
+    return Row(tuple(ids), first_target=first_target, n_real=n_real, cut=cut)
 
 
 def learnable(rows: Sequence[Row]) -> list[Row]:

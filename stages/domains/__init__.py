@@ -8,8 +8,8 @@ model and grades nothing.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from stages.domains import knowledge
-from stages.records import Context, Example, Question
+from stages.domains import arc, knowledge
+from stages.records import Context, Example, Question, Training
 
 
 class Domain(Protocol):
@@ -17,6 +17,8 @@ class Domain(Protocol):
 
     NAME: str
     SEMANTICS: int  # raised by hand when the same input would give different rows
+    STOP: str  # an answer ends before this
+    GRADER: str  # who judges when nothing else is asked for
 
     def read(
         self, row: Mapping[str, Any], *, ordinal: int, split: str
@@ -24,7 +26,10 @@ class Domain(Protocol):
         """A plain dict as a context and its questions. Raises InputError for a wrong shape."""
 
     def template(self, prompt: str) -> tuple[str, str]:
-        """A preset's name or a text file -> (name, template). Raises ConfigError."""
+        """A preset's name (`default`: the first) or a text file -> (name, template).
+
+        Raises ConfigError.
+        """
 
     def prompt(self, context: Context, template: str) -> str:
         """What the policy is asked, before any chat template."""
@@ -34,14 +39,20 @@ class Domain(Protocol):
     ) -> list[Example]:
         """The training sequences of a self-edit. Raises InvalidSelfEdit."""
 
+    def training(self, completion: str) -> Training:
+        """How a self-edit wants to be trained on. Raises InvalidSelfEdit."""
+
     def passage_lessons(self, context: Context) -> list[Example]:
         """The training sequences without any self-edit: the passage alone."""
 
     def ask(self, context: Context, question: Question) -> str:
-        """What the student is asked, before any chat template; the passage is not in view."""
+        """What the student is asked, before any chat template.
+
+        A passage is not in view, the demonstrations of a task are.
+        """
 
     def answer(self, completion: str) -> str:
         """The answer inside what the student said."""
 
 
-DOMAINS: dict[str, Domain] = {"knowledge": knowledge}
+DOMAINS: dict[str, Domain] = {"knowledge": knowledge, "arc": arc}

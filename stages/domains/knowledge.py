@@ -11,10 +11,12 @@ from typing import Any
 
 from stages.errors import ConfigError, InputError, InvalidSelfEdit
 from stages.identity import digest
-from stages.records import Context, Example, Question
+from stages.records import Context, Example, Question, Training
 
 NAME = "knowledge"
 SEMANTICS = 1
+STOP = "\n"
+GRADER = "offline"
 
 PROMPTS = Path(__file__).parent / "prompts"
 PRESETS = (
@@ -87,9 +89,10 @@ def _question(item: Any, context_id: str, ordinal: int) -> Question:
 
 
 def template(prompt: str) -> tuple[str, str]:
-    """A preset, or a UTF-8 text file with {context} and, if wanted, {title} in it."""
-    if prompt in PRESETS:
-        return prompt, (PROMPTS / f"{prompt}.txt").read_text(encoding="utf-8")
+    """A preset (`default`: the first), or a UTF-8 file with {context} and, if wanted, {title}."""
+    if prompt in ("default", *PRESETS):
+        name = PRESETS[0] if prompt == "default" else prompt
+        return name, (PROMPTS / f"{name}.txt").read_text(encoding="utf-8")
     path = Path(prompt)
     if not path.is_file():
         raise ConfigError(
@@ -136,6 +139,11 @@ def lessons(context: Context, completion: str, prompt_name: str, *, limit: int) 
         raise InvalidSelfEdit("no text to train on")
     kept = [_under_title(context, line) for line in lines[: limit - 1]]
     return kept + passage_lessons(context)
+
+
+def training(completion: str) -> Training:
+    """As configured: a text says what is learned, not how."""
+    return Training()
 
 
 def passage_lessons(context: Context) -> list[Example]:

@@ -1,12 +1,14 @@
 """Who judges. A grader is a function from question, golds and answer to a judgement.
 
 The default is calibrated against the 4,870 released GPT-4.1 verdicts (`offline`); the SQuAD string
-metrics stand beside it. All of them read English and nothing else.
+metrics stand beside it; these read English and nothing else. Grids are compared exactly.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from stages.grading.grids import SEMANTICS as GRID_SEMANTICS
+from stages.grading.grids import grid_match
 from stages.grading.offline import SEMANTICS as OFFLINE_SEMANTICS
 from stages.grading.offline import content_recall as content_recall
 from stages.grading.offline import offline_score
@@ -50,4 +52,5 @@ GRADERS = {
     "exact": Grader("exact", SQUAD_SEMANTICS, exact_match, 1.0),
     "contained": Grader("contained", SQUAD_SEMANTICS, contained, 1.0),
     "f1": Grader("f1", SQUAD_SEMANTICS, token_f1, 0.5),
+    "arc-grid": Grader("arc-grid", GRID_SEMANTICS, grid_match, 1.0),
 }
