@@ -1,7 +1,7 @@
 """What the user calls a model -> its id and its folder. Loads nothing.
 
 A reference is a local folder, a name on the Hugging Face hub, the id of an `update` artifact (a
-prefix, `@latest:update`), or `tiny`, the model that comes with the package.
+prefix, `@latest:update`), or `tiny` or `tiny-grids`, the models that come with the package.
 """
 
 import re
@@ -16,6 +16,8 @@ from stages.models import check_directory, checkpoint_dtype
 from stages.records import Policy
 
 TINY = Path(__file__).parent / "tiny"
+TINY_GRIDS = Path(__file__).parent / "tiny-grids"
+SHIPPED = {"tiny": TINY, "tiny-grids": TINY_GRIDS}
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -53,8 +55,8 @@ def resolve_model(workspace: Workspace, reference: str) -> LocalModel:
         InputError: there is no such model, or its folder cannot be loaded safely.
 
     """
-    if reference == "tiny":
-        return _base(workspace, TINY, "tiny")
+    if reference in SHIPPED:
+        return _base(workspace, SHIPPED[reference], reference)
     if re.match(r"@|update-", reference):
         return _updated(workspace.artifact(workspace.resolve(reference)))
     if re.fullmatch(r"model-[0-9a-f]{16}", reference):
@@ -100,8 +102,8 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
         return _updated(workspace.artifact(policy))
     name, path = known["name"], Path(known["path"])
     candidates = [path] if path.is_dir() else []
-    if name == "tiny":
-        candidates.append(TINY)
+    if name in SHIPPED:
+        candidates.append(SHIPPED[name])
     elif _HUB_NAME.fullmatch(name):
         candidates.append(_from_hub(name))
     for candidate in candidates:

@@ -101,13 +101,18 @@ def _text(path: Path) -> str:
         ) from error
 
 
-def _json(path: Path) -> Iterator[Row]:
+def load_json(path: Path) -> Any:
+    """A whole file of JSON. Raises InputError."""
     try:
-        data = json.loads(_text(path))
+        return json.loads(_text(path))
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not valid JSON: {error}.", "Correct or download it again."
         ) from error
+
+
+def _json(path: Path) -> Iterator[Row]:
+    data = load_json(path)
     if isinstance(data, dict) and isinstance(data.get("data"), list):
         yield from _squad(data["data"], path)
     elif isinstance(data, list):

@@ -3,8 +3,10 @@
 Turns self-edits into training rows and hands them to a trainer; asks the adapted model nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from stages.config import AdaptConfig
@@ -12,19 +14,23 @@ from stages.domains import Domain
 from stages.errors import InvalidSelfEdit
 from stages.identity import canonical, derive_seed, digest
 from stages.lora import Job, Lora, Trained, Trainer
-from stages.records import Adapter, Context, Example, SelfEdit, Status
-from stages.tokens import learnable, row
+from stages.records import Adapter, Context, Example, SelfEdit, Status, Training
+from stages.tokens import Row, learnable, row
 
-SEMANTICS = 1
+SEMANTICS = 2
 
 
 @dataclass(frozen=True)
 class Student:
-    """The model that is adapted: its id, its tokenizer, and the modules a LoRA is put on."""
+    """The model that is adapted: its id, its tokenizer, and the modules a LoRA is put on.
+
+    `render` puts a prompt into its chat template; without one it stays as it is.
+    """
 
     student: str
     tokenizer: Any
     targets: tuple[str, ...]
+    render: Callable[[str], str] = str
 
 
 def adapt(
@@ -90,12 +96,22 @@ class _Planned:
 
 
 def _train(planned: Sequence[_Planned], trainer: Trainer) -> Iterator[tuple[Adapter, Lora | None]]:
-    results = trainer.train([plan.job for plan in planned if plan.job is not None])
+    """Equal jobs (a self-edit that was sampled twice) are trained once and have a row each."""
+    uses = Counter(plan.job for plan in planned if plan.job is not None)
+    results = trainer.train(list(uses))
+    trained: dict[Job, Trained] = {}
     for plan in planned:
         if plan.job is None:
             yield plan.row, None
+            continue
+        row = plan.row
+        if plan.job in trained:
+            row = replace(row, reason=_also(row.reason, "trained once with one just like it"))
         else:
-            yield _finished(plan.row, next(results))
+            trained[plan.job] = next(results)
+        uses[plan.job] -= 1
+        done = trained[plan.job] if uses[plan.job] else trained.pop(plan.job)
+        yield _finished(row, done)
 
 
 def _finished(row: Adapter, trained: Trained) -> tuple[Adapter, Lora | None]:
@@ -120,22 +136,26 @@ def _plan(
 ) -> _Planned:
     """The row and, if the self-edit is usable, the job of one adapter."""
     status, reason, examples = _lessons(context, edit, domain, config)
-    rows = learnable(
-        [
-            row(student.tokenizer, e, max_length=config.max_length, pad_targets=config.pad_targets)
-            for e in examples
-        ]
-    )
-    n_cut = sum(r.cut for r in rows)
+    every = [_row(student, example, config) for example in examples]
+    rows = learnable(every)
+    n_cut = sum(r.cut for r in every)
     if n_cut:
-        note = f"{n_cut} of {len(rows)} sequences cut at max-length"
-        reason = f"{reason}; {note}" if reason else note
+        reason = _also(reason, f"{n_cut} of {len(every)} sequences cut at max-length")
     if status == "ok" and not rows:
         # Of a passage this is nobody's doing; of a self-edit it is the policy's.
         status, reason = ("invalid" if edit else "failed"), "no token to learn from"
-    hyperparameters = _hyperparameters(student, config)
+    wanted = domain.training(edit.completion) if edit and status == "ok" else Training()
+    beyond = _beyond(wanted, len(rows), config)
+    if beyond:
+        status, reason, wanted = "invalid", beyond, Training()
+    epochs = wanted.epochs or config.epochs
+    learning_rate = wanted.learning_rate or config.learning_rate
+    trained_with = {"epochs": epochs, "learning_rate": learning_rate}
+    hyperparameters = _hyperparameters(student, config, trained_with)
     source = edit.self_edit_id if edit else f"passage {context.context_id}"
-    seed = derive_seed(config.seed, student.student, source, repeat)
+    # By the text, not by the sample: one self-edit sampled twice is one job.
+    content = digest(context.context_id, edit.prompt_name, edit.completion) if edit else source
+    seed = derive_seed(config.seed, student.student, content, repeat)
     adapter = Adapter(
         adapter_id=digest(student.student, source, repeat, config.seed, hyperparameters),
         self_edit_id=edit.self_edit_id if edit else None,
@@ -160,12 +180,39 @@ def _plan(
         rank=config.rank,
         alpha=config.alpha,
         targets=student.targets,
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
+        epochs=epochs,
+        learning_rate=learning_rate,
         batch_size=config.batch_size,
         seed=seed,
     )
     return _Planned(adapter, job)
+
+
+def _row(student: Student, example: Example, config: AdaptConfig) -> Row:
+    """An example as the student will read it; a text without a prompt needs no chat template."""
+    if example.prompt:
+        example = replace(example, prompt=student.render(example.prompt))
+    return row(
+        student.tokenizer, example, max_length=config.max_length, pad_targets=config.pad_targets
+    )
+
+
+def _beyond(wanted: Training, n_rows: int, config: AdaptConfig) -> str | None:
+    """Why what a self-edit wants is more than it may have; None where it may, or wants nothing."""
+    if wanted.epochs is not None and wanted.epochs > config.max_epochs:
+        return f"{wanted.epochs} epochs, more than max-epochs {config.max_epochs}"
+    if wanted.learning_rate is not None and wanted.learning_rate > config.max_learning_rate:
+        limit = config.max_learning_rate
+        return f"learning rate {wanted.learning_rate}, more than max-learning-rate {limit}"
+    steps = (wanted.epochs or 0) * math.ceil(n_rows / config.batch_size)
+    if steps > config.max_steps:
+        return f"{steps} optimizer steps, more than max-steps {config.max_steps}"
+    return None
+
+
+def _also(reason: str | None, note: str) -> str:
+    """A reason with a note after it."""
+    return f"{reason}; {note}" if reason else note
 
 
 def _lessons(
@@ -187,8 +234,10 @@ def _lessons(
     return "ok", note, kept
 
 
-def _hyperparameters(student: Student, config: AdaptConfig) -> str:
+def _hyperparameters(
+    student: Student, config: AdaptConfig, trained_with: Mapping[str, object]
+) -> str:
     """What decided this adapter, as JSON for SQL to look into."""
-    fields = config.key() | {"targets": list(student.targets)}
+    fields = config.key() | {"targets": list(student.targets), **trained_with}
     del fields["repeats"], fields["seed"]
     return canonical(fields)

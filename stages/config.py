@@ -81,7 +81,12 @@ class GenerateConfig(Config):
     """How self-edits are sampled. Paper §4 (knowledge): T=1.0, top-p 0.95, 5 per context in RL."""
 
     samples: int = option(5, "self-edits per context", minimum=1)
-    prompt: str = option("implications", "prompt preset, or a text file with {title} and {context}")
+    prompt: str = option(
+        "default", "prompt preset of the domain, or a text file with {context} or {demonstrations}"
+    )
+    constrained: bool = option(
+        False, "let the policy write nothing but self-edits that can be read (needs xgrammar)"
+    )
     engine: str = option("transformers", "who generates", choices=ENGINES)
     temperature: float = option(1.0, "sampling temperature; 0 is greedy", minimum=0)
     top_p: float = option(0.95, "nucleus sampling mass", minimum=0.01, maximum=1)
@@ -122,6 +127,14 @@ class AdaptConfig(LoraConfig):
         "end tokens as targets: one per sequence (eos), none, or padding to max-length (official)",
         choices=PAD_TARGETS,
     )
+    max_epochs: int = option(20, "epochs that a self-edit may ask for", minimum=1)
+    max_learning_rate: float = option(
+        1e-2, "learning rate that a self-edit may ask for", minimum=0, maximum=1
+    )
+    max_steps: int = option(
+        375, "optimizer steps of a self-edit that asks for its epochs (the paper: 375)", minimum=1
+    )
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
     slots: str = option(
         "auto", "adapters trained at once: a number, or auto (by free memory)", volatile=True
     )
@@ -139,11 +152,18 @@ class AdaptConfig(LoraConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreConfig(Config):
-    """How an adapted model is examined: greedy answers without the passage in view."""
+    """How an adapted model is examined: greedy answers, a passage out of view, grids in view."""
 
-    grader: str = option("offline", "who judges the answers", choices=GRADERS)
+    grader: str = option(
+        "default",
+        "who judges the answers; the domain says who by default",
+        choices=("default", *GRADERS),
+    )
     answer_tokens: int = option(64, "longest answer in tokens", minimum=1)
     reward_floor: float = option(0.0, "reward of an invalid self-edit")
+    voting: bool = option(
+        False, "ask for grids in eight ways and give the two that come most often as attempts"
+    )
     chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
     decode_batch: int = option(128, "sequences decoded together", minimum=1, volatile=True)
 
@@ -178,7 +198,14 @@ class UpdateConfig(LoraConfig):
 class EvalConfig(Config):
     """How a policy is measured. Its four shared fields stand in place of the other stages'."""
 
-    regime: str = option("single", "one passage, one adapter", choices=("single",))
+    regime: str = option(
+        "default",
+        "single (a passage, an adapter) or fewshot (a task); the domain says which by default",
+        choices=("default", "single", "fewshot"),
+    )
+    oracle: str = option(
+        "", "for fewshot: a file with one self-edit, used for every task", volatile=True
+    )
     samples: int = option(1, "self-edits per context", minimum=1)
     repeats: int = option(1, "adapters per self-edit, each with its own seed", minimum=1)
     limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)

@@ -27,7 +27,7 @@ from stages.records import (
 SEMANTICS = 2
 METHODS = ("unadapted", "passage-only", "self-edits")
 
-Regime = Literal["single", "cpt"]
+Regime = Literal["single", "cpt", "fewshot"]
 Adapters = Iterable[tuple[Adapter, Lora | None]]
 
 
@@ -70,21 +70,23 @@ def summarise(
     config: EvalConfig,
     regime: Regime = "single",
     methods: Sequence[str] = METHODS,
+    belongs_to: Callable[[Adapter], str] = method_of,
 ) -> Iterator[Metric]:
-    """Accuracy of each method and its gain over the unadapted model, with 95 % intervals.
+    """Accuracy of each method and its gain over the first of them, with 95 % intervals.
 
-    `questions` are those that were asked about each context. A context counts for a method only
+    `belongs_to` tells the method of an adapter that was not examined. `questions` are those that
+    were asked about each context. A context counts for a method only
     when every examination of it worked; `n` says how many did and `n_failed` how many did not. An
     invalid self-edit counts as `floor`. In the regime `cpt` (one adapter for all contexts) means go
     over questions, and so does `n`; the intervals resample contexts all the same.
     """
-    scores = _scores(records, questions, floor)
-    unadapted = scores["unadapted"]
+    scores = _scores(records, questions, floor, belongs_to)
+    untrained = scores[methods[0]]
     for method in methods:
         cells = scores[method]
         values = {"accuracy": cells}
-        if method != "unadapted":
-            values["gain"] = {key: cells[key] - unadapted[key] for key in cells if key in unadapted}
+        if method != methods[0]:
+            values["gain"] = {key: cells[key] - untrained[key] for key in cells if key in untrained}
         for metric, found in values.items():
             counted = [key for key in questions if key in found]
             asked = [len(questions[key]) for key in counted]
@@ -135,6 +137,7 @@ def _scores(
     records: Sequence[Adapter | Answer | Verdict],
     questions: Mapping[str, Sequence[Question]],
     floor: float,
+    belongs_to: Callable[[Adapter], str],
 ) -> defaultdict[str, dict[str, float]]:
     """Method -> context -> mean accuracy over its examinations, complete contexts only."""
     answers = [row for row in records if isinstance(row, Answer)]
@@ -152,7 +155,7 @@ def _scores(
     for adapter in (row for row in records if isinstance(row, Adapter)):
         if adapter.adapter_id not in with_answers:
             run = floor if adapter.status == "invalid" else None
-            runs[method_of(adapter)][adapter.context_id].append(run)
+            runs[belongs_to(adapter)][adapter.context_id].append(run)
     scores: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for method, by_context in runs.items():
         for context_id, values in by_context.items():

@@ -4,7 +4,7 @@ What `score` and `eval` share; decides nothing about rewards.
 """
 
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,12 +28,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Examination:
-    """Who is asked what: the student, or (with `adapter`) the student as adapted by `lora`."""
+    """Who is asked what: the student, or (with `adapter`) the student as adapted by `lora`.
+
+    `method` is what its answers stand for, where the adapter does not say it.
+    """
 
     context: Context
     questions: Sequence[Question]
     adapter: Adapter | None = None
     lora: Lora | None = None
+    method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,57 +56,63 @@ class Examiner:
     ) -> Generator[Answer | Verdict, None, list[Outcome]]:
         """Yields an answer (greedy) and its verdict per question; returns the outcomes in order.
 
-        All are asked together. An adapter that is not `ok` is not examined: its status and reason
-        are the outcome.
+        All are asked together; with voting, each question in every way the domain has. An adapter
+        that is not `ok` is not examined: its status and reason are the outcome.
         """
         held = [e for e in examinations if e.adapter is None or e.adapter.status == "ok"]
-        requests = [self._request(e.context, q) for e in held for q in e.questions]
-        loras = [e.lora for e in held for _ in e.questions]
+        views = range(self._views)
+        requests = [
+            self._request(e.context, q, v) for e in held for q in e.questions for v in views
+        ]
+        loras = [e.lora for e in held for _ in e.questions for _ in views]
         completions = iter(self.engine.complete(requests, loras))
         outcomes = []
         for one in examinations:
             if one.adapter is not None and one.adapter.status != "ok":
                 outcomes.append(Outcome(None, one.adapter.status, one.adapter.reason))
             else:
-                said = list(itertools.islice(completions, len(one.questions)))
-                outcomes.append((yield from self._judged(one, said)))
+                outcomes.append((yield from self._judged(one, completions)))
         return outcomes
 
+    @property
+    def _views(self) -> int:
+        return self.domain.VIEWS if self.config.voting else 1
+
     def _judged(
-        self, one: Examination, completions: Sequence[Completion]
+        self, one: Examination, completions: Iterator[Completion]
     ) -> Generator[Answer | Verdict, None, Outcome]:
-        verdicts = []
-        for question, completion in zip(one.questions, completions, strict=True):
-            answer = self._answer(question, one.adapter, completion)
+        verdicts, error = [], None
+        for question in one.questions:
+            answer = self._answer(question, one, list(itertools.islice(completions, self._views)))
             yield answer
+            error = error or answer.reason
             if answer.status == "ok":
                 verdicts.append(judge(self.grader, question, answer))
                 yield verdicts[-1]
-        error = next((c.error for c in completions if c.error is not None), None)
         return Outcome(None, "failed", error) if error else outcome_of(verdicts)
 
-    def _request(self, context: Context, question: Question) -> Request:
-        prompt = self.render(self.domain.ask(context, question))
-        return Request(prompt, seed=0, max_tokens=self.config.answer_tokens, stop="\n")
+    def _request(self, context: Context, question: Question, view: int) -> Request:
+        prompt = self.render(self.domain.ask(context, question, view))
+        return Request(prompt, seed=0, max_tokens=self.config.answer_tokens, stop=self.domain.STOP)
 
-    def _answer(
-        self, question: Question, adapter: Adapter | None, completion: Completion
-    ) -> Answer:
-        text = self.domain.answer(completion.text)
-        worn = adapter.adapter_id if adapter else None
+    def _answer(self, question: Question, one: Examination, said: Sequence[Completion]) -> Answer:
+        texts = [self.domain.answer(c.text, view) for view, c in enumerate(said)]
+        text = self.domain.vote(texts) if self.config.voting else texts[0]
+        error = next((c.error for c in said if c.error is not None), None)
+        worn = one.adapter.adapter_id if one.adapter else None
         return Answer(
             answer_id=digest(self.student, worn, question.question_id, text),
             context_id=question.context_id,
             question_id=question.question_id,
             student=self.student,
-            self_edit_id=adapter.self_edit_id if adapter else None,
+            self_edit_id=one.adapter.self_edit_id if one.adapter else None,
             adapter_id=worn,
-            method=method_of(adapter),
-            repeat=adapter.repeat if adapter else 0,
+            method=one.method or method_of(one.adapter),
+            repeat=one.adapter.repeat if one.adapter else 0,
             text=text,
-            n_tokens=completion.n_tokens,
-            status="failed" if completion.error else "ok",
-            reason=completion.error,
+            n_tokens=sum(c.n_tokens for c in said),
+            status="failed" if error else "ok",
+            reason=error,
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from stages.config import GenerateConfig
 from stages.domains import Domain
 from stages.engines import Completion, Engine, Request
-from stages.errors import InvalidSelfEdit
+from stages.errors import ConfigError, InvalidSelfEdit
 from stages.identity import derive_seed, digest
 from stages.records import Context, Policy, SelfEdit, Status
 
@@ -63,6 +63,9 @@ def requests(
 ) -> Iterator[tuple[Context, int, Request]]:
     """What `generate` asks an engine, with context and sample: also for measuring engines."""
     name, template = domain.template(config.prompt)
+    grammar = domain.grammar() if config.constrained else None
+    if config.constrained and grammar is None:
+        raise ConfigError("every text of this domain can be read.", "Leave --constrained out.")
     for context in contexts:
         prompt = render(domain.prompt(context, template))
         for sample in range(config.samples):
@@ -73,6 +76,7 @@ def requests(
                 max_tokens=config.max_tokens,
                 temperature=config.temperature,
                 top_p=config.top_p,
+                grammar=grammar,
             )
             yield context, sample, request
 

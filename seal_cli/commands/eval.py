@@ -1,7 +1,9 @@
 """`seal eval`: policy and contexts -> metrics, with everything they were computed from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,10 +16,12 @@ from seal_cli.runner import Job, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import eval as stage
+from stages import fewshot as tasks
 from stages.config import AdaptConfig, EvalConfig, GenerateConfig, ScoreConfig
 from stages.domains import Domain
+from stages.errors import ConfigError
 from stages.identity import derive_seed
-from stages.records import Adapter, Answer, Metric, Record, Verdict
+from stages.records import Adapter, Answer, Metric, Record, SelfEdit, Verdict
 
 PolicyArg = Annotated[
     str,
@@ -33,6 +37,11 @@ class Settings:
     generate: GenerateConfig
     adapt: AdaptConfig
     score: ScoreConfig
+    oracle: str | None = None  # its self-edit
+
+    def keys(self) -> dict[str, dict[str, Any]]:
+        """The four configurations, as far as they decide what comes out."""
+        return {name: getattr(self, name).key() for name in ("eval", "generate", "adapt", "score")}
 
 
 def evaluate(session: Session, policy: PolicyArg, contexts: ContextsArg) -> None:
@@ -44,8 +53,9 @@ def evaluate(session: Session, policy: PolicyArg, contexts: ContextsArg) -> None
 
 def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> Task:
     """The run that `seal eval` and `seal loop` share; `own` are settings of the loop's own."""
-    settings = _settings(session, model, own)
+    settings = _settings(session, source, model, own)
     context_set = ContextSet(source)
+    fewshot = settings.eval.regime == "fewshot"
 
     def items() -> list[str]:
         context_set.require_questions()
@@ -56,16 +66,27 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
         inner = adapt.inner_loop(session, model, context_set.domain, settings.adapt, job.slots)
         examiner = score.examiner(session, model, context_set.domain, settings.score)
         write = generate.writer(session, model, context_set.domain, settings.generate)
-        return lambda ids: stage.evaluate(
+        evaluated = (
+            partial(tasks.evaluate, oracle=settings.oracle)
+            if fewshot
+            else partial(stage.evaluate, adapt_to_passages=inner.passages)
+        )
+        return lambda ids: evaluated(
             [context_set.contexts[i] for i in ids],
             questions=context_set.questions,
             examiner=examiner,
             write=write,
             adapt=lambda edits: inner.self_edits(edits, context_set.contexts),
-            adapt_to_passages=inner.passages,
         )
 
     def finish(rows: Sequence[Record]) -> Sequence[Metric]:
+        edits = [row for row in rows if isinstance(row, SelfEdit)]
+        chosen = {edit.self_edit_id for edit in edits if edit.prompt_name == tasks.ORACLE}
+        named: dict[str, Any] = {
+            "regime": "fewshot",
+            "methods": tasks.METHODS if settings.oracle else tasks.METHODS[:-1],
+            "belongs_to": partial(tasks.of, oracles=chosen),
+        }
         return list(
             stage.summarise(
                 [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
@@ -75,17 +96,18 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
                 grader=settings.score.grader,
                 floor=settings.score.reward_floor,
                 config=settings.eval,
+                **(named if fewshot else {}),
             )
         )
 
-    # A context gets its passage's adapters and those of its self-edits.
+    # A context gets its passage's adapters, or the oracle's, and those of its self-edits.
     per_context = settings.eval.repeats * (1 + settings.eval.samples)
     return Task(
         stage="eval",
         kind="metrics",
         inputs=[source, *model.inputs],
         material=_material(session, model, context_set.domain, settings),
-        config={f.name: getattr(settings, f.name).key() for f in fields(settings)},
+        config=settings.keys(),
         items=items,
         open=open,
         plan=lambda: adapt.plan(session, model, settings.adapt, per_context),
@@ -95,9 +117,19 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
     )
 
 
-def _settings(session: Session, model: LocalModel, own: dict[str, Any]) -> Settings:
+def _settings(
+    session: Session, source: Artifact, model: LocalModel, own: dict[str, Any]
+) -> Settings:
     """The four configurations; what [eval] has in common with the others stands in their place."""
     config = replace(session.resolve(EvalConfig, model), **own)
+    domain = ContextSet(source).domain
+    if config.regime == "default":
+        config = replace(config, regime=domain.REGIME)
+    if config.regime != domain.REGIME:
+        raise ConfigError(
+            f"the regime {config.regime} is not for contexts of {domain.NAME}.",
+            f"Leave it out, or give {domain.REGIME}.",
+        )
     # Seeds of its own: an evaluation must not meet the very samples that a round selected from.
     seed = derive_seed(config.seed, "eval")
     writing = session.resolve(GenerateConfig, model)
@@ -106,8 +138,23 @@ def _settings(session: Session, model: LocalModel, own: dict[str, Any]) -> Setti
         eval=config,
         generate=replace(writing, samples=config.samples, seed=seed, limit=0, offset=0),
         adapt=replace(adapting, repeats=config.repeats, seed=seed),
-        score=session.resolve(ScoreConfig, model),
+        score=score.judging(session, model, source),
+        oracle=_oracle(config),
     )
+
+
+def _oracle(config: EvalConfig) -> str | None:
+    """The self-edit in the file that --oracle names. Raises ConfigError."""
+    if not config.oracle:
+        return None
+    if config.regime != "fewshot":
+        raise ConfigError("--oracle goes with the regime fewshot.", "Leave it out.")
+    try:
+        return Path(config.oracle).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{config.oracle} is not a readable file: {error}.", "Give a file with one tool call."
+        ) from error
 
 
 def _material(
@@ -115,8 +162,9 @@ def _material(
 ) -> dict[str, Any]:
     """What decides the metrics: everything that decides the rows they are made from."""
     return {
-        "semantics": [stage.SEMANTICS],
+        "semantics": [stage.SEMANTICS, tasks.SEMANTICS],
         "config": settings.eval.key(),
+        "oracle": settings.oracle,
         "generate": generate.material(session, model, domain, settings.generate),
         "adapt": adapt.material(session, model, domain, settings.adapt),
         "score": score.material(session, model, domain, settings.score),

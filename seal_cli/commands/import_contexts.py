@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from seal_cli import console, readers
-from seal_cli.models import TINY
+from seal_cli import arc_files, console, readers
+from seal_cli.models import SHIPPED
 from seal_cli.runner import WHOLE, Job, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.identity import content_digest
@@ -24,11 +24,16 @@ PathsArg = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH…",
-        help="SQuAD JSON, JSONL, Parquet, a saved or hub dataset, a folder of texts, or tiny.",
+        help="SQuAD JSON, JSONL, Parquet, a saved or hub dataset, a folder of texts, ARC JSON "
+        "(with --domain arc), tiny or tiny-grids.",
     ),
 ]
 DomainOption = Annotated[
-    str, typer.Option("--domain", help=f"What is learned: {', '.join(DOMAINS)}.")
+    str | None,
+    typer.Option(
+        "--domain",
+        help=f"What is learned: {', '.join(DOMAINS)} [default: knowledge; of tiny-grids arc].",
+    ),
 ]
 SplitOption = Annotated[
     str | None,
@@ -42,12 +47,12 @@ LimitOption = Annotated[
 def import_contexts(
     session: Session,
     paths: PathsArg,
-    domain: DomainOption = "knowledge",
+    domain: DomainOption = None,
     split: SplitOption = None,
     limit: LimitOption = None,
 ) -> None:
-    """Import passages and their questions from files into one artifact."""
-    if domain not in DOMAINS:
+    """Import passages and their questions, or tasks, from files into one artifact."""
+    if domain is not None and domain not in DOMAINS:
         raise ConfigError(
             f"there is no domain {domain!r}.", f"Choose one of: {', '.join(DOMAINS)}."
         )
@@ -57,13 +62,14 @@ def import_contexts(
 def task(
     paths: Sequence[str],
     *,
-    domain: str = "knowledge",
+    domain: str | None = None,
     split: str | None = None,
     limit: int | None = None,
 ) -> Task:
     """The run that `seal import contexts` and `seal loop --contexts tiny` share."""
+    domain = domain or ("arc" if "tiny-grids" in paths else "knowledge")
     config = {"domain": domain, "split": split, "limit": limit}
-    sources = [_source(path, split) for path in paths]
+    sources = [_source(path, domain, split) for path in paths]
 
     def open(job: Job) -> Work:
         return lambda _: _records(sources, domain, split, limit)
@@ -94,13 +100,16 @@ class Source:
     rows: Callable[[], Iterator[dict[str, Any]]]
 
 
-def _source(path: str, split: str | None) -> Source:
-    """A local file or folder, the tiny world's own contexts, or a hub dataset."""
+def _source(path: str, domain: str, split: str | None) -> Source:
+    """A local file or folder, the contexts of a model that we ship, or a hub dataset."""
     local = Path(path)
-    if path == "tiny" and not local.exists():
+    if path in SHIPPED and not local.exists():
         if split not in (None, "train", "eval"):
-            raise InputError(f"tiny has no split {split!r}.", "It has train and eval.")
-        local = TINY / f"{split or 'train'}.jsonl"
+            raise InputError(f"{path} has no split {split!r}.", "It has train and eval.")
+        local = SHIPPED[path] / f"{split or 'train'}.jsonl"
+    if local.exists() and domain == "arc":
+        content = content_digest(arc_files.files_of(local))
+        return Source(str(local.absolute()), content, lambda: arc_files.read(local))
     if local.exists():
         content = content_digest(readers.files_of(local))
         return Source(str(local.absolute()), content, lambda: readers.read(local, split))

@@ -15,7 +15,7 @@ from seal_cli.commands import eval as evaluate
 from seal_cli.commands import filter as filtering
 from seal_cli.commands import generate, import_contexts, score, update
 from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel, resolve_model
+from seal_cli.models import SHIPPED, LocalModel, resolve_model
 from seal_cli.runner import Task
 from seal_cli.session import Session
 from seal_cli.splits import AllowOption, refuse_evaluation
@@ -25,16 +25,23 @@ from stages.config import (
     FilterConfig,
     GenerateConfig,
     LoopConfig,
-    ScoreConfig,
 )
 from stages.records import Metric, Selection
 
 ContextsOption = Annotated[
     str,
-    typer.Option("--contexts", help="Contexts artifact to learn from, or tiny (its train split)."),
+    typer.Option(
+        "--contexts",
+        help="Contexts artifact to learn from, or tiny or tiny-grids (its train split).",
+    ),
 ]
 PolicyOption = Annotated[
-    str, typer.Option("--policy", help="Model folder, hub name, update artifact, or tiny.")
+    str | None,
+    typer.Option(
+        "--policy",
+        help="Model folder, hub name, update artifact, tiny or tiny-grids "
+        "[default: the one that --contexts names, else tiny].",
+    ),
 ]
 EvalOption = Annotated[
     str | None,
@@ -48,7 +55,7 @@ EvalOption = Annotated[
 def loop(
     session: Session,
     contexts: ContextsOption,
-    policy: PolicyOption = "tiny",
+    policy: PolicyOption = None,
     eval_contexts: EvalOption = None,
     allow_split: AllowOption = None,
 ) -> None:
@@ -56,7 +63,9 @@ def loop(
 
     Settings of the stages come from seal.toml, SEAL_* variables and --set.
     """
-    model = resolve_model(session.workspace, policy)
+    model = resolve_model(
+        session.workspace, policy or (contexts if contexts in SHIPPED else "tiny")
+    )
     config = session.resolve(LoopConfig, model)
     if config.slots is not None:
         session = replace(session, flags={**session.flags, AdaptConfig: {"slots": config.slots}})
@@ -81,10 +90,10 @@ def loop(
 
 def _contexts(session: Session, contexts: str, measured: str | None) -> tuple[Artifact, Artifact]:
     """What is learned from and what is measured on."""
-    if contexts == "tiny":
-        source = session.run(import_contexts.task(["tiny"], split="train"))
+    if contexts in SHIPPED:
+        source = session.run(import_contexts.task([contexts], split="train"))
         if measured is None:
-            return source, session.run(import_contexts.task(["tiny"], split="eval"))
+            return source, session.run(import_contexts.task([contexts], split="eval"))
     else:
         source = session.artifact(contexts, "contexts")
     held_out = session.artifact(measured, "contexts") if measured else source
@@ -124,7 +133,7 @@ def _round(
     adapting = replace(
         session.resolve(AdaptConfig, model), **seed, **_given(repeats=config.repeats)
     )
-    scoring = session.resolve(ScoreConfig, model)
+    scoring = score.judging(session, model, source)
     edits = run(generate.task(session, source, model, writing))
     rewards = run(score.task_of_self_edits(session, edits, model, scoring, adapting))
     selection = session.run(filtering.task(session, rewards, session.resolve(FilterConfig, model)))

@@ -1,7 +1,7 @@
 """`seal score`: adapters or self-edits -> answers, verdicts, rewards."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any
 
 import typer
@@ -40,7 +40,7 @@ def score(session: Session, source: SourceArg, student: StudentOption = None) ->
     found = session.artifact(source, "adapters", "self_edits")
     if found.kind == "self_edits":
         model = writer_of(session.workspace, found, wanted=student)
-        config, adapting = session.resolve(ScoreConfig, model), session.resolve(AdaptConfig, model)
+        config, adapting = judging(session, model, found), session.resolve(AdaptConfig, model)
         session.answer(session.run(task_of_self_edits(session, found, model, config, adapting)))
     elif student is None:
         _refuse_training_flags(session)
@@ -79,7 +79,7 @@ def task_of_adapters(session: Session, source: Artifact) -> Task:
 
         return read
 
-    config = session.resolve(ScoreConfig, model)
+    config = judging(session, model, edits)
 
     def plan() -> Plan:
         """As many contexts as fill a decode batch with their adapters' questions."""
@@ -173,6 +173,15 @@ def _by_edit(adapters: Iterable[Adapter]) -> dict[str, list[Adapter]]:
     for adapter in adapters:
         by_edit.setdefault(str(adapter.self_edit_id), []).append(adapter)
     return by_edit
+
+
+def judging(session: Session, model: LocalModel, source: Artifact) -> ScoreConfig:
+    """How answers about the contexts behind `source` are judged."""
+    config = session.resolve(ScoreConfig, model)
+    if config.grader != "default":
+        return config
+    domain = ContextSet(session.workspace.upstream(source, "contexts")).domain
+    return replace(config, grader=domain.GRADER)
 
 
 def material(

@@ -1,8 +1,8 @@
 """`few-shot/**`: ARC tasks as contexts, the self-edits written for them, and which solved them.
 
-A task's text is its demonstrations as JSON, a question is a test input, an answer the output grid.
-The files do not say whose the self-edits are, and every run counts them from 0: a run is told by
-its folder below few-shot/, and what that folder's name does not say is not known.
+What a task, a question and an answer are is the arc domain's to say. The files do not say whose the
+self-edits are, and every run counts them from 0: a run is told by its folder below few-shot/, and
+what that folder's name does not say is not known.
 """
 
 import re
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from seal_cli.official import labels, schemas
 from seal_cli.official.release import File, Release, pointer
-from stages.identity import canonical, digest
+from stages.domains import arc
+from stages.identity import digest
 from stages.records import Context, Metric, Policy, Question, Record, Reward, SelfEdit
 
-DOMAIN = "arc"
+DOMAIN = arc.NAME
 BASE = f"{labels.PREFIX}llama-3.2-1b"
-GRADER = "arc-grid"
+GRADER = arc.GRADER
 
 Tasks = Mapping[str, schemas.Task]
 Solutions = Mapping[str, Sequence[schemas.Grid]]
@@ -115,29 +116,15 @@ def tasks(
                 f"{len(outputs)} solutions for {len(task.test)} tests", pointer(name)
             )
         for i, test in enumerate(task.test):
-            text = canonical(test.input)
-            yield Question(
-                question_id=digest(about.context_id, i, text),
-                context_id=about.context_id,
-                ordinal=i,
-                question=text,
-                answers=(canonical(outputs[i]),) if outputs else (),
-                **file.at(pointer(name, "test", i)),
-            )
+            asked = arc.question_of(about, i, test.input, outputs[i : i + 1])
+            yield replace(asked, **file.at(pointer(name, "test", i)))
 
 
 def context(file: File, name: str, task: schemas.Task, ordinal: int) -> Context:
     """A task's demonstrations."""
-    text = canonical([pair.model_dump() for pair in task.train])
-    return Context(
-        context_id=digest(DOMAIN, name, text),
-        ordinal=ordinal,
-        domain=DOMAIN,
-        split=labels.split_of(file.name),
-        title=name,
-        text=text,
-        **file.at(pointer(name)),
-    )
+    pairs = [pair.model_dump() for pair in task.train]
+    about = arc.context_of(name, pairs, ordinal, labels.split_of(file.name))
+    return replace(about, **file.at(pointer(name)))
 
 
 def self_edits(

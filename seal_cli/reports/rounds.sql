@@ -1,6 +1,6 @@
 -- Accuracy by round of RL, and what RL gained since round 0, paired by context.
 --
--- Evaluations of one passage at a time; runs of the same model, prompt and round (other seeds) are
+-- Evaluations of one passage or task at a time; runs of the same model, prompt and round (other seeds) are
 -- averaged. Without self-edits there is one line per method: the model before RL, over all its
 -- evaluations. Intervals are 95 % over contexts.
 -- Needs: `seal eval POLICY CONTEXTS` (`seal loop` does it after every round).
@@ -8,7 +8,7 @@ WITH cells AS (
     SELECT dataset, asked, grader, base, method, round, context_id, avg(accuracy) AS accuracy,
            CASE method WHEN 'self-edits' THEN prompt_name END AS prompt
     FROM accuracies
-    WHERE regime = 'single' AND own AND (round = 0 OR method = 'self-edits')
+    WHERE regime IN ('single', 'fewshot') AND own AND (round = 0 OR method = 'self-edits')
     GROUP BY ALL
 ), paired AS (
     SELECT c.*, c.accuracy - b.accuracy AS gain
@@ -27,4 +27,5 @@ FROM paired
 LEFT JOIN (SELECT policy AS base, any_value(name) AS name FROM policies GROUP BY policy) USING (base)
 GROUP BY dataset, asked, base, prompt, grader, method, round
 ORDER BY dataset, asked, model, grader,
-         CASE method WHEN 'unadapted' THEN 0 WHEN 'passage-only' THEN 1 ELSE 2 END, prompt, round
+         CASE WHEN method IN ('unadapted', 'in-context') THEN 0 WHEN method = 'passage-only' THEN 1
+              WHEN method = 'oracle' THEN 3 ELSE 2 END, prompt, round

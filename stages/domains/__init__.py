@@ -5,8 +5,8 @@ training sequences a self-edit becomes, and how questions are asked and answers 
 model and grades nothing.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 from stages.domains import arc, knowledge
 from stages.records import Context, Example, Question, Training
@@ -19,6 +19,11 @@ class Domain(Protocol):
     SEMANTICS: int  # raised by hand when the same input would give different rows
     STOP: str  # an answer ends before this
     GRADER: str  # who judges when nothing else is asked for
+    REGIME: Literal["single", "fewshot"]  # how a policy is measured
+    VIEWS: int  # in how many ways the same question can be asked
+
+    def grammar(self) -> str | None:
+        """EBNF of a self-edit that can be read; None where every text can."""
 
     def read(
         self, row: Mapping[str, Any], *, ordinal: int, split: str
@@ -45,14 +50,17 @@ class Domain(Protocol):
     def passage_lessons(self, context: Context) -> list[Example]:
         """The training sequences without any self-edit: the passage alone."""
 
-    def ask(self, context: Context, question: Question) -> str:
-        """What the student is asked, before any chat template.
+    def ask(self, context: Context, question: Question, view: int = 0) -> str:
+        """What the student is asked, before any chat template, in one of `VIEWS` ways.
 
         A passage is not in view, the demonstrations of a task are.
         """
 
-    def answer(self, completion: str) -> str:
-        """The answer inside what the student said."""
+    def answer(self, completion: str, view: int = 0) -> str:
+        """The answer inside what the student said when asked in this way."""
+
+    def vote(self, answers: Sequence[str]) -> str:
+        """What the answers of all views agree on, or nearest to it."""
 
 
 DOMAINS: dict[str, Domain] = {"knowledge": knowledge, "arc": arc}

@@ -5,9 +5,9 @@ itself. The prompts are ours (`prompts/*.txt`); the paper's can be passed as fil
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stages.errors import ConfigError, InputError, InvalidSelfEdit
 from stages.identity import digest
@@ -17,6 +17,8 @@ NAME = "knowledge"
 SEMANTICS = 1
 STOP = "\n"
 GRADER = "offline"
+REGIME: Literal["single", "fewshot"] = "single"
+VIEWS = 1
 
 PROMPTS = Path(__file__).parent / "prompts"
 PRESETS = (
@@ -155,15 +157,25 @@ def _under_title(context: Context, text: str) -> Example:
     return Example("", f"{context.title}\n{text}" if context.title else text)
 
 
-def ask(context: Context, question: Question) -> str:
+def grammar() -> str | None:
+    """None: any text can be trained on."""
+    return None
+
+
+def ask(context: Context, question: Question, view: int = 0) -> str:
     """The question with the passage's title as its topic: SQuAD questions lean on it."""
     topic = {"{title}": context.title, "{question}": question.question}
     return re.sub(r"\{title\}|\{question\}", lambda found: topic[found[0]], QUESTION_PROMPT)
 
 
-def answer(completion: str) -> str:
+def answer(completion: str, view: int = 0) -> str:
     """The first line that is not blank: base models go on with questions of their own."""
     return next((line.strip() for line in completion.splitlines() if line.strip()), "")
+
+
+def vote(answers: Sequence[str]) -> str:
+    """The one answer there is: a question is asked in one way."""
+    return answers[0]
 
 
 def _printable(text: str) -> str:

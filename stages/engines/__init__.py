@@ -16,6 +16,7 @@ class Request:
     """One text to write. `prompt` is the exact text given to the tokenizer.
 
     `stop`: the text ends before this string, once something that is not blank was written.
+    `grammar`: EBNF that the text has to follow.
     """
 
     prompt: str
@@ -24,6 +25,7 @@ class Request:
     temperature: float = 0.0
     top_p: float = 1.0
     stop: str | None = None
+    grammar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ class _Batch:
         self.top_p = torch.tensor([r.top_p for r in self.requests], device=device)[:, None]
         self.sampled = any(r.temperature > 0 for r in self.requests)
         self.draws = _draws(self.requests).to(device) if self.sampled else None
+        self.guide = _guide(lm, self.requests)
 
     def run(self) -> list[Completion]:
         """Decode until every row has ended."""
@@ -123,7 +124,10 @@ class _Batch:
                 logits_to_keep=1,
             )
             cache = out.past_key_values
-            chosen = self._choose(out.logits[:, -1].float(), live, step)
+            logits = out.logits[:, -1].float()
+            if self.guide is not None:
+                logits = self.guide.mask(logits, live)
+            chosen = self._choose(logits, live, step)
             ended = [
                 self._push(row, token) for row, token in zip(live, chosen.tolist(), strict=True)
             ]
@@ -161,6 +165,8 @@ class _Batch:
         if token in self.lm.end_ids:
             self.finish[row] = "stop"
             return True
+        if self.guide is not None:
+            self.guide.accept(row, token)
         written = self.written[row]
         written.append(token)
         if self._stop_at(row) is not None:
@@ -186,6 +192,16 @@ class _Batch:
     def _completion(self, row: int) -> Completion:
         text = self._text(row)[: self._stop_at(row)]
         return Completion(text, len(self.written[row]), self.finish[row])
+
+
+def _guide(lm: LanguageModel, requests: list[Request]) -> Any:
+    """What keeps the rows inside their grammars; None when none has one."""
+    grammars = [request.grammar for request in requests]
+    if not any(grammars):
+        return None
+    from stages.engines.grammar import Guide
+
+    return Guide(lm, grammars)
 
 
 def _draws(requests: list[Request]) -> torch.Tensor:

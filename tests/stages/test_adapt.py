@@ -60,7 +60,7 @@ def text_of(job: Job, lm: LanguageModel) -> list[str]:
 def test_each_self_edit_gets_its_repeats_in_order(
     run: Any, pair: list[Context], edit: Edit
 ) -> None:
-    edits = [edit(pair[0]), edit(pair[0], sample=1), edit(pair[1])]
+    edits = [edit(pair[0]), edit(pair[0], "It is new.", sample=1), edit(pair[1])]
     rows, jobs = run(edits, repeats=2)
     assert [(row.self_edit_id, row.repeat) for row, _ in rows] == [
         (one.self_edit_id, repeat) for one in edits for repeat in range(2)

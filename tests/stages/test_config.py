@@ -103,5 +103,5 @@ def test_how_a_stage_ran_is_not_in_its_key() -> None:
 def test_only_how_many_at_once_and_paths_stay_out_of_a_key(cls: type[Config]) -> None:
     names = {item.name for item in dataclasses.fields(cls)}
     own = {"slots"} if cls is AdaptConfig else set()
-    assert names - cls().key().keys() == names & {"decode_batch", "query"} | own
+    assert names - cls().key().keys() == names & {"decode_batch", "query", "oracle"} | own
     assert all(cls().key()[name] == getattr(cls(), name) for name in cls().key())

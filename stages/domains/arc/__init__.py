@@ -5,12 +5,13 @@ output grid, both as JSON. The self-edit says how to make a training set of the 
 how to train on it; the student is asked with the demonstrations in view.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stages.domains.arc import grids
-from stages.domains.arc.tasks import asked, demonstrations, shown
+from stages.domains.arc.tasks import Pair, asked, demonstrations, shown
 from stages.errors import ConfigError, InputError
 from stages.identity import canonical, digest
 from stages.records import Context, Example, Question, Training
@@ -18,10 +19,15 @@ from stages.records import Context, Example, Question, Training
 NAME = "arc"
 SEMANTICS = 1
 STOP = "\n\n"  # a grid has no blank line
+GRADER = "arc-grid"
+REGIME: Literal["single", "fewshot"] = "fewshot"
+VIEWS = 8  # the symmetries of the square
+ATTEMPTS = 2  # ARC's own rule; `stages.grading.grids` looks at as many
+
+Cells = Sequence[Sequence[int]]  # a grid, checked, as lists or tuples
 
 PROMPTS = Path(__file__).parent / "prompts"
 PRESETS = ("tools", "tools-brief")
-GRADER = "arc-grid"
 
 
 def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, list[Question]]:
@@ -45,16 +51,14 @@ def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, 
 
 
 def context_of(
-    title: str, pairs: Sequence[Mapping[str, grids.Grid]], ordinal: int, split: str
+    title: str, pairs: Sequence[Mapping[str, Cells]], ordinal: int, split: str
 ) -> Context:
     """A task's demonstrations; known by its name and them."""
     text = canonical(pairs)
     return Context(digest(NAME, title, text), ordinal, NAME, split, title, text)
 
 
-def question_of(
-    context: Context, ordinal: int, test: grids.Grid, golds: Sequence[grids.Grid]
-) -> Question:
+def question_of(context: Context, ordinal: int, test: Cells, golds: Sequence[Cells]) -> Question:
     """A test input and the output grids that are right."""
     text = grids.to_json(test)
     answers = tuple(map(grids.to_json, golds))
@@ -149,14 +153,40 @@ def passage_lessons(context: Context) -> list[Example]:
     return []
 
 
-def ask(context: Context, question: Question) -> str:
-    """The demonstrations, then the test input."""
+def grammar() -> str | None:
+    """The tool call, spelled in one way, its numbers within the default bounds."""
+    return (PROMPTS / "tool_call.ebnf").read_text(encoding="utf-8")
+
+
+def ask(context: Context, question: Question, view: int = 0) -> str:
+    """The demonstrations, then the test input: all of them turned in one of eight ways."""
     test = grids.from_json(question.question)
     assert test is not None  # only checked grids become questions
-    return asked(demonstrations(context.text), test)
+    pairs = demonstrations(context.text)
+    if view == 0:
+        return asked(pairs, test)
+    turned = _turn(view)
+    return asked([Pair(turned(p.input), turned(p.output)) for p in pairs], turned(test))
 
 
-def answer(completion: str) -> str:
-    """The grid that was written, as JSON; what is no grid stays as it is, and is wrong."""
+def answer(completion: str, view: int = 0) -> str:
+    """The grid that was written, turned back, as JSON; what is no grid stays as it is: wrong."""
     found = grids.from_text(completion)
-    return grids.to_json(found) if found is not None else completion.strip()
+    if found is None:
+        return completion.strip()
+    return grids.to_json(_turn(view, back=True)(found) if view else found)
+
+
+def vote(answers: Sequence[str]) -> str:
+    """The two grids that came most often, a line each; of equals the first."""
+    votes = Counter(text for text in answers if grids.from_json(text) is not None)
+    return "\n".join(text for text, _ in votes.most_common(ATTEMPTS)) or answers[0]
+
+
+def _turn(view: int, *, back: bool = False) -> Callable[[grids.Grid], grids.Grid]:
+    """One of the symmetries of the square, or its inverse, on grids."""
+    from stages.domains.arc import transforms
+
+    chosen = transforms.SYMMETRIES[view]
+    turn = chosen.inverse if back else chosen.apply
+    return lambda grid: transforms.grid(turn(transforms.array(grid)))

@@ -6,6 +6,7 @@ token for most tokenizers. In the tables a grid is JSON, as the ARC files have i
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 Grid = tuple[tuple[int, ...], ...]
@@ -46,7 +47,7 @@ def from_text(text: str) -> Grid | None:
     return checked(rows)
 
 
-def to_json(grid: Grid) -> str:
+def to_json(grid: Sequence[Sequence[int]]) -> str:
     """The one JSON spelling of a grid."""
     return json.dumps(grid, separators=(",", ":"))
 
