@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test check soak tiny-model tiny-seeds clean
+.PHONY: help setup demo demo-arc smoke test check soak tiny-model tiny-grids-model tiny-seeds clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -22,6 +22,9 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 demo: setup ## two rounds of RL on the shipped model: a table, a plot, what RL kept (minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
+
+demo-arc: setup ## the same on small grids: which tools a few-shot learner calls (minutes)
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo_arc.sh
 
 smoke: setup ## one pipe through the six commands, under a minute
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/smoke.sh
@@ -40,6 +43,9 @@ soak: setup ## what is too long for CI: random kills
 
 tiny-model: setup ## pretrain the shipped model again (about 15 minutes on one core)
 	$(BIN)/python examples/tiny_world/pretrain.py --out seal_cli/tiny
+
+tiny-grids-model: setup ## pretrain the shipped grid model again (about 15 minutes on one core)
+	$(BIN)/python examples/tiny_grids/pretrain.py --out seal_cli/tiny-grids
 
 tiny-seeds: setup ## the tiny world's figures: five run seeds (about 5 minutes on one core)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_world/seeds.sh

@@ -9,12 +9,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from seal_cli import __version__, console, reports
 from seal_cli.commands.sql import cell
 from seal_cli.options import store_of
+from seal_cli.reports.colours import COLOURS
 from seal_cli.store import index
 from seal_cli.store.query import fetch
+from stages.domains.arc.grids import from_json
 from stages.errors import ConfigError
 
 NamesArg = Annotated[
@@ -94,8 +97,20 @@ def _table(question: reports.Report, result: Any) -> Table:
             name, overflow="fold", justify="right" if name in numbers else "left", min_width=5
         )
     for row in result.to_pylist():
-        table.add_row(*(cell(value) for value in row.values()))
+        table.add_row(*(_shown(value) for value in row.values()))
     return table
+
+
+def _shown(value: Any) -> str | Text:
+    """A value as people read it; a grid as coloured cells, two columns wide."""
+    found = from_json(value) if isinstance(value, str) else None
+    if found is None:
+        return cell(value)
+    drawn = Text("\n").join(
+        Text.assemble(*((f"{colour} ", f"black on {COLOURS[colour]}") for colour in row))
+        for row in found
+    )
+    return drawn + Text("\n")
 
 
 def _csv(found: list[tuple[reports.Report, Any]], source: str) -> str:

@@ -7,7 +7,7 @@ what that folder's name does not say is not known.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seal_cli.official import labels, schemas
 from seal_cli.official.release import File, Release, pointer

@@ -15,6 +15,8 @@ FOLDER = Path(__file__).parent
 NAMES = (
     "paper-table2",
     "rounds",
+    "tools",
+    "grids",
     "prompt-ablation",
     "continual",
     "reward-noise",

@@ -11,6 +11,8 @@ from typing import Any
 
 from seal_cli import console
 from seal_cli.reports import Report
+from seal_cli.reports.colours import COLOURS
+from stages.domains.arc.grids import Grid, from_json
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -29,6 +31,8 @@ th { white-space: nowrap; background: #f3f6f5; }
 td { white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td.long { white-space: pre-wrap; min-width: 18rem; max-width: 40rem; overflow-wrap: anywhere; }
+table.grid td { width: .7rem; height: .7rem; min-width: .7rem; padding: 0;
+                border: 1px solid #fff; }
 figure { margin: .5rem 0 1rem; }
 pre { overflow-x: auto; background: #f3f6f5; padding: .75rem; font-size: .8rem; }
 summary { cursor: pointer; color: #1f6f54; }
@@ -107,8 +111,22 @@ def _cell(value: Any, decimals: int) -> str:
     if isinstance(value, int):
         return f'<td class="number">{value:,}</td>'
     text = str(value)
+    found = from_json(text)
+    if found is not None:
+        return f"<td>{_grid(found)}</td>"
     kind = ' class="long"' if len(text) > _LONG else ""
     return f"<td{kind}>{_escaped(text)}</td>"
+
+
+def _grid(grid: Grid) -> str:
+    """A grid as coloured cells."""
+    rows = "".join(
+        "<tr>"
+        + "".join(f'<td style="background:{COLOURS[cell]}" title="{cell}"></td>' for cell in row)
+        + "</tr>"
+        for row in grid
+    )
+    return f'<table class="grid">{rows}</table>'
 
 
 def _escaped(text: str) -> str:

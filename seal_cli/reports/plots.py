@@ -160,7 +160,7 @@ def _rounds(plt: Any, rows: Sequence[Row]) -> "Figure":
 
 def _line_of_rounds(axes: "Axes", method: str, label: str, line: Sequence[Row]) -> None:
     if method != "self-edits":
-        style = "dotted" if method == "unadapted" else "dashed"
+        style = "dotted" if method in ("unadapted", "in-context") else "dashed"
         axes.axhline(line[0]["accuracy"], color=GREY, linestyle=style, linewidth=1, label=label)
         return
     values = [row["accuracy"] for row in line]
@@ -174,6 +174,21 @@ def _line_of_rounds(axes: "Axes", method: str, label: str, line: Sequence[Row]) 
     axes.errorbar(
         [row["round"] for row in line], values, errors, marker="o", capsize=4, label=label
     )
+
+
+def _tools(plt: Any, rows: Sequence[Row]) -> "Figure":
+    """A panel per choice: the share of each value over the rounds."""
+    groups = _groups(rows, "choice")
+    figure, panels = _panels(plt, [1.7] * len(groups))
+    for axes, ((choice,), group) in zip(panels, groups.items(), strict=True):
+        for (chosen,), line in _groups(group, "chosen").items():
+            axes.plot([r["round"] for r in line], [r["share"] for r in line], "o-", label=chosen)
+        axes.set_title(_text(choice), loc="left")
+        axes.set(ylim=(-0.05, 1.05), ylabel="share")
+        axes.set_xticks(sorted({row["round"] for row in group}))
+        _legend(axes)
+    panels[-1].set_xlabel("round of RL that wrote them")
+    return figure
 
 
 def _retention(plt: Any, rows: Sequence[Row]) -> "Figure":
@@ -248,6 +263,7 @@ _PLOTS: dict[str, Callable[[Any, Sequence[Row]], Any]] = {
     "paper-table2": _methods,
     "prompt-ablation": _prompts,
     "rounds": _rounds,
+    "tools": _tools,
     "continual": _retention,
     "reward-noise": _noise,
     "empty-answers": _bars(

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+from arc_made import call
 
 from stages.adapt import Student, adapt, adapt_to_passages, jobs
 from stages.config import AdaptConfig
-from stages.domains import knowledge
+from stages.domains import arc, knowledge
 from stages.lora import Job, Lora, Trained
 from stages.lora.reference import ReferenceTrainer
 from stages.models import LanguageModel
@@ -212,3 +213,76 @@ def test_jobs_are_what_would_be_trained(
 def test_a_lone_surrogate_is_an_invalid_row(run: Any, pair: list[Context], edit: Edit) -> None:
     ((row, _),), _ = run([edit(pair[0], "half a \ud83d smiley")], repeats=1)
     assert row.status == "invalid"
+
+
+def test_a_self_edit_that_was_sampled_twice_is_trained_once(
+    run: Any, pair: list[Context], edit: Edit
+) -> None:
+    edits = [edit(pair[0]), edit(pair[1]), edit(pair[0], sample=1)]
+    rows, jobs = run(edits, repeats=2)
+    assert [row.self_edit_id for row, _ in rows[::2]] == [one.self_edit_id for one in edits]
+    assert len({row.adapter_id for row, _ in rows}) == 6
+    assert len(jobs) == 4
+    for (first, lora), (second, same) in zip(rows[:2], rows[4:], strict=True):
+        assert same is lora is not None
+        assert (second.seed, second.last_loss) == (first.seed, first.last_loss)
+        assert (first.reason, second.reason) == (None, "trained once with one just like it")
+
+
+TASK = {
+    "title": "turn",
+    "train": [{"input": [[i, 2]], "output": [[2, i]]} for i in (1, 3, 4)],
+    "test": [{"input": [[7, 8]], "output": [[8, 7]]}],
+}
+
+
+def adapted(lm: LanguageModel, completion: str, edit: Edit, **config: Any) -> tuple[Any, list[Job]]:
+    """The one adapter of an arc self-edit, and its job."""
+    trainer = Watched(lm)
+    context, _ = arc.read(TASK, ordinal=0, split="")
+    student = Student("s", lm.tokenizer, ("q_proj",), lambda prompt: f"<{prompt}>")
+    ((row, _),) = adapt(
+        [edit(context, completion)],
+        contexts={context.context_id: context},
+        student=student,
+        trainer=trainer,
+        domain=arc,
+        config=AdaptConfig(**SMALL | {"repeats": 1, "max_length": 400} | config),
+    )
+    return row, trainer.jobs
+
+
+def test_a_tool_call_decides_how_it_is_trained_on(
+    language_model: LanguageModel, edit: Edit
+) -> None:
+    row, (job,) = adapted(language_model, call(learning_rate=0.002, epochs=3), edit)
+    assert (job.epochs, job.learning_rate, row.n_steps) == (3, 0.002, 3 * 9)
+    assert json.loads(row.hyperparameters)["learning_rate"] == 0.002
+    texts = [language_model.tokenizer.decode(one.ids) for one in job.rows]
+    assert texts[0].startswith("<Find the rule")
+    learned = [language_model.tokenizer.decode(one.ids[one.first_target :]) for one in job.rows]
+    assert learned[:3] == [f"2 {i}<|end|>" for i in (1, 3, 4)]
+
+
+def test_all_tokens_are_learned_when_it_says_so(language_model: LanguageModel, edit: Edit) -> None:
+    _, (job,) = adapted(language_model, call(strategy="train_using_all_tokens"), edit)
+    assert {one.first_target for one in job.rows} == {0}
+
+
+@pytest.mark.parametrize(
+    ("completion", "bounds", "reason"),
+    [
+        (call(epochs=21), {}, "21 epochs, more than max-epochs 20"),
+        (call(epochs=10**30), {}, "epochs, more than max-epochs 20"),
+        (call(learning_rate=0.02), {}, "learning rate 0.02, more than max-learning-rate 0.01"),
+        (call(epochs=3), {"max_epochs": 2}, "3 epochs, more than max-epochs 2"),
+        (call(epochs=3), {"max_steps": 26}, "27 optimizer steps, more than max-steps 26"),
+        ("none", {}, "not JSON"),
+    ],
+)
+def test_outside_the_bounds_it_is_invalid_and_not_trained(
+    language_model: LanguageModel, edit: Edit, completion: str, bounds: Any, reason: str
+) -> None:
+    row, jobs = adapted(language_model, completion, edit, **bounds)
+    assert (row.status, jobs) == ("invalid", [])
+    assert reason in row.reason
