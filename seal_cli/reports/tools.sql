@@ -22,7 +22,7 @@ WITH scored AS (
         {'choice': 'learning rate', 'chosen': call->>'$.training.learning_rate'},
         {'choice': 'epochs', 'chosen': call->>'$.training.num_train_epochs'}
     ], recursive := true)
-    FROM called WHERE call->'$.data_generation' IS NOT NULL
+    FROM called WHERE (call->'$.data_generation') IS NOT NULL
 )
 SELECT round, choice, chosen, count(*) AS written,
        round(count(*) / sum(count(*)) OVER (PARTITION BY round, policy, choice), 3) AS share,

@@ -22,8 +22,8 @@ WITH RECURSIVE parents AS (
     JOIN (SELECT artifact_id, any_value(student) AS student, count(DISTINCT question_id) AS asked
           FROM answers GROUP BY artifact_id) a USING (artifact_id)
     LEFT JOIN (SELECT artifact_id, any_value(prompt_name) AS prompt_name
-               FROM self_edits GROUP BY artifact_id) e USING (artifact_id)
-    WHERE m.metric = 'accuracy' AND m.regime IN ('single', 'cpt')
+               FROM self_edits WHERE prompt_name <> 'oracle' GROUP BY artifact_id) e USING (artifact_id)
+    WHERE m.metric = 'accuracy' AND m.regime IN ('single', 'cpt', 'fewshot')
     GROUP BY a.artifact_id, m.method
 ), graders AS (
     SELECT DISTINCT artifact_id, grader FROM judgements
@@ -42,9 +42,11 @@ WITH RECURSIVE parents AS (
     GROUP BY ALL
 ), unexamined AS (
     SELECT d.artifact_id, g.grader,
-           CASE WHEN d.self_edit_id IS NULL THEN 'passage-only' ELSE 'self-edits' END AS method,
+           CASE WHEN d.self_edit_id IS NULL THEN 'passage-only'
+                WHEN s.prompt_name = 'oracle' THEN 'oracle' ELSE 'self-edits' END AS method,
            d.context_id, d.adapter_id, d.repeat, CASE d.status WHEN 'invalid' THEN 0 END AS accuracy
     FROM adapters d JOIN graders g USING (artifact_id)
+    LEFT JOIN self_edits s ON s.artifact_id = d.artifact_id AND s.self_edit_id = d.self_edit_id
     ANTI JOIN answers a ON a.artifact_id = d.artifact_id AND a.adapter_id = d.adapter_id
 )
 SELECT runs.artifact_id, runs.regime, runs.dataset, runs.asked, runs.student, b.base,
