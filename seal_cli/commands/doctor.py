@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from seal_cli import __version__, console
-from seal_cli.models import TINY
+from seal_cli.models import SHIPPED
 from seal_cli.options import store_of
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
@@ -29,7 +29,14 @@ REQUIRED = (
     "safetensors",
     "fsspec",
 )
-EXTRAS = {"vllm": "vllm", "openai": "openai", "s3": "s3fs", "ray": "ray", "plot": "matplotlib"}
+EXTRAS = {
+    "vllm": "vllm",
+    "openai": "openai",
+    "s3": "s3fs",
+    "ray": "ray",
+    "plot": "matplotlib",
+    "constrained": "xgrammar",
+}
 INSTALL = "pip install -c constraints.txt"  # in the checkout: the tested set
 
 
@@ -76,12 +83,18 @@ def _machine() -> dict[str, tuple[bool, str]]:
     threads = os.environ.get(
         "OMP_NUM_THREADS", "not set: small models use one thread by themselves"
     )
-    tiny = "comes with this installation" if TINY.is_dir() else "not in this installation"
+    shipped = {
+        f"model {name}": (
+            folder.is_dir(),
+            "comes with this installation" if folder.is_dir() else "not in this installation",
+        )
+        for name, folder in SHIPPED.items()
+    }
     return {
         "gpu": (cuda, name),
         "cores": (True, str(os.cpu_count())),
         "OMP_NUM_THREADS": (True, threads),
-        "model tiny": (TINY.is_dir(), tiny),
+        **shipped,
     }
 
 
