@@ -118,22 +118,25 @@ class _Run:
 
     def _allocate(self, slots: int) -> None:
         """Room for this many jobs, or for as many as memory has."""
-        job = max((plan.job for plan in self.waiting), key=lambda job: job.rank)
         while True:
             try:
-                self.stack = Stack(self.lm.model, job.targets, job.rank, slots)
-                self.stack.gradients = torch.zeros_like(self.stack.values)
-                self.first = torch.zeros_like(self.stack.values)
-                self.second = torch.zeros_like(self.stack.values)
-                self.steps = torch.zeros(slots, device=self.lm.device)
-                self.slots = slots
-                return
+                self.stack, self.first, self.second = self._made(slots)
+                break
             except torch.OutOfMemoryError:
                 if slots == 1:
                     raise
             torch.cuda.empty_cache()
             slots = max(1, slots // 2)
             LOG.warning("out of memory: going on with %d slots", slots)
+        self.steps = torch.zeros(slots, device=self.lm.device)
+        self.slots = slots
+
+    def _made(self, slots: int) -> tuple[Stack, torch.Tensor, torch.Tensor]:
+        """Weights, gradients and Adam's moments: where memory ends, nobody holds what was made."""
+        job = max((plan.job for plan in self.waiting), key=lambda job: job.rank)
+        stack = Stack(self.lm.model, job.targets, job.rank, slots)
+        stack.gradients = torch.zeros_like(stack.values)
+        return stack, torch.zeros_like(stack.values), torch.zeros_like(stack.values)
 
     def results(self) -> Iterator[tuple[int, Trained]]:
         """(place, result) of every job, as they end; between them the model is as it was."""

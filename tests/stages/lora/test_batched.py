@@ -1,6 +1,7 @@
 """Many adapters at once are the adapters of the reference trainer, job for job."""
 
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -371,6 +372,31 @@ def test_slots_that_memory_has_no_room_for_are_not_made(
     monkeypatch.setattr(Stack, "__init__", make)
     assert max(errors(lm, mixed, 7)) < 1e-4
     assert "going on with 1 slots" in caplog.text
+
+
+def test_what_did_not_fit_is_given_back_before_less_is_asked_for(
+    lm: LanguageModel, mixed: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[Stack]] = []
+    whole, zeros, asked = Stack.__init__, torch.zeros_like, []
+
+    def make(stack: Stack, *how: Any) -> None:
+        assert not any(other() for other in made)
+        whole(stack, *how)
+        made.append(weakref.ref(stack))
+
+    def fill(values: torch.Tensor) -> torch.Tensor:
+        asked.append(values)
+        if len(asked) == 3:  # the second moments of the first attempt
+            asked.clear()
+            monkeypatch.setattr(torch, "zeros_like", zeros)
+            raise torch.OutOfMemoryError("no memory left")
+        return zeros(values)
+
+    monkeypatch.setattr(Stack, "__init__", make)
+    monkeypatch.setattr(torch, "zeros_like", fill)
+    assert all(t.error is None for t in BatchedTrainer(lm, 4).train(mixed))
+    assert len(made) == 2
 
 
 def test_rows_that_cannot_be_packed_are_left_to_the_reference(
