@@ -79,9 +79,9 @@ def test_it_writes_tool_calls_of_many_kinds(seal: Any) -> None:
 
 
 def test_training_on_a_task_helps_as_the_oracle_says(seal: Any) -> None:
-    contexts = seal("import", "contexts", "tiny-grids", "--limit", 6).id
+    contexts = seal("import", "contexts", "tiny-grids", "--limit", 8).id
     seal("eval", "tiny-grids", contexts, "--oracle", EXAMPLE / "oracle.json")
     query = "select method, value from metrics where metric = 'accuracy'"
     rows = seal("sql", query, "-f", "csv").out.splitlines()[1:]
     values = dict(row.split(",") for row in rows)
-    assert float(values["oracle"]) > float(values["in-context"]) + 0.2
+    assert float(values["oracle"]) > float(values["in-context"]) + 0.1  # .53 against .31
