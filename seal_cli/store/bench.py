@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 
@@ -83,9 +84,12 @@ def timed(what: str, runs: int, act: Callable[[], None], parts: int = 1) -> Meas
 
 
 def seal(workspace: Workspace, *arguments: str) -> None:
-    """One command on this store, as a process of its own."""
+    """One command on this store, as a process of its own that runs this very package."""
     command = [*SEAL, "--store", str(workspace.root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    home = Path(__file__).parents[2]
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, check=False, cwd=home
+    )
     if done.returncode:
         raise ResourceError(
             f"seal {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}",
