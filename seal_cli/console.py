@@ -1,4 +1,4 @@
-"""The only module that prints: data to stdout, talk and progress to stderr.
+"""The only module that prints: data to stdout or a user's file, talk and progress to stderr.
 
 Model text is data: control characters are shown, never obeyed, and no markup in it is interpreted.
 """
@@ -12,9 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.errors import SealError
+from stages.errors import ConfigError, SealError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -86,6 +87,19 @@ def out_columns(
         ]
         text.append("  ".join(cells).rstrip()[:edge])
     out("\n".join(text))
+
+
+def check_folder(path: Path) -> None:
+    """Raise ConfigError when a file cannot be saved there; asked before the work, not after."""
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path.parent} is not a folder.", "Make it, or write elsewhere.")
+
+
+def save(text: str, path: Path) -> None:
+    """Data to a file that the user named, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(temporary, path)
 
 
 def say(text: str) -> None:

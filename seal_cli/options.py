@@ -36,6 +36,9 @@ StudentOption = Annotated[
     str | None,
     typer.Option("--student", help="Model to adapt, if not the one that wrote the self-edits."),
 ]
+SecondsOption = Annotated[
+    float, typer.Option("--timeout", min=0.1, help="Seconds a query may take.")
+]
 
 # name -> (type, option, default): what every stage command takes besides its own; those that run no
 # model do without the first three.

@@ -1,7 +1,6 @@
 """`seal filter`: rewards -> the selection that the policy learns from."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,6 @@ from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import filter as stage
 from stages.config import FilterConfig
-from stages.errors import ConfigError
 from stages.identity import digest
 from stages.records import Reward, Selection, SelfEdit
 
@@ -34,8 +32,8 @@ def filter(  # the stage's name in the pipeline
     export: ExportOption = None,
 ) -> None:
     """Keep the self-edits that earned it."""
-    if export is not None and not export.absolute().parent.is_dir():
-        raise ConfigError(f"{export.parent} is not a folder.", "Make it, or export elsewhere.")
+    if export is not None:
+        console.check_folder(export)
     source = session.artifact(rewards, "rewards")
     artifact = session.run(task(session, source, session.resolve(FilterConfig)))
     if export is not None:
@@ -73,10 +71,6 @@ def selected(session: Session, selection: Artifact) -> list[SelfEdit]:
 
 def write_jsonl(edits: list[SelfEdit], path: Path) -> None:
     """One {"prompt", "completion"} object a line, as the SEAL release has them; all or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        for edit in edits:
-            pair = {"prompt": edit.prompt, "completion": edit.completion}
-            stream.write(json.dumps(pair, ensure_ascii=False) + "\n")
-    os.replace(temporary, path)
+    pairs = ({"prompt": edit.prompt, "completion": edit.completion} for edit in edits)
+    console.save("".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs), path)
     console.say(f"{len(edits)} self-edits written to {path}.")

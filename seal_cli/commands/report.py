@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from seal_cli import __version__, console, reports
 from seal_cli.commands.sql import cell
-from seal_cli.options import store_of
+from seal_cli.options import SecondsOption, store_of
 from seal_cli.reports.colours import COLOURS
 from seal_cli.store import index
 from seal_cli.store.query import fetch
@@ -29,9 +28,6 @@ ContextOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")
-]
-SecondsOption = Annotated[
-    float, typer.Option("--timeout", min=0.1, help="Seconds a report may take.")
 ]
 
 
@@ -64,6 +60,8 @@ def report(
     chosen = reports.NAMES if names in (None, [], ["all"]) else names or ()
     if format is Format.csv and len(chosen) > 1:
         raise ConfigError("CSV holds one report.", "Name one, or use --format md or html.")
+    if output is not None:
+        console.check_folder(output)
     workspace = store_of(ctx)
     index.refresh(workspace)
     found = []
@@ -77,7 +75,12 @@ def report(
         for question, result in found:
             console.out_rich(_table(question, result))
         return
-    _write(_RENDERERS[format](found, str(workspace.root)), output)
+    text = _RENDERERS[format](found, str(workspace.root))
+    if output is None:
+        console.out(text.rstrip("\n"))
+    else:
+        console.save(text, output)
+        console.say(f"written to {output}.")
 
 
 def _catalogue() -> Table:
@@ -152,19 +155,6 @@ def _html(found: list[tuple[reports.Report, Any]], source: str) -> str:
         rows = result.to_pylist()
         sections.append(Section(question, result.column_names, rows, svg(question.name, rows)))
     return page(sections, f"seal {__version__}, from {source}")
-
-
-def _write(text: str, output: Path | None) -> None:
-    """To stdout, or to a file, whole or not at all."""
-    if output is None:
-        console.out(text.rstrip("\n"))
-        return
-    if not output.absolute().parent.is_dir():
-        raise ConfigError(f"{output.parent} is not a folder.", "Make it, or write elsewhere.")
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, output)
-    console.say(f"written to {output}.")
 
 
 _RENDERERS = {

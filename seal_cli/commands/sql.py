@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 
 from seal_cli import console
-from seal_cli.options import store_of
+from seal_cli.options import SecondsOption, store_of
 from seal_cli.store import index
 from seal_cli.store.query import BATCH, fetch
 from stages.errors import ConfigError, InputError
@@ -25,9 +25,6 @@ SHOWN = 1000  # rows of a table for people
 
 QueryArg = Annotated[
     str, typer.Argument(metavar="QUERY", help="SQL (DuckDB's), or - to read it from stdin.")
-]
-SecondsOption = Annotated[
-    float, typer.Option("--timeout", min=0.1, help="Seconds a query may take.")
 ]
 
 

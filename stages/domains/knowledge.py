@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from stages.errors import ConfigError, InputError, InvalidSelfEdit
+from stages.domains import templates
+from stages.errors import InputError, InvalidSelfEdit
 from stages.identity import digest
 from stages.records import Context, Example, Question, Training
 
@@ -92,21 +93,9 @@ def _question(item: Any, context_id: str, ordinal: int) -> Question:
 
 def template(prompt: str) -> tuple[str, str]:
     """A preset (`default`: the first), or a UTF-8 file with {context} and, if wanted, {title}."""
-    if prompt in ("default", *PRESETS):
-        name = PRESETS[0] if prompt == "default" else prompt
-        return name, (PROMPTS / f"{name}.txt").read_text(encoding="utf-8")
-    path = Path(prompt)
-    if not path.is_file():
-        raise ConfigError(
-            f"no prompt {prompt!r}.", f"Presets: {', '.join(PRESETS)}; or give a text file."
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"prompt file {path} is not UTF-8 text.", "Save it as UTF-8.") from error
-    if "{context}" not in text:
-        raise ConfigError(f"prompt file {path} does not use the passage.", "Put {context} in it.")
-    return path.stem, text
+    return templates.template(
+        prompt, folder=PROMPTS, presets=PRESETS, slot="{context}", about="passage"
+    )
 
 
 def prompt(context: Context, template: str) -> str:

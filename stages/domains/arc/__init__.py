@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from stages.domains import templates
 from stages.domains.arc import grids
 from stages.domains.arc.tasks import Pair, asked, demonstrations, shown
-from stages.errors import ConfigError, InputError
+from stages.errors import InputError
 from stages.identity import canonical, digest
 from stages.records import Context, Example, Question, Training
 
@@ -89,23 +90,9 @@ def _grid(pair: Any, side: str, place: str) -> grids.Grid:
 
 def template(prompt: str) -> tuple[str, str]:
     """A preset (`default` is the first), or a UTF-8 text file with {demonstrations} in it."""
-    if prompt in ("default", *PRESETS):
-        name = PRESETS[0] if prompt == "default" else prompt
-        return name, (PROMPTS / f"{name}.txt").read_text(encoding="utf-8")
-    path = Path(prompt)
-    if not path.is_file():
-        raise ConfigError(
-            f"no prompt {prompt!r}.", f"Presets: {', '.join(PRESETS)}; or give a text file."
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"prompt file {path} is not UTF-8 text.", "Save it as UTF-8.") from error
-    if "{demonstrations}" not in text:
-        raise ConfigError(
-            f"prompt file {path} does not use the task.", "Put {demonstrations} in it."
-        )
-    return path.stem, text
+    return templates.template(
+        prompt, folder=PROMPTS, presets=PRESETS, slot="{demonstrations}", about="task"
+    )
 
 
 def prompt(context: Context, template: str) -> str:
