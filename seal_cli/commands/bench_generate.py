@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seal_cli import console
-from seal_cli.commands import generate as writing
 from seal_cli.commands import import_contexts
 from seal_cli.commands.bench import (
     DeviceOption,
@@ -22,6 +21,7 @@ from seal_cli.commands.bench import (
     numbers,
     processor,
 )
+from seal_cli.engines import Seated, seat
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.options import store_of
@@ -73,7 +73,7 @@ def generate(
     config = session.resolve(GenerateConfig, policy)
 
     def engine_of(batch: int) -> Engine:
-        return writing.seated(session, policy, replace(config, decode_batch=batch))[0]
+        return _seated(session, policy, config, batch).engine
 
     asked = list(islice(_requests(session, policy, config, contexts), number))
     facts, now = _facts(session, policy, config)
@@ -100,11 +100,15 @@ def _requests(
     else:
         context_set = ContextSet(session.artifact(contexts, "contexts"))
         chosen = list(context_set.contexts.values())
-    _, render = writing.seated(session, model, config)
+    render = _seated(session, model, config, config.decode_batch).render
     asked = stage.requests(
         chosen, policy=model.policy, domain=context_set.domain, render=render, config=config
     )
     return (request for _, _, request in asked)
+
+
+def _seated(session: Session, model: LocalModel, config: GenerateConfig, batch: int) -> Seated:
+    return seat(session, model, config.engine, chat=config.chat, decode_batch=batch)
 
 
 def _facts(

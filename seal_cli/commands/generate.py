@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from seal_cli.engines import seat
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.options import ContextsArg, PolicyOption
 from seal_cli.runner import Job, Plan, Task, Work
-from seal_cli.session import Session, renderer
+from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import generate as stage
 from stages.config import GenerateConfig
 from stages.domains import Domain
 from stages.engines import SEMANTICS as ENGINE_SEMANTICS
-from stages.engines import Engine
 from stages.identity import digest
 from stages.records import Context, SelfEdit
 
@@ -67,22 +67,12 @@ def material(
 
 def writer(session: Session, model: LocalModel, domain: Domain, config: GenerateConfig) -> Writer:
     """The generate stage with its collaborators: contexts -> self-edits."""
-    engine, render = seated(session, model, config)
+    seated = seat(session, model, config.engine, chat=config.chat, decode_batch=config.decode_batch)
     return lambda contexts: stage.generate(
-        contexts, policy=model.policy, engine=engine, domain=domain, render=render, config=config
+        contexts,
+        policy=model.policy,
+        engine=seated.engine,
+        domain=domain,
+        render=seated.render,
+        config=config,
     )
-
-
-def seated(
-    session: Session, model: LocalModel, config: GenerateConfig
-) -> tuple[Engine, Callable[[str], str]]:
-    """The engine that was chosen, the model loaded, and what puts prompts into its template."""
-    if config.engine == "scripted":
-        from stages.engines.scripted import ScriptedEngine
-
-        return ScriptedEngine(), renderer(None, chat=False)
-    from stages.engines.transformers import TransformersEngine
-
-    loaded = session.load(model)
-    chat = session.chat(config.chat, model)
-    return TransformersEngine(loaded, config.decode_batch), renderer(loaded.tokenizer, chat=chat)

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from seal_cli.commands import adapt
+from seal_cli.engines import seat
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel, find_model, writer_of
 from seal_cli.options import StudentOption
 from seal_cli.runner import Job, Plan, Task, Work
-from seal_cli.session import Session, renderer
+from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import score as stage
 from stages.config import AdaptConfig, ScoreConfig
@@ -204,14 +205,14 @@ def material(
 
 def examiner(session: Session, model: LocalModel, domain: Domain, config: ScoreConfig) -> Examiner:
     """Load the student and seat its examiner."""
-    from stages.engines.transformers import TransformersEngine
-
-    loaded = session.load(model)
+    seated = seat(
+        session, model, "transformers", chat=config.chat, decode_batch=config.decode_batch
+    )
     return Examiner(
         student=model.id,
-        engine=TransformersEngine(loaded, config.decode_batch),
+        engine=seated.engine,
         domain=domain,
         grader=GRADERS[config.grader],
-        render=renderer(loaded.tokenizer, chat=session.chat(config.chat, model)),
+        render=seated.render,
         config=config,
     )
