@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VLLM := .venv-vllm
 # Two OpenMP threads on shared cores spin and are slower than one.
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test check soak tiny-model tiny-grids-model tiny-seeds clean
+.PHONY: help setup demo demo-arc smoke test test-vllm check soak tiny-model tiny-grids-model tiny-seeds clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -32,6 +33,15 @@ smoke: setup ## one pipe through the six commands, under a minute
 test: setup ## the test suite
 	$(BIN)/pytest -m 'not soak'
 
+$(VLLM)/ready: pyproject.toml tests/vllm/requirements.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement tests/vllm/requirements.txt
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+test-vllm: $(VLLM)/ready ## real vLLM on the CPU, in an environment of its own (2 GB, minutes)
+	$(VLLM)/bin/python -m pytest tests/vllm
+
 check: setup ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -51,4 +61,4 @@ tiny-seeds: setup ## the tiny world's figures: five run seeds (about 5 minutes o
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_world/seeds.sh
 
 clean: ## remove what make made (not your stores)
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
