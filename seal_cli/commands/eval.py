@@ -11,7 +11,7 @@ import typer
 from seal_cli.commands import adapt, generate, score
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
-from seal_cli.options import ContextsArg
+from seal_cli.options import ContextsArg, StudentOption
 from seal_cli.runner import Job, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
@@ -44,16 +44,29 @@ class Settings:
         return {name: getattr(self, name).key() for name in ("eval", "generate", "adapt", "score")}
 
 
-def evaluate(session: Session, policy: PolicyArg, contexts: ContextsArg) -> None:
-    """Measure how well a policy adapts itself to contexts."""
+def evaluate(
+    session: Session, policy: PolicyArg, contexts: ContextsArg, student: StudentOption = None
+) -> None:
+    """Measure how well a policy adapts itself, or a student, to contexts."""
     source = session.artifact(contexts, "contexts")
     model = resolve_model(session.workspace, policy)
-    session.answer(session.run(task(session, source, model)))
+    adapted = resolve_model(session.workspace, student) if student else model
+    session.answer(session.run(task(session, source, model, adapted)))
 
 
-def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> Task:
-    """The run that `seal eval` and `seal loop` share; `own` are settings of the loop's own."""
-    settings = _settings(session, source, model, own)
+def task(
+    session: Session,
+    source: Artifact,
+    model: LocalModel,
+    student: LocalModel | None = None,
+    **own: Any,
+) -> Task:
+    """The run that `seal eval` and `seal loop` share; `own` are settings of the loop's own.
+
+    `model` writes the self-edits; `student`, or else `model` itself, is adapted and examined.
+    """
+    student = student or model
+    settings = _settings(session, source, model, student, own)
     context_set = ContextSet(source)
     fewshot = settings.eval.regime == "fewshot"
 
@@ -63,8 +76,8 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
         return [i for i in chosen if context_set.questions[i]]
 
     def open(job: Job) -> Work:
-        inner = adapt.inner_loop(session, model, context_set.domain, settings.adapt, job.slots)
-        examiner = score.examiner(session, model, context_set.domain, settings.score)
+        inner = adapt.inner_loop(session, student, context_set.domain, settings.adapt, job.slots)
+        examiner = score.examiner(session, student, context_set.domain, settings.score)
         write = generate.writer(session, model, context_set.domain, settings.generate)
         evaluated = (
             partial(tasks.evaluate, oracle=settings.oracle)
@@ -105,20 +118,20 @@ def task(session: Session, source: Artifact, model: LocalModel, **own: Any) -> T
     return Task(
         stage="eval",
         kind="metrics",
-        inputs=[source, *model.inputs],
-        material=_material(session, model, context_set.domain, settings),
+        inputs=[source, *{a.id: a for a in model.inputs + student.inputs}.values()],
+        material=_material(session, model, student, context_set.domain, settings),
         config=settings.keys(),
         items=items,
         open=open,
-        plan=lambda: adapt.plan(session, model, settings.adapt, per_context),
+        plan=lambda: adapt.plan(session, student, settings.adapt, per_context),
         finish=finish,
         tables=("self_edits", "adapters", "answers", "verdicts"),
-        models=model.location(),
+        models=model.location() | student.location(),
     )
 
 
 def _settings(
-    session: Session, source: Artifact, model: LocalModel, own: dict[str, Any]
+    session: Session, source: Artifact, model: LocalModel, student: LocalModel, own: dict[str, Any]
 ) -> Settings:
     """The four configurations; what [eval] has in common with the others stands in their place."""
     config = replace(session.resolve(EvalConfig, model), **own)
@@ -133,12 +146,12 @@ def _settings(
     # Seeds of its own: an evaluation must not meet the very samples that a round selected from.
     seed = derive_seed(config.seed, "eval")
     writing = session.resolve(GenerateConfig, model)
-    adapting = session.resolve(AdaptConfig, model)
+    adapting = session.resolve(AdaptConfig, student)
     return Settings(
         eval=config,
         generate=replace(writing, samples=config.samples, seed=seed, limit=0, offset=0),
         adapt=replace(adapting, repeats=config.repeats, seed=seed),
-        score=score.judging(session, model, source),
+        score=score.judging(session, student, source),
         oracle=_oracle(config),
     )
 
@@ -158,7 +171,7 @@ def _oracle(config: EvalConfig) -> str | None:
 
 
 def _material(
-    session: Session, model: LocalModel, domain: Domain, settings: Settings
+    session: Session, model: LocalModel, student: LocalModel, domain: Domain, settings: Settings
 ) -> dict[str, Any]:
     """What decides the metrics: everything that decides the rows they are made from."""
     return {
@@ -166,6 +179,6 @@ def _material(
         "config": settings.eval.key(),
         "oracle": settings.oracle,
         "generate": generate.material(session, model, domain, settings.generate),
-        "adapt": adapt.material(session, model, domain, settings.adapt),
-        "score": score.material(session, model, domain, settings.score),
+        "adapt": adapt.material(session, student, domain, settings.adapt),
+        "score": score.material(session, student, domain, settings.score),
     }

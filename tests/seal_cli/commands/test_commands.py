@@ -125,6 +125,26 @@ def test_another_student_can_be_adapted(seal: Any, edits: str, chat_model: Path)
     assert students.splitlines()[1] == "2"
 
 
+def test_a_policy_can_be_measured_on_another_student(
+    seal: Any, passages: Path, random_model: Path, chat_model: Path
+) -> None:
+    contexts = seal("import", "contexts", passages).id
+    small = ["--engine", "scripted", "--rank", 2, "--epochs", 1, "--limit", 1]
+    own = seal("eval", random_model, contexts, *small).id
+    assert seal("eval", random_model, contexts, *small, "--student", random_model).id == own
+    other = seal("eval", random_model, contexts, *small, "--student", chat_model).id
+
+    def ids(column: str, table: str) -> list[str]:
+        query = f"SELECT DISTINCT {column} FROM {table} WHERE artifact_id = '{other}'"
+        return list(seal("sql", query, "-f", "csv").out.split()[1:])
+
+    (writer,) = ids("policy", "self_edits")
+    assert ids("policy", "metrics") == [writer]
+    (student,) = ids("student", "adapters")
+    assert ids("student", "answers") == [student]  # also when it is unadapted
+    assert student != writer
+
+
 def test_a_prompt_of_ones_own_goes_through_the_chat_template(
     seal: Any, passages: Path, chat_model: Path, tmp_path: Path
 ) -> None:
