@@ -48,7 +48,9 @@ class Task:
     `material` decides the rows and is the key; `config` is what `seal show --config` prints.
     `items` are the ids of the contexts in order (or `WHOLE`), `plan` says how they are worked off.
     `open` loads what the work needs and returns it; `finish` makes the rows that need all others.
-    `check` raises when this may not be run; what is there already was, and is not asked.
+    `check` raises when this may not be run; what is there already was, and is not asked. `aside`
+    are inputs that the rows are not about (what is replayed, a probe): nothing is looked up through
+    them, and `material` says which they are.
     """
 
     stage: str
@@ -64,6 +66,7 @@ class Task:
     tables: Sequence[str] = ()  # further tables, written even when empty
     models: dict[str, dict[str, str]] = field(default_factory=dict)
     source: str | None = None
+    aside: Sequence[Artifact] = ()
 
 
 @dataclass(frozen=True)
@@ -266,10 +269,8 @@ class _Run:
             "stage": self.task.stage,
             "kind": self.task.kind,
             "status": "failed rows" if failed else "ok",
-            "inputs": [
-                {"artifact_id": a.id, "kind": a.kind, "manifest_sha256": a.digest}
-                for a in self.task.inputs
-            ],
+            "inputs": [_entry(a) for a in self.task.inputs]
+            + [_entry(a) | {"aside": True} for a in self.task.aside],
             "source": self.task.source,
             "base": base,
             "attempt": self.attempt,
@@ -286,6 +287,11 @@ class _Run:
             "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "seconds": round(time.perf_counter() - self.clock, 3),
         }
+
+
+def _entry(artifact: Artifact) -> dict[str, Any]:
+    """An input as the manifest has it."""
+    return {"artifact_id": artifact.id, "kind": artifact.kind, "manifest_sha256": artifact.digest}
 
 
 def _versions() -> dict[str, str]:

@@ -192,6 +192,20 @@ class UpdateConfig(LoraConfig):
     learning_rate: float = option(3e-4, "peak learning rate, linear decay", minimum=0, maximum=1)
     batch_size: int = option(10, "sequences per optimizer step", minimum=1)
     max_length: int = option(8192, "longest prompt and completion in tokens", minimum=2)
+    # In the key only where there is something to replay.
+    replay: float = option(
+        0.0,
+        "learn earlier rounds' self-edits again: up to 1 a share of the new ones, else how many",
+        minimum=0,
+        volatile=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.replay > 1 and self.replay % 1:
+            raise ConfigError(
+                f"replay is {self.replay}.", "Give a share up to 1, or a whole number from 2 on."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,7 +184,11 @@ class Selection(Sourced):
 
 @dataclass(frozen=True, slots=True)
 class Policy(Sourced):
-    """A model that writes self-edits. `path` is inside the artifact; null for a model not ours."""
+    """A model that writes self-edits. `path` is inside the artifact; null for a model not ours.
+
+    `n_examples` is what it learned from in all, `n_replayed` how many of them were drawn from what
+    came before its selection (null before there was such a choice).
+    """
 
     policy: str
     name: str
@@ -196,6 +200,7 @@ class Policy(Sourced):
     n_examples: int | None = None
     first_loss: float | None = None
     last_loss: float | None = None
+    n_replayed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

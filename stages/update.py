@@ -1,11 +1,14 @@
 """update: the policy learns to write the selected self-edits (ReST-EM's M-step, paper §3.1, Eq. 3).
 
 Supervised finetuning on (prompt, completion) pairs, loss on the completion only. Returns a LoRA;
-`stages.lora.merge` makes a model of it.
+`stages.lora.merge` makes a model of it. Against forgetting (paper §5), `draw` chooses examples of
+before that are learned once more.
 """
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from stages.config import UpdateConfig
 from stages.errors import ConfigError, InputError, ResourceError
@@ -18,6 +21,39 @@ LOG = logging.getLogger(__name__)
 SEMANTICS = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An example from before the selection, under the id of what it was made from."""
+
+    name: str
+    context_id: str
+    example: Example
+
+
+def example(edit: SelfEdit) -> Example:
+    """A self-edit as what its writer should have written."""
+    return Example(edit.prompt, edit.completion, ends=edit.finish != "length")
+
+
+def draw(
+    earlier: Sequence[Earlier],
+    *,
+    selected: Collection[str],
+    policy: Policy,
+    config: UpdateConfig,
+) -> list[Earlier]:
+    """As many of `earlier` as `config.replay` says, none twice and none that is `selected` anew.
+
+    A share is of the number selected, rounded up. Who is drawn follows from the seed, the policy
+    and each one's own id, not from the order or number of the others.
+    """
+    share = math.ceil(round(config.replay * len(selected), 6))
+    wanted = share if config.replay <= 1 else int(config.replay)
+    others = {one.name: one for one in earlier if one.name not in selected}
+    order = sorted(others, key=lambda name: derive_seed(config.seed, policy.policy, "replay", name))
+    return [others[name] for name in order[:wanted]]
+
+
 def update(
     selected: Sequence[SelfEdit],
     *,
@@ -26,19 +62,20 @@ def update(
     targets: tuple[str, ...],
     trainer: Trainer,
     config: UpdateConfig,
+    replayed: Sequence[Earlier] = (),
 ) -> tuple[Trained, int]:
-    """One LoRA for the policy that wrote `selected`, and how many of them it learned from.
+    """One LoRA for the policy that wrote `selected`, and how many examples it learned from.
 
-    A completion that was cut at its token limit is learned without an end token; a pair longer than
-    `config.max_length` is left out, and that is said.
+    `replayed` are learned along with them. A completion that was cut at its token limit is learned
+    without an end token; a pair longer than `config.max_length` is left out, and that is said.
 
     Raises:
         InputError: there is nothing to learn from.
         ConfigError, ResourceError: the training failed.
 
     """
-    examples = [Example(e.prompt, e.completion, ends=e.finish != "length") for e in selected]
-    whole = [row(tokenizer, example, max_length=config.max_length) for example in examples]
+    examples = [*map(example, selected), *(earlier.example for earlier in replayed)]
+    whole = [row(tokenizer, one, max_length=config.max_length) for one in examples]
     rows = learnable([r for r in whole if not r.cut])
     if not selected:
         raise InputError(
@@ -47,13 +84,13 @@ def update(
         )
     if len(rows) < len(whole):
         LOG.warning(
-            "%d of %d self-edits are over max-length and left out",
+            "%d of %d examples are over max-length and left out",
             len(whole) - len(rows),
             len(whole),
         )
     if not rows:
         raise ConfigError(
-            f"every self-edit is longer than {config.max_length} tokens.", "Raise --max-length."
+            f"every example is longer than {config.max_length} tokens.", "Raise --max-length."
         )
     job = Job(
         rows=tuple(rows),

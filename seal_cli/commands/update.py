@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from seal_cli import console
 from seal_cli.commands.adapt import targets
 from seal_cli.commands.filter import selected
 from seal_cli.models import LocalModel, writer_of
+from seal_cli.replay import Sources, sources
 from seal_cli.runner import WHOLE, Job, Task, Work
 from seal_cli.session import Session
 from seal_cli.settings import DEFAULT_FILE
@@ -33,15 +35,43 @@ WriterOption = Annotated[
 ]
 
 
+ReplayFromOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replay-from",
+        metavar="SELECTION",
+        help="Replay from this selection, in place of the earlier rounds'; repeatable.",
+    ),
+]
+ReplayContextsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--replay-contexts",
+        metavar="CONTEXTS",
+        help="Replay the texts of these contexts, in place of the earlier rounds' self-edits.",
+    ),
+]
+
+
 def update(
     session: Session,
     selection: SelectionArg,
     policy: WriterOption = None,
+    replay_from: ReplayFromOption = None,
+    replay_contexts: ReplayContextsOption = None,
     allow_split: AllowOption = None,
 ) -> None:
     """Finetune the policy on the selected self-edits."""
     source = session.artifact(selection, "selections")
-    session.answer(session.run(task(session, source, policy, allow_split)))
+    made = task(
+        session,
+        source,
+        policy,
+        allow_split,
+        replay_from=replay_from or (),
+        replay_contexts=replay_contexts,
+    )
+    session.answer(session.run(made))
 
 
 def task(
@@ -49,6 +79,9 @@ def task(
     source: Artifact,
     policy: str | None = None,
     allow_split: Sequence[str] | None = None,
+    *,
+    replay_from: Sequence[str] = (),
+    replay_contexts: str | None = None,
     **own: Any,
 ) -> Task:
     """The run that `seal update` and `seal loop` share; `own` are settings of the loop's own.
@@ -57,7 +90,7 @@ def task(
         InputError: there is nothing to learn from.
 
     """
-    kept = [row.context_id for row in source.rows(Selection) if row.kept]
+    kept = [row for row in source.rows(Selection) if row.kept]
     if not kept:
         raise InputError(
             f"{source.id} keeps no self-edit.",
@@ -67,11 +100,22 @@ def task(
     model = writer_of(session.workspace, self_edits, wanted=policy)
     config = replace(session.resolve(UpdateConfig, model), **own)
     resolved = targets(model, config.targets)
+    earlier = sources(session, model, config, replay_from, replay_contexts)
+
+    @cache
+    def replayed() -> list[stage.Earlier]:
+        new = {row.self_edit_id for row in kept}
+        return stage.draw(earlier.read(session), selected=new, policy=model.policy, config=config)
+
+    def check() -> None:
+        about = {row.context_id for row in kept} | {one.context_id for one in replayed()}
+        refuse_evaluation(session.workspace, about, allow_split)
 
     def open(job: Job) -> Work:
         edits = selected(session, source)
         _check_writers(edits, named=policy is not None)
-        return lambda _: _train(session, model, source, edits, resolved, job, config)
+        _say_replayed(model, config, earlier, replayed())
+        return lambda _: _train(session, model, source, edits, replayed(), resolved, job, config)
 
     return Task(
         stage="update",
@@ -82,13 +126,25 @@ def task(
             "policy": model.id,
             "dtype": model.dtype(session.dtype),
             "config": config.key() | {"targets": list(resolved)},
+            **earlier.material(config),
         },
-        config={"update": config.key()},
+        config={"update": config.key() | {"replay": config.replay}},
         items=lambda: [WHOLE],
         open=open,
-        check=lambda: refuse_evaluation(session.workspace, kept, allow_split),
+        check=check,
         models=model.location(),
+        aside=earlier.artifacts,
     )
+
+
+def _say_replayed(
+    model: LocalModel, config: UpdateConfig, earlier: Sources, replayed: Sequence[stage.Earlier]
+) -> None:
+    if config.replay and not earlier.artifacts:
+        console.say(f"replay: {model.policy.name} is of round 0: there is nothing to replay yet.")
+    elif config.replay:
+        where = ", ".join(artifact.id for artifact in earlier.artifacts)
+        console.say(f"replay: {len(replayed)} examples from {where}.")
 
 
 def _check_writers(edits: list[SelfEdit], *, named: bool) -> None:
@@ -105,6 +161,7 @@ def _train(
     model: LocalModel,
     source: Artifact,
     edits: list[SelfEdit],
+    replayed: list[stage.Earlier],
     resolved: tuple[str, ...],
     job: Job,
     config: UpdateConfig,
@@ -121,6 +178,7 @@ def _train(
         targets=resolved,
         trainer=ReferenceTrainer(loaded),
         config=config,
+        replayed=replayed,
     )
     assert trained.lora is not None  # the stage raises otherwise
     save_merged(loaded, trained.lora, job.weights)
@@ -138,4 +196,5 @@ def _train(
         n_examples=n_learned,
         first_loss=trained.first_loss,
         last_loss=trained.last_loss,
+        n_replayed=len(replayed),
     )

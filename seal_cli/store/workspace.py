@@ -128,8 +128,11 @@ class Workspace:
             if kind in current.tables:
                 return current
             for entry in current.manifest["inputs"]:
-                # A policy is made from another round's artifacts: they are not this one's.
+                # A policy is made from another round's artifacts, and what is aside (a probe, what
+                # is replayed) is about other contexts: they are not this one's.
                 if entry["artifact_id"] in seen or entry["kind"] == "policies" != kind:
+                    continue
+                if entry.get("aside"):
                     continue
                 seen.add(entry["artifact_id"])
                 if self.path(entry["artifact_id"]).is_dir():

@@ -12,8 +12,8 @@ from stages.errors import ConfigError, InputError, ResourceError
 from stages.lora import Job, Trained
 from stages.lora.reference import ReferenceTrainer
 from stages.models import LanguageModel
-from stages.records import Context, Policy, SelfEdit
-from stages.update import update
+from stages.records import Context, Example, Policy, SelfEdit
+from stages.update import Earlier, draw, update
 
 Edit = Callable[..., SelfEdit]
 
@@ -37,7 +37,9 @@ def trainer(language_model: LanguageModel) -> Watched:
 def run(trainer: Watched, policy: Policy) -> Callable[..., tuple[Trained, int]]:
     """`run(edits, **config)`: the trained LoRA and how many self-edits it learned from."""
 
-    def go(edits: Sequence[SelfEdit], **config: Any) -> tuple[Trained, int]:
+    def go(
+        edits: Sequence[SelfEdit], replayed: Sequence[Earlier] = (), **config: Any
+    ) -> tuple[Trained, int]:
         return update(
             edits,
             policy=policy,
@@ -45,6 +47,7 @@ def run(trainer: Watched, policy: Policy) -> Callable[..., tuple[Trained, int]]:
             targets=("q_proj",),
             trainer=trainer,
             config=UpdateConfig(**{"rank": 2, "alpha": 4, "max_length": 120} | config),
+            replayed=replayed,
         )
 
     return go
@@ -109,8 +112,8 @@ def test_pairs_over_the_longest_length_are_left_out_and_counted(
     short, long = edit(context, "Old."), edit(context, prompt="x" * 500)
     _, n_learned = run([short, long], max_length=len(short.prompt) + 10)
     assert n_learned == len(trainer.job.rows) == 1
-    assert "1 of 2 self-edits are over max-length" in caplog.text
-    with pytest.raises(ConfigError, match="every self-edit is longer") as refused:
+    assert "1 of 2 examples are over max-length" in caplog.text
+    with pytest.raises(ConfigError, match="every example is longer") as refused:
         run([long], max_length=40)
     assert "--max-length" in refused.value.hint
 
@@ -138,3 +141,64 @@ def test_weights_that_overflow_are_an_error(
     )
     with pytest.raises(ConfigError, match="loss is nan"):
         run([edit(context)], epochs=3)
+
+
+def earlier(*names: str) -> list[Earlier]:
+    return [Earlier(name, f"c{name}", Example("Old?", f" {name}.")) for name in names]
+
+
+def test_what_is_replayed_is_learned_along_with_the_selection(
+    run: Any, trainer: Watched, context: Context, edit: Edit
+) -> None:
+    _, n_learned = run([edit(context, "New.")], epochs=1, replayed=earlier("a", "b"))
+    decode = trainer.lm.tokenizer.decode
+    texts = [decode(row.ids[row.first_target :]) for row in trainer.job.rows]
+    assert texts == ["New.<|end|>", " a.<|end|>", " b.<|end|>"]
+    assert n_learned == 3
+
+
+@pytest.mark.parametrize(
+    ("replay", "n_selected", "drawn"),
+    [
+        (0, 4, 0),
+        (0.5, 4, 2),
+        (0.5, 3, 2),
+        (0.1, 30, 3),
+        (0.01, 4, 1),
+        (1, 4, 4),
+        (2, 4, 2),
+        (9, 4, 6),
+    ],
+)
+def test_a_share_is_of_the_new_ones_and_more_than_one_is_a_count(
+    policy: Policy, replay: float, n_selected: int, drawn: int
+) -> None:
+    names = [f"new {i}" for i in range(n_selected)]
+    found = draw(
+        earlier(*"abcdef"), selected=names, policy=policy, config=UpdateConfig(replay=replay)
+    )
+    assert len(found) == len({one.name for one in found}) == min(drawn, 6)
+
+
+def test_what_is_selected_anew_is_not_drawn_and_nothing_is_drawn_twice(policy: Policy) -> None:
+    config = UpdateConfig(replay=9)
+    found = draw(earlier("a", "b", "c", "a"), selected=["b"], policy=policy, config=config)
+    assert {one.name for one in found} == {"a", "c"}
+    assert len(found) == 2
+
+
+def test_who_is_drawn_follows_from_seed_and_policy_and_not_from_the_order(policy: Policy) -> None:
+    def drawn(names: str, seed: int = 0, writer: Policy = policy) -> list[str]:
+        config = UpdateConfig(replay=3, seed=seed)
+        found = draw(earlier(*names), selected=(), policy=writer, config=config)
+        return [one.name for one in found]
+
+    assert drawn("abcdefgh") == drawn("hgfedcba")
+    assert set(drawn("abcdefgh")) - set(drawn("abcd")) <= set("efgh")
+    assert drawn("abcdefgh") != drawn("abcdefgh", seed=1)
+    assert drawn("abcdefgh") != drawn("abcdefgh", writer=replace(policy, policy="update-1"))
+
+
+def test_half_an_example_is_no_count() -> None:
+    with pytest.raises(ConfigError, match=r"replay is 2\.5"):
+        UpdateConfig(replay=2.5)

@@ -1,0 +1,101 @@
+"""Where an update finds what it learns once more: earlier rounds, other selections, contexts.
+
+Reads the store and decides which artifacts are meant; how many examples are drawn from them, and
+which, is `stages.update.draw`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seal_cli.commands.filter import selected
+from seal_cli.inputs import ContextSet
+from seal_cli.models import LocalModel, resolve_model
+from seal_cli.session import Session
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages.config import UpdateConfig
+from stages.errors import ConfigError, InputError
+from stages.update import Earlier, example
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The artifacts to draw from; without any there is nothing to replay."""
+
+    artifacts: Sequence[Artifact] = ()
+
+    def material(self, config: UpdateConfig) -> dict[str, Any]:
+        """What they add to the key: nothing where nothing can be drawn."""
+        if not self.artifacts:
+            return {}
+        return {"replay": {"amount": config.replay, "from": [a.id for a in self.artifacts]}}
+
+    def read(self, session: Session) -> list[Earlier]:
+        """Every example that may be drawn."""
+        found: list[Earlier] = []
+        for artifact in self.artifacts:
+            of = _passages if artifact.kind == "contexts" else _self_edits
+            found += of(session, artifact)
+        return found
+
+
+def sources(
+    session: Session,
+    model: LocalModel,
+    config: UpdateConfig,
+    selections: Sequence[str],
+    contexts: str | None,
+) -> Sources:
+    """What was named, else what the policy and its ancestors learned from.
+
+    Raises:
+        ConfigError: something was named and `--replay` does not say how much of it.
+        InputError: an earlier selection is not in this store.
+
+    """
+    named = [session.artifact(reference, "selections") for reference in selections]
+    named += [session.artifact(contexts, "contexts")] if contexts else []
+    if not config.replay:
+        if named:
+            raise ConfigError(
+                "--replay-from and --replay-contexts go with --replay.",
+                "Say how much: --replay 0.5.",
+            )
+        return Sources()
+    return Sources(named or learned_from(session.workspace, model))
+
+
+def learned_from(workspace: Workspace, model: LocalModel) -> list[Artifact]:
+    """The selections that a policy and its ancestors learned from, the newest first."""
+    found = []
+    while model.artifact is not None:
+        found.append(workspace.artifact(str(model.policy.selection)))
+        parent = str(model.policy.parent)
+        if not parent.startswith("update-"):
+            break
+        model = resolve_model(workspace, parent)
+    return found
+
+
+def _self_edits(session: Session, selection: Artifact) -> list[Earlier]:
+    return [
+        Earlier(edit.self_edit_id, edit.context_id, example(edit))
+        for edit in selected(session, selection)
+    ]
+
+
+def _passages(_: Session, artifact: Artifact) -> list[Earlier]:
+    """The contexts' own texts as they are trained on without a self-edit."""
+    context_set = ContextSet(artifact)
+    found = [
+        Earlier(f"{context.context_id}/{i}", context.context_id, lesson)
+        for context in context_set.contexts.values()
+        for i, lesson in enumerate(context_set.domain.passage_lessons(context))
+    ]
+    if not found:
+        raise InputError(
+            f"the contexts of {artifact.id} have no text of their own to learn.",
+            "Replay self-edits: leave --replay-contexts out.",
+        )
+    return found
