@@ -16,7 +16,8 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.config import UpdateConfig
 from stages.errors import ConfigError, InputError
-from stages.update import Earlier, example
+from stages.trace import pairs
+from stages.update import Earlier
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def learned_from(workspace: Workspace, model: LocalModel) -> list[Artifact]:
 
 def _self_edits(session: Session, selection: Artifact) -> list[Earlier]:
     return [
-        Earlier(edit.self_edit_id, edit.context_id, example(edit))
+        Earlier(edit.self_edit_id, edit.context_id, tuple(pairs(edit)))
         for edit in selected(session, selection)
     ]
 
@@ -89,7 +90,7 @@ def _passages(_: Session, artifact: Artifact) -> list[Earlier]:
     """The contexts' own texts as they are trained on without a self-edit."""
     context_set = ContextSet(artifact)
     found = [
-        Earlier(f"{context.context_id}/{i}", context.context_id, lesson)
+        Earlier(f"{context.context_id}/{i}", context.context_id, (lesson,))
         for context in context_set.contexts.values()
         for i, lesson in enumerate(context_set.domain.passage_lessons(context))
     ]

@@ -223,10 +223,9 @@ def _lessons(
     if edit.status != "ok":
         return edit.status, edit.reason, []
     try:
-        every = domain.lessons(context, edit.completion, edit.prompt_name, limit=10**9)
-        kept = domain.lessons(
-            context, edit.completion, edit.prompt_name, limit=config.max_sequences
-        )
+        told = (context, edit.completion, edit.prompt_name)
+        every = domain.lessons(*told, limit=10**9, split=edit.text_split)
+        kept = domain.lessons(*told, limit=config.max_sequences, split=edit.text_split)
     except InvalidSelfEdit as invalid:
         return "invalid", invalid.message, []
     dropped = len(every) - len(kept)

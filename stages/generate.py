@@ -1,15 +1,19 @@
 """generate: the policy writes self-edits, SE ~ LM_θ(· | C) (paper §3.1).
 
-Samples texts and says which can be trained on; trains and scores nothing.
+Samples texts and says which can be trained on; trains and scores nothing. A self-edit is one sample
+of a whole recipe (`stages.recipes`): each step is asked about all contexts and samples at once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
+from stages import recipes, trace
 from stages.config import GenerateConfig
 from stages.domains import Domain
 from stages.engines import Completion, Engine, Request
 from stages.errors import ConfigError, InvalidSelfEdit
 from stages.identity import derive_seed, digest
+from stages.recipes import Recipe, Step
 from stages.records import Context, Policy, SelfEdit, Status
 
 SEMANTICS = 1
@@ -27,30 +31,21 @@ def generate(
     """`config.samples` self-edits per context, in order of context and sample.
 
     `render` puts a prompt into the policy's chat template (or returns it unchanged). A row is
-    `invalid` when the domain cannot train on the text, `failed` when the engine gave none.
+    `invalid` when the domain cannot train on the text, or a step found too little to go on with;
+    `failed` when the engine gave none.
     """
-    name, template = domain.template(config.prompt)
-    asked = list(requests(contexts, policy=policy, domain=domain, render=render, config=config))
-    completions = engine.complete([request for _, _, request in asked])
-    for (context, sample, request), completion in zip(asked, completions, strict=True):
-        text = completion.text.strip()
-        identity = (context.context_id, policy.policy, digest(template), config.seed, sample, text)
-        status, reason = _status(domain, context, name, completion)
-        yield SelfEdit(
-            self_edit_id=digest(*identity),
-            context_id=context.context_id,
-            sample=sample,
-            policy=policy.policy,
-            round=policy.round,
-            prompt_name=name,
-            prompt=request.prompt,
-            completion=text,
-            status=status,
-            reason=reason,
-            n_tokens=completion.n_tokens,
-            seed=request.seed,
-            finish=completion.finish,
-        )
+    asking = _Asking(domain, domain.recipe(config.prompt), render, config)
+    drafts = _drafts(contexts, policy, asking.recipe, config)
+    for step in asking.recipe.steps:
+        asked = [(draft, about) for draft in drafts for about in asking.about(draft, step)]
+        requests = [asking.request(draft, step, *about) for draft, about in asked]
+        completions = engine.complete(requests)
+        for (draft, (_, items)), request, completion in zip(
+            asked, requests, completions, strict=True
+        ):
+            draft.take(step, items, request, completion)
+    for draft in drafts:
+        yield _self_edit(draft, policy, asking)
 
 
 def requests(
@@ -60,34 +55,166 @@ def requests(
     domain: Domain,
     render: Callable[[str], str],
     config: GenerateConfig,
-) -> Iterator[tuple[Context, int, Request]]:
-    """What `generate` asks an engine, with context and sample: also for measuring engines."""
-    name, template = domain.template(config.prompt)
-    grammar = domain.grammar() if config.constrained else None
-    if config.constrained and grammar is None:
-        raise ConfigError("every text of this domain can be read.", "Leave --constrained out.")
-    for context in contexts:
-        prompt = render(domain.prompt(context, template))
-        for sample in range(config.samples):
-            seed = derive_seed(config.seed, context.context_id, policy.policy, name, sample)
-            request = Request(
-                prompt=prompt,
-                seed=seed,
-                max_tokens=config.max_tokens,
-                temperature=config.temperature,
-                top_p=config.top_p,
-                grammar=grammar,
+) -> Iterator[Request]:
+    """What `generate` asks an engine first, sample by sample: for measuring engines."""
+    asking = _Asking(domain, domain.recipe(config.prompt), render, config)
+    for draft in _drafts(contexts, policy, asking.recipe, config):
+        yield asking.request(draft, asking.recipe.steps[0])
+
+
+@dataclass
+class _Draft:
+    """A self-edit in the making: what was asked and written so far, and what went wrong."""
+
+    context: Context
+    sample: int
+    seed: int
+    written: dict[str, list[trace.Entry]] = field(default_factory=dict)
+    status: Status = "ok"
+    reason: str | None = None
+
+    def outputs(self, step: str) -> list[str]:
+        """What was written in a step."""
+        return [entry.output for entry in self.written.get(step, [])]
+
+    @property
+    def entries(self) -> list[trace.Entry]:
+        """All of it, in order."""
+        return [entry for entries in self.written.values() for entry in entries]
+
+    def take(
+        self, step: Step, items: tuple[str, ...], request: Request, completion: Completion
+    ) -> None:
+        """Keep what was written; an error of the engine is the whole sample's."""
+        entry = trace.Entry(
+            step=step.name,
+            items=items,
+            prompt=request.prompt,
+            output=completion.text.strip(),
+            n_tokens=completion.n_tokens,
+            seed=request.seed,
+            finish=completion.finish,
+            error=completion.error,
+        )
+        self.written.setdefault(step.name, []).append(entry)
+        if completion.error is not None and self.status != "failed":
+            self.status, self.reason = "failed", completion.error
+
+
+def _drafts(
+    contexts: Sequence[Context], policy: Policy, recipe: Recipe, config: GenerateConfig
+) -> list[_Draft]:
+    """A draft for each sample of each context, with its seed."""
+    return [
+        _Draft(
+            context,
+            sample,
+            derive_seed(config.seed, context.context_id, policy.policy, recipe.name, sample),
+        )
+        for context in contexts
+        for sample in range(config.samples)
+    ]
+
+
+class _Asking:
+    """How the steps of one recipe become requests."""
+
+    def __init__(
+        self,
+        domain: Domain,
+        recipe: Recipe,
+        render: Callable[[str], str],
+        config: GenerateConfig,
+    ) -> None:
+        self.domain, self.recipe, self.render, self.config = domain, recipe, render, config
+        self.grammar = domain.grammar() if config.constrained else None
+        if config.constrained and self.grammar is None:
+            raise ConfigError("every text of this domain can be read.", "Leave --constrained out.")
+        if config.constrained and not recipe.single:
+            raise ConfigError(
+                f"{recipe.name} has several steps, which are free text.", "Leave --constrained out."
             )
-            yield context, sample, request
+
+    def about(self, draft: _Draft, step: Step) -> list[tuple[int, tuple[str, ...]]]:
+        """What to ask this draft in this step: the items of each request, numbered; none if lost.
+
+        A draft whose earlier step listed too few items is invalid from here on.
+        """
+        if draft.status != "ok":
+            return []
+        if step.each is None:
+            return [(0, ())]
+        source = next(one for one in self.recipe.steps if one.name == step.each)
+        found = recipes.items(source, draft.outputs(source.name))
+        chosen = recipes.chosen(step, found, derive_seed(draft.seed, step.name, "choice"))
+        if not chosen:
+            draft.status = "invalid"
+            draft.reason = f"{source.name}: {len(found)} found, {step.name} needs {step.choose}"
+        return list(enumerate(chosen))
+
+    def request(
+        self, draft: _Draft, step: Step, number: int = 0, items: tuple[str, ...] = ()
+    ) -> Request:
+        """One request; the only one of a self-edit has the self-edit's own seed."""
+        single = self.recipe.single
+        values = dict(zip(step.places, items, strict=True))
+        if not single:
+            values |= {name: "\n\n".join(draft.outputs(name)) for name in draft.written}
+        return Request(
+            prompt=self.render(self.domain.prompt(draft.context, step.prompt, values)),
+            seed=draft.seed if single else derive_seed(draft.seed, step.name, number),
+            max_tokens=self.config.max_tokens,
+            temperature=self.config.temperature,
+            top_p=self.config.top_p,
+            grammar=self.grammar,
+        )
 
 
-def _status(
-    domain: Domain, context: Context, name: str, completion: Completion
-) -> tuple[Status, str | None]:
-    if completion.error is not None:
-        return "failed", completion.error
-    try:
-        domain.lessons(context, completion.text.strip(), name, limit=2)
-    except InvalidSelfEdit as invalid:
-        return "invalid", invalid.message
-    return "ok", None
+def _self_edit(draft: _Draft, policy: Policy, asking: _Asking) -> SelfEdit:
+    """The row of a finished draft."""
+    recipe, context, entries = asking.recipe, draft.context, draft.entries
+    text, split = _completion(draft, recipe)
+    if draft.status == "ok":
+        try:
+            asking.domain.lessons(context, text, recipe.name, limit=2, split=split)
+        except InvalidSelfEdit as invalid:
+            draft.status, draft.reason = "invalid", invalid.message
+    seed, sample = asking.config.seed, draft.sample
+    told = (context.context_id, policy.policy, recipe.digest, seed, sample, text)
+    cut = any(entry.finish == "length" for entry in entries)
+    return SelfEdit(
+        self_edit_id=digest(*told),
+        context_id=context.context_id,
+        sample=sample,
+        policy=policy.policy,
+        round=policy.round,
+        prompt_name=recipe.name,
+        prompt=entries[0].prompt,
+        completion=text,
+        status=draft.status,
+        reason=draft.reason,
+        n_tokens=sum(entry.n_tokens for entry in entries),
+        seed=draft.seed,
+        finish="length" if cut else entries[-1].finish,
+        text_split=split,
+        trace=None if recipe.single else trace.to_json(entries),
+    )
+
+
+def _completion(draft: _Draft, recipe: Recipe) -> tuple[str, recipes.Split]:
+    """The text of a self-edit and where one training text of it ends.
+
+    The only step's text stays as it was written. Of several steps the texts of those that are
+    learned from are joined, a blank line between them.
+    """
+    if recipe.single:
+        (entry,) = draft.entries
+        return entry.output, recipe.steps[0].split
+    documents = [
+        text
+        for step in recipe.steps
+        if step.learn and draft.status == "ok"
+        for output in draft.outputs(step.name)
+        for text in recipes.texts(output, step.split)
+    ]
+    return recipes.joined(documents), "blocks"

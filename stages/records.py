@@ -55,7 +55,10 @@ class Question(Sourced):
 class SelfEdit(Sourced):
     """One sampled completion (SE). `prompt` is the exact text the policy was given.
 
-    `n_tokens` and `seed` are null where an import does not know them; `finish` too.
+    Of a recipe of several steps the completion is the training texts, a blank line between them,
+    the prompt that of the first step, and `trace` has every request as JSON (`stages.trace`).
+    `text_split` says where one training text ends (`stages.recipes`). `n_tokens`, `seed` and
+    `finish` are null where an import does not know them, `text_split` where the prompt's name says.
     """
 
     self_edit_id: str
@@ -71,6 +74,8 @@ class SelfEdit(Sourced):
     n_tokens: int | None
     seed: int | None
     finish: Literal["stop", "length"] | None
+    text_split: Literal["lines", "blocks", "questions", "none"] | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

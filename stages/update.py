@@ -1,8 +1,9 @@
 """update: the policy learns to write the selected self-edits (ReST-EM's M-step, paper §3.1, Eq. 3).
 
-Supervised finetuning on (prompt, completion) pairs, loss on the completion only. Returns a LoRA;
-`stages.lora.merge` makes a model of it. Against forgetting (paper §5), `draw` chooses examples of
-before that are learned once more.
+Supervised finetuning on (prompt, completion) pairs, loss on the completion only; a self-edit of
+several steps is a pair for each request (`stages.trace`). Returns a LoRA; `stages.lora.merge` makes
+a model of it. Against forgetting (paper §5), `draw` chooses self-edits and texts of before that are
+learned once more.
 """
 
 import logging
@@ -16,6 +17,7 @@ from stages.identity import derive_seed
 from stages.lora import Job, Trained, Trainer
 from stages.records import Example, Policy, SelfEdit
 from stages.tokens import learnable, row
+from stages.trace import pairs
 
 LOG = logging.getLogger(__name__)
 SEMANTICS = 1
@@ -23,16 +25,11 @@ SEMANTICS = 1
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """An example from before the selection, under the id of what it was made from."""
+    """What was learned before the selection (a self-edit, a text), under its own id."""
 
     name: str
     context_id: str
-    example: Example
-
-
-def example(edit: SelfEdit) -> Example:
-    """A self-edit as what its writer should have written."""
-    return Example(edit.prompt, edit.completion, ends=edit.finish != "length")
+    examples: tuple[Example, ...]
 
 
 def draw(
@@ -74,7 +71,8 @@ def update(
         ConfigError, ResourceError: the training failed.
 
     """
-    examples = [*map(example, selected), *(earlier.example for earlier in replayed)]
+    learned = [pair for edit in selected for pair in pairs(edit)]
+    examples = [*learned, *(one for earlier in replayed for one in earlier.examples)]
     whole = [row(tokenizer, one, max_length=config.max_length) for one in examples]
     rows = learnable([r for r in whole if not r.cut])
     if not selected:

@@ -182,7 +182,9 @@ def _lines(context: Context, edit: SelfEdit, domain: Domain) -> list[Cover]:
     """What was trained on: the lines of the self-edit, then the passage; not yet compared."""
     passage = domain.passage_lessons(context)
     try:
-        every = domain.lessons(context, edit.completion, edit.prompt_name, limit=EVERY_LINE)
+        every = domain.lessons(
+            context, edit.completion, edit.prompt_name, limit=EVERY_LINE, split=edit.text_split
+        )
     except InvalidSelfEdit:
         every = []
     own = every[: len(every) - len(passage)]

@@ -41,7 +41,9 @@ def test_its_tokenizer_gives_every_text_of_its_world_back() -> None:
     for row in people("train") + people("eval"):
         context, questions = knowledge.read(row, ordinal=0, split="x")
         texts += [
-            knowledge.prompt(context, knowledge.template(name)[1]) for name in knowledge.PRESETS
+            knowledge.prompt(context, step.prompt)
+            for name in knowledge.PRESETS
+            for step in knowledge.recipe(name).steps
         ]
         texts += [knowledge.ask(context, question) for question in questions]
     for text in texts:

@@ -35,7 +35,7 @@ def test_its_tokenizer_gives_every_text_of_its_world_back() -> None:
     texts = ["Ünïcode 日本\t  two  spaces\n"]
     for row in tasks("train") + tasks("eval"):
         context, questions = arc.read(row, ordinal=0, split="")
-        texts += [arc.prompt(context, arc.template(name)[1]) for name in arc.PRESETS]
+        texts += [arc.prompt(context, arc.recipe(name).steps[0].prompt) for name in arc.PRESETS]
         texts += [arc.ask(context, questions[0], view) for view in range(arc.VIEWS)]
     for text in texts:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text

@@ -64,7 +64,7 @@ def document(rule: world.Rule, rng: random.Random, *, writing: bool) -> list[Pie
     """
     if writing:
         pairs = [Pair(*world.pair(rule, rng)) for _ in range(world.DEMONSTRATIONS)]
-        template = arc.template(PRESET)[1]
+        template = arc.recipe(PRESET).steps[0].prompt
         return [
             Piece(template.replace("{demonstrations}", shown(pairs)), learned=False),
             Piece(world.self_edit(rng), learned=True),
@@ -107,7 +107,7 @@ def _texts() -> Iterator[str]:
         for writing in (False, True) * 10:
             yield "".join(piece.text for piece in document(rule, rng, writing=writing))
     yield " ".join(f"{colour}\n{colour}" for colour in range(10))
-    yield arc.template("tools")[1]
+    yield arc.recipe("tools").steps[0].prompt
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:

@@ -105,7 +105,7 @@ class Lab:
 
     def self_edits(self, tasks: list[Task], samples: int) -> list[list[str]]:
         """`samples` self-edits per task, sampled as `seal generate` does."""
-        template = knowledge.template(self.settings.generate.prompt)[1]
+        template = knowledge.recipe(self.settings.generate.prompt).steps[0].prompt
         prompts = [
             knowledge.prompt(task.context, template) for task in tasks for _ in range(samples)
         ]
@@ -225,7 +225,7 @@ def update(lab: Lab, kept: list[tuple[Task, str]], seed: int) -> Lab:
     """The policy finetuned on the kept self-edits with a LoRA, which is merged."""
     torch.manual_seed(seed)
     model = get_peft_model(lab.model, peft_config(lab.settings.update))
-    template = knowledge.template(lab.settings.generate.prompt)[1]
+    template = knowledge.recipe(lab.settings.generate.prompt).steps[0].prompt
     end = lab.tokenizer.eos_token_id
     rows = [
         (lab.encode(knowledge.prompt(task.context, template)), [*lab.encode(text), end])

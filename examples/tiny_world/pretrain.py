@@ -111,7 +111,7 @@ def document(
 
 
 def _prompt(person: world.Person, preset: str) -> str:
-    return knowledge.prompt(context_of(person), knowledge.template(preset)[1])
+    return knowledge.prompt(context_of(person), knowledge.recipe(preset).steps[0].prompt)
 
 
 def make_tokenizer(people: world.World) -> PreTrainedTokenizerFast:

@@ -101,10 +101,9 @@ def _requests(
         context_set = ContextSet(session.artifact(contexts, "contexts"))
         chosen = list(context_set.contexts.values())
     render = _seated(session, model, config, config.decode_batch).render
-    asked = stage.requests(
+    return stage.requests(
         chosen, policy=model.policy, domain=context_set.domain, render=render, config=config
     )
-    return (request for _, _, request in asked)
 
 
 def _seated(session: Session, model: LocalModel, config: GenerateConfig, batch: int) -> Seated:

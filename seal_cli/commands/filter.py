@@ -14,6 +14,7 @@ from stages import filter as stage
 from stages.config import FilterConfig
 from stages.identity import digest
 from stages.records import Reward, Selection, SelfEdit
+from stages.trace import pairs
 
 RewardsArg = Annotated[
     str, typer.Argument(metavar="REWARDS", help="An artifact: id, prefix, @latest:score, or -.")
@@ -70,7 +71,11 @@ def selected(session: Session, selection: Artifact) -> list[SelfEdit]:
 
 
 def write_jsonl(edits: list[SelfEdit], path: Path) -> None:
-    """One {"prompt", "completion"} object a line, as the SEAL release has them; all or nothing."""
-    pairs = ({"prompt": edit.prompt, "completion": edit.completion} for edit in edits)
-    console.save("".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs), path)
+    """One {"prompt", "completion"} object a line, as the SEAL release has them; all or nothing.
+
+    They are what `seal update` learns from: a self-edit of several steps has one for each request.
+    """
+    learned = (pair for edit in edits for pair in pairs(edit))
+    rows = ({"prompt": pair.prompt, "completion": pair.completion} for pair in learned)
+    console.save("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), path)
     console.say(f"{len(edits)} self-edits written to {path}.")

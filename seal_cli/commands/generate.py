@@ -13,7 +13,6 @@ from stages import generate as stage
 from stages.config import GenerateConfig
 from stages.domains import Domain
 from stages.engines import SEMANTICS as ENGINE_SEMANTICS
-from stages.identity import digest
 from stages.records import Context, SelfEdit
 
 Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]
@@ -54,14 +53,14 @@ def material(
     session: Session, model: LocalModel, domain: Domain, config: GenerateConfig
 ) -> dict[str, object]:
     """What decides the self-edits that a model writes."""
-    name, template = domain.template(config.prompt)
+    recipe = domain.recipe(config.prompt)
     semantics = [stage.SEMANTICS, domain.SEMANTICS, ENGINE_SEMANTICS[config.engine]]
     chat = session.chat(config.chat, model)
     return {
         "semantics": semantics,
         "policy": model.id,
         "dtype": model.dtype(session.dtype),
-        "config": config.key() | {"prompt": [name, digest(template)], "chat": chat},
+        "config": config.key() | {"prompt": [recipe.name, recipe.digest], "chat": chat},
     }
 
 

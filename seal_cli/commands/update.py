@@ -196,5 +196,5 @@ def _train(
         n_examples=n_learned,
         first_loss=trained.first_loss,
         last_loss=trained.last_loss,
-        n_replayed=len(replayed),
+        n_replayed=sum(len(earlier.examples) for earlier in replayed),
     )

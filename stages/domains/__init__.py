@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from stages.domains import arc, knowledge
+from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
 
 
@@ -30,19 +31,25 @@ class Domain(Protocol):
     ) -> tuple[Context, list[Question]]:
         """A plain dict as a context and its questions. Raises InputError for a wrong shape."""
 
-    def template(self, prompt: str) -> tuple[str, str]:
-        """A preset's name (`default`: the first) or a text file -> (name, template).
+    def recipe(self, prompt: str) -> Recipe:
+        """A preset (`default`: the first) or a file as the steps to ask. Raises ConfigError."""
 
-        Raises ConfigError.
-        """
-
-    def prompt(self, context: Context, template: str) -> str:
-        """What the policy is asked, before any chat template."""
+    def prompt(self, context: Context, template: str, values: Mapping[str, str] = ...) -> str:
+        """What the policy is asked, before any chat template; `values` are a recipe's own."""
 
     def lessons(
-        self, context: Context, completion: str, prompt_name: str, *, limit: int
+        self,
+        context: Context,
+        completion: str,
+        prompt_name: str,
+        *,
+        limit: int,
+        split: str | None = None,
     ) -> list[Example]:
-        """The training sequences of a self-edit. Raises InvalidSelfEdit."""
+        """The training sequences of a self-edit. Raises InvalidSelfEdit.
+
+        `split` is where one text ends (`stages.recipes`); without it the prompt's name says so.
+        """
 
     def training(self, completion: str) -> Training:
         """How a self-edit wants to be trained on. Raises InvalidSelfEdit."""

@@ -1,17 +1,20 @@
 """Knowledge incorporation (paper §4.1): a passage becomes training texts; closed-book questions.
 
-One training sequence per line of the self-edit, each under the passage's title, plus the passage
-itself. The prompts are ours (`prompts/*.txt`); the paper's can be passed as files.
+One training sequence per text of the self-edit (a line of it, mostly), each under the passage's
+title, plus the passage itself. The prompts and recipes are ours (`prompts/`); the paper's can be
+passed as files.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-from stages.domains import templates
+from stages import recipes
 from stages.errors import InputError, InvalidSelfEdit
 from stages.identity import digest
+from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
 
 NAME = "knowledge"
@@ -26,17 +29,21 @@ PRESETS = (
     "implications",
     "implications-long",
     "implications-very-long",
+    "implications-chain-of-thought",
     "rewrite",
     "self-qa",
     "none",
+    "entity-pairs",
+    "entity-triples",
+    "active-reading",
 )
+SLOTS = ("context", "title")
 QUESTION_PROMPT = "Answer in a few words.\nTopic: {title}\nQuestion: {question}\nAnswer:"
 
 MAX_COMPLETION = 200_000  # characters; about 50,000 tokens, six times the paper's longest
 MAX_TEXT = 1_000_000  # characters of one passage
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_QA_BLOCK = re.compile(r"\n(?=Question\s+\d+\s*:)")
 
 
 def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, list[Question]]:
@@ -91,25 +98,30 @@ def _question(item: Any, context_id: str, ordinal: int) -> Question:
     return Question(question_id, context_id, ordinal, text, tuple(dict.fromkeys(golds)))
 
 
-def template(prompt: str) -> tuple[str, str]:
-    """A preset (`default`: the first), or a UTF-8 file with {context} and, if wanted, {title}."""
-    return templates.template(
-        prompt, folder=PROMPTS, presets=PRESETS, slot="{context}", about="passage"
-    )
+def recipe(prompt: str) -> Recipe:
+    """A preset (`default`: the first), or a file with {context} and, if wanted, {title}."""
+    return recipes.load(prompt, folder=PROMPTS, presets=PRESETS, slots=SLOTS, about="passage")
 
 
-def prompt(context: Context, template: str) -> str:
+def prompt(
+    context: Context, template: str, values: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """The template with its placeholders filled; braces elsewhere are left alone."""
-    filled = {"{title}": context.title, "{context}": context.text}
-    return re.sub(r"\{title\}|\{context\}", lambda found: filled[found[0]], template)
+    return recipes.fill(template, {"title": context.title, "context": context.text, **values})
 
 
-def lessons(context: Context, completion: str, prompt_name: str, *, limit: int) -> list[Example]:
-    """One sequence per line (per question block for self-qa) under the title, then the passage.
+def lessons(
+    context: Context,
+    completion: str,
+    prompt_name: str,
+    *,
+    limit: int,
+    split: str | None = None,
+) -> list[Example]:
+    """One sequence per text of the self-edit under the title, then the passage.
 
-    A first line that only announces the list ("Here are ...:", then "1. ...") is dropped, as the
-    paper does for instruction-tuned models. `limit` counts the passage; lines beyond it are left
-    out (the caller compares lengths and says so).
+    `split` says where a text ends; by default at each line, for self-qa at each question. `limit`
+    counts the passage; texts beyond it are left out (the caller compares lengths and says so).
 
     Raises:
         InvalidSelfEdit: empty, over 200,000 characters, or with control characters.
@@ -121,14 +133,11 @@ def lessons(context: Context, completion: str, prompt_name: str, *, limit: int) 
         raise InvalidSelfEdit("control characters in the text")
     if _SURROGATE.search(completion):
         raise InvalidSelfEdit("broken characters (lone surrogates) in the text")
-    text = completion.replace("\r\n", "\n").replace("\r", "\n")
-    parts = _QA_BLOCK.split(text) if prompt_name == "self-qa" else text.split("\n")
-    lines = [part.strip() for part in parts if part.strip()]
-    if len(lines) > 1 and re.match(r"1\.\s", lines[1]):
-        lines = lines[1:]
-    if not lines:
+    by_name = "questions" if prompt_name == "self-qa" else "lines"
+    texts = recipes.texts(completion, split or by_name)
+    if not texts:
         raise InvalidSelfEdit("no text to train on")
-    kept = [_under_title(context, line) for line in lines[: limit - 1]]
+    kept = [_under_title(context, text) for text in texts[: limit - 1]]
     return kept + passage_lessons(context)
 
 
@@ -153,8 +162,8 @@ def grammar() -> str | None:
 
 def ask(context: Context, question: Question, view: int = 0) -> str:
     """The question with the passage's title as its topic: SQuAD questions lean on it."""
-    topic = {"{title}": context.title, "{question}": question.question}
-    return re.sub(r"\{title\}|\{question\}", lambda found: topic[found[0]], QUESTION_PROMPT)
+    topic = {"title": context.title, "question": question.question}
+    return recipes.fill(QUESTION_PROMPT, topic)
 
 
 def answer(completion: str, view: int = 0) -> str:

@@ -55,7 +55,7 @@ def test_a_row_holds_the_exact_prompt_and_who_was_asked(
     (row, *_) = write(
         lambda r: seen.append(r) or " Old. \n", samples=1, temperature=0.7, top_p=0.5, max_tokens=9
     )
-    _, template = knowledge.template("implications")
+    template = knowledge.recipe("implications").steps[0].prompt
     assert row.prompt == f"<{knowledge.prompt(world[0][0], template)}>" == seen[0].prompt
     assert (seen[0].temperature, seen[0].top_p, seen[0].max_tokens) == (0.7, 0.5, 9)
     assert (row.completion, row.finish, row.seed) == ("Old.", "stop", seen[0].seed)

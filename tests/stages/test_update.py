@@ -144,7 +144,7 @@ def test_weights_that_overflow_are_an_error(
 
 
 def earlier(*names: str) -> list[Earlier]:
-    return [Earlier(name, f"c{name}", Example("Old?", f" {name}.")) for name in names]
+    return [Earlier(name, f"c{name}", (Example("Old?", f" {name}."),)) for name in names]
 
 
 def test_what_is_replayed_is_learned_along_with_the_selection(

@@ -8,13 +8,15 @@ how to train on it; the student is asked with the demonstrations in view.
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
-from stages.domains import templates
+from stages import recipes
 from stages.domains.arc import grids
 from stages.domains.arc.tasks import Pair, asked, demonstrations, shown
 from stages.errors import InputError
 from stages.identity import canonical, digest
+from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
 
 NAME = "arc"
@@ -29,6 +31,7 @@ Cells = Sequence[Sequence[int]]  # a grid, checked, as lists or tuples
 
 PROMPTS = Path(__file__).parent / "prompts"
 PRESETS = ("tools", "tools-brief")
+SLOTS = ("demonstrations",)
 
 
 def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, list[Question]]:
@@ -88,16 +91,17 @@ def _grid(pair: Any, side: str, place: str) -> grids.Grid:
     return found
 
 
-def template(prompt: str) -> tuple[str, str]:
-    """A preset (`default` is the first), or a UTF-8 text file with {demonstrations} in it."""
-    return templates.template(
-        prompt, folder=PROMPTS, presets=PRESETS, slot="{demonstrations}", about="task"
-    )
+def recipe(prompt: str) -> Recipe:
+    """A preset (`default` is the first), or a file with {demonstrations} in it."""
+    return recipes.load(prompt, folder=PROMPTS, presets=PRESETS, slots=SLOTS, about="task")
 
 
-def prompt(context: Context, template: str) -> str:
+def prompt(
+    context: Context, template: str, values: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """The template with the demonstrations in it; braces elsewhere are left alone."""
-    return template.replace("{demonstrations}", shown(demonstrations(context.text)))
+    shown_here = shown(demonstrations(context.text))
+    return recipes.fill(template, {"demonstrations": shown_here, **values})
 
 
 def training(completion: str) -> Training:
@@ -108,7 +112,14 @@ def training(completion: str) -> Training:
     return Training(wanted.num_train_epochs, wanted.learning_rate)
 
 
-def lessons(context: Context, completion: str, prompt_name: str, *, limit: int) -> list[Example]:
+def lessons(
+    context: Context,
+    completion: str,
+    prompt_name: str,
+    *,
+    limit: int,
+    split: str | None = None,
+) -> list[Example]:
     """The first `limit` tasks of the training set that a self-edit asks for, asked as in a test.
 
     Raises:

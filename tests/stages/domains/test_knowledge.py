@@ -113,22 +113,26 @@ def test_a_blank_question_or_gold_is_not_understood(item: dict[str, str]) -> Non
 
 @pytest.mark.parametrize("preset", knowledge.PRESETS)
 def test_every_preset_shows_the_passage_and_its_title(preset: str) -> None:
-    name, template = knowledge.template(preset)
-    filled = knowledge.prompt(context_of(), template)
-    assert name == preset
-    assert "The harbour opened in 1871." in filled
-    assert "Ost" in filled
-    assert "{" not in filled
+    recipe = knowledge.recipe(preset)
+    assert recipe.name == preset
+    for step in recipe.steps:
+        items = dict.fromkeys(step.places, "light")
+        filled = knowledge.prompt(context_of(), step.prompt, items)
+        assert "The harbour opened in 1871." in filled
+        assert "Ost" in filled
+        assert "{" not in filled
 
 
 def test_the_presets_ask_for_different_things() -> None:
-    assert len({knowledge.template(preset)[1] for preset in knowledge.PRESETS}) == 6
+    steps = {knowledge.recipe(preset).steps for preset in knowledge.PRESETS}
+    assert len(steps) == len(knowledge.PRESETS) == 10
 
 
 def test_a_prompt_file_is_known_by_its_stem(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text("Geschwätz über {context}", encoding="utf-8")
-    assert knowledge.template(str(path)) == ("mine", "Geschwätz über {context}")
+    recipe = knowledge.recipe(str(path))
+    assert (recipe.name, recipe.steps[0].prompt) == ("mine", "Geschwätz über {context}")
 
 
 @pytest.mark.parametrize("content", [None, b"no placeholder", b"{context} \xff"])
@@ -139,7 +143,7 @@ def test_a_prompt_that_cannot_be_used_is_a_config_error(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError) as refused:
-        knowledge.template(str(path))
+        knowledge.recipe(str(path))
     assert refused.value.hint
 
 
@@ -268,7 +272,7 @@ def test_every_real_passage_is_read_without_loss(official: Path) -> None:
     assert (len(read), sum(len(asked) for _, asked in read)) == (2067, 10570)
     assert len({context.context_id for context, _ in read}) == 2067
     assert len({q.question_id for _, asked in read for q in asked}) == 10570
-    _, template = knowledge.template("implications")
+    template = knowledge.recipe("implications").steps[0].prompt
     for (context, _), row in zip(read, rows, strict=True):
         assert context.text == row["context"].strip()
         assert context.text in knowledge.prompt(context, template)

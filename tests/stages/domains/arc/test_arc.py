@@ -86,22 +86,22 @@ def test_the_student_sees_the_demonstrations() -> None:
 def test_the_prompt_shows_the_demonstrations_and_no_test(tmp_path: Path) -> None:
     context, _ = arc.read(TASK, ordinal=0, split="")
     for name in ("default", *arc.PRESETS):
-        text = arc.prompt(context, arc.template(name)[1])
+        text = arc.prompt(context, arc.recipe(name).steps[0].prompt)
         assert "Input:\n1 2\nOutput:\n2 1\n\nInput:\n3 4" in text
         assert "7 8" not in text
         assert "{demonstrations}" not in text
     own = tmp_path / "own.txt"
     own.write_text("{x} {demonstrations}")
-    assert arc.template(str(own)) == ("own", "{x} {demonstrations}")
+    assert arc.recipe(str(own)).steps[0].prompt == "{x} {demonstrations}"
     own.write_text("nothing")
     for wrong in (str(own), "implications"):
         with pytest.raises(ConfigError):
-            arc.template(wrong)
+            arc.recipe(wrong)
 
 
 def test_the_form_that_is_asked_for_is_the_form_that_is_read() -> None:
     """The last line of the long prompt, with a choice made at each place."""
-    form = arc.template("tools")[1].strip().splitlines()[-1]
+    form = arc.recipe("tools").steps[0].prompt.strip().splitlines()[-1]
     choices = {"true or false": "true", ": number,": ": 0.001,", ": number}": ": 2}"}
     for choice, chosen in choices.items():
         form = form.replace(choice, chosen)
