@@ -2,20 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stages.config import GenerateConfig
-from stages.domains import knowledge
+from stages.domains import arc, knowledge
 from stages.engines import Request
 from stages.engines.scripted import ScriptedEngine
 from stages.engines.transformers import TransformersEngine
-from stages.errors import RowFailure
+from stages.errors import ConfigError, RowFailure
 from stages.generate import generate
 from stages.models import LanguageModel
+from stages.recipes import texts
 from stages.records import Context, Policy, SelfEdit
+from stages.trace import from_json
 
 
 @pytest.fixture
@@ -141,3 +144,148 @@ def test_a_real_model_writes_the_same_whatever_the_decode_batch(
     ]
     assert rows[0] == rows[1] == rows[2]
     assert len({row.completion for row in rows[0]}) == 6
+
+
+LIST, PAIRS = "Read the passage, then list", "Read the passage, then write a short paragraph about"
+
+
+def listing(request: Request) -> str:
+    """Lists four things; writes two paragraphs about what it is asked about."""
+    if LIST in request.prompt:
+        return "Here they are:\n- Ost\n- the light\n- 1871\n- 31 m"
+    about = request.prompt.rstrip(">\n").rsplit("\n", 1)[1]
+    return f"On {about}\n\nThat is all."
+
+
+def test_a_step_is_asked_about_all_contexts_at_once_and_builds_on_the_one_before(
+    world: list[Any], policy: Policy
+) -> None:
+    class Watched(ScriptedEngine):
+        batches: list[list[Request]] = []  # noqa: RUF012
+
+        def complete(self, requests: Sequence[Request], loras: Any = ()) -> Any:
+            self.batches.append(list(requests))
+            return super().complete(requests, loras)
+
+    engine = Watched(listing)
+    rows = list(
+        generate(
+            [context for context, _ in world], policy=policy, engine=engine, domain=knowledge,
+            render=lambda prompt: f"<{prompt}>",
+            config=GenerateConfig(samples=3, prompt="entity-pairs"),
+        )
+    )  # fmt: skip
+    assert [len(batch) for batch in engine.batches] == [6, 30]
+    requests = [request for batch in engine.batches for request in batch]
+    assert len({request.seed for request in requests}) == 36
+    assert [row.prompt for row in rows] == [request.prompt for request in engine.batches[0]]
+    told = [entry for row in rows for entry in from_json(row.trace or "")]
+    asked = [r for i in range(6) for r in (requests[i], *requests[6 + 5 * i : 11 + 5 * i])]
+    assert [(e.prompt, e.seed, e.output) for e in told] == [
+        (r.prompt, r.seed, listing(r).strip()) for r in asked
+    ]
+    assert [e.step for e in told[:6]] == ["entities", *["pairs"] * 5]
+    assert told[1].items in combinations(("Ost", "the light", "1871", "31 m"), 2)
+    assert f"about {told[1].items[0]} and {told[1].items[1]}:" in told[1].prompt
+    assert world[0][0].text in told[1].prompt
+
+
+def test_what_the_learned_steps_wrote_is_the_self_edit_a_text_for_each(
+    write: Any, world: list[Any]
+) -> None:
+    (row, *_) = write(listing, samples=1, prompt="entity-triples", max_tokens=20)
+    entries = from_json(row.trace)
+    assert [entry.step for entry in entries] == ["entities", *["pairs"] * 5, *["triples"] * 4]
+    assert (row.status, row.text_split, row.finish) == ("ok", "blocks", "stop")
+    assert row.n_tokens == sum(entry.n_tokens for entry in entries)
+    assert len({entry.items for entry in entries}) == 10
+    found = knowledge.lessons(
+        world[0][0], row.completion, row.prompt_name, limit=99, split=row.text_split
+    )
+    assert len(found) == 10  # nine, and the passage
+    first, second = entries[1].items
+    assert found[0].completion == f"Harbour Ost\nOn {first} and {second}:\nThat is all."
+
+
+def test_another_seed_or_sample_chooses_other_pairs(write: Any) -> None:
+    def pairs(**config: Any) -> list[list[tuple[str, ...]]]:
+        rows = write(listing, prompt="entity-pairs", **config)
+        return [[e.items for e in from_json(row.trace) if e.items] for row in rows]
+
+    few = pairs(samples=2)
+    assert pairs(samples=4)[:2] == few[:2]
+    assert len({tuple(chosen) for chosen in pairs(samples=4)}) > 1
+    assert pairs(samples=2, seed=1) != few
+
+
+def test_a_step_that_lists_too_little_is_the_policys_fault(write: Any) -> None:
+    rows = write(lambda r: "1. Ost" if "Vik" in r.prompt else listing(r), prompt="entity-pairs")
+    assert {(r.status, r.reason) for r in rows[:5]} == {("ok", None)}
+    assert {(r.status, r.reason, r.completion) for r in rows[5:]} == {
+        ("invalid", "entities: 1 found, pairs needs 2", "")
+    }
+    assert [entry.output for entry in from_json(rows[5].trace)] == ["1. Ost"]
+    rows = write(lambda r: listing(r) if LIST in r.prompt else " ", prompt="entity-pairs")
+    assert {(r.status, r.reason) for r in rows} == {("invalid", "no text to train on")}
+
+
+def test_one_failed_request_fails_its_self_edit_and_no_other(write: Any) -> None:
+    def script(request: Request) -> str:
+        if (
+            PAIRS in request.prompt
+            and "Vik" in request.prompt
+            and "1871 and 31 m:" in request.prompt
+        ):
+            raise RowFailure("the server is down")
+        return listing(request)
+
+    rows = write(script, samples=5, prompt="entity-pairs")
+    assert {(row.status, row.reason) for row in rows[:5]} == {("ok", None)}
+    assert "failed" in {row.status for row in rows[5:]}
+    for row in rows:
+        failed = [entry.items for entry in from_json(row.trace) if entry.error]
+        assert len(from_json(row.trace)) == 6
+        if row.status == "failed":
+            assert (row.reason, row.completion) == ("the server is down", "")
+            assert failed == [("1871", "31 m")]
+        else:
+            assert failed == []
+
+
+def test_every_shipped_recipe_and_one_of_ones_own(write: Any, tmp_path: Path) -> None:
+    def script(request: Request) -> str:
+        return "\n".join(f"{i}. Fact {i} of the harbour." for i in range(1, 9))
+
+    chain = tmp_path / "chain.toml"
+    chain.write_text(
+        "[[steps]]\nname = 'notes'\nprompt = 'Note: {context}'\n"
+        "[[steps]]\nname = 'essay'\nprompt = 'Of {title}, from {notes}'\n"
+    )
+    counts = {"active-reading": 5, "entity-pairs": 5, "entity-triples": 10, "self-qa": 1}
+    for prompt in (*knowledge.PRESETS, str(chain)):
+        rows = write(script, samples=1, prompt=prompt)
+        assert {row.status for row in rows} == {"ok"}
+        assert all((row.trace is None) == knowledge.recipe(prompt).single for row in rows)
+        assert all(
+            len(texts(row.completion, row.text_split)) == counts.get(prompt, 8) for row in rows
+        ), prompt
+    assert "Of Harbour Vik, from 1. Fact 1" in from_json(rows[1].trace)[1].prompt
+
+
+def test_steps_are_free_text(policy: Policy, tmp_path: Path) -> None:
+    context, _ = arc.read(
+        {"title": "t", "train": [{"input": [[1]], "output": [[2]]}], "test": []},
+        ordinal=0,
+        split="",
+    )
+    steps = "[[steps]]\nname = 'a'\nprompt = '{demonstrations}'\n"
+    path = tmp_path / "r.toml"
+    path.write_text(steps + "[[steps]]\nname = 'b'\nprompt = '{a}'\n")
+    with pytest.raises(ConfigError) as error:
+        list(
+            generate(
+                [context], policy=policy, engine=ScriptedEngine(), domain=arc, render=str,
+                config=GenerateConfig(prompt=str(path), constrained=True),
+            )
+        )  # fmt: skip
+    assert "several steps" in error.value.message
