@@ -29,6 +29,7 @@ from seal_cli.commands import (
     log,
     loop,
     ls,
+    quiz,
     regrade,
     report,
     score,
@@ -47,6 +48,8 @@ from stages.config import (
     FilterConfig,
     GenerateConfig,
     LoopConfig,
+    QuizConfig,
+    RewardConfig,
     ScoreConfig,
     UpdateConfig,
 )
@@ -126,9 +129,10 @@ app.add_typer(benching, name="bench")
 app.command("init")(init.init)
 importing.command("contexts")(stage_command(import_contexts.import_contexts, models=False))
 importing.command("official")(stage_command(import_official.import_official, models=False))
+app.command("quiz")(stage_command(quiz.quiz, QuizConfig))
 app.command("generate")(stage_command(generate.generate, GenerateConfig))
 app.command("adapt")(stage_command(adapt.adapt, AdaptConfig))
-app.command("score")(stage_command(score.score, ScoreConfig, AdaptConfig))
+app.command("score")(stage_command(score.score, ScoreConfig, RewardConfig, AdaptConfig))
 app.command("filter")(stage_command(filter.filter, FilterConfig, models=False))
 app.command("update")(stage_command(update.update, UpdateConfig))
 app.command("eval")(

@@ -19,9 +19,11 @@ from stages.errors import ConfigError
 C = TypeVar("C", bound=config.Config)
 
 SECTIONS: dict[str, type[config.Config]] = {
+    "quiz": config.QuizConfig,
     "generate": config.GenerateConfig,
     "adapt": config.AdaptConfig,
     "score": config.ScoreConfig,
+    "reward": config.RewardConfig,
     "filter": config.FilterConfig,
     "update": config.UpdateConfig,
     "eval": config.EvalConfig,

@@ -41,16 +41,18 @@ def adapt(
     trainer: Trainer,
     domain: Domain,
     config: AdaptConfig,
+    repeats: Sequence[int] | None = None,
 ) -> Iterator[tuple[Adapter, Lora | None]]:
     """`config.repeats` adapters per self-edit, in order, each with its weights.
 
-    A self-edit that is not `ok` passes its status and reason on and is not trained; a job that
-    fails is a `failed` row. Both come without weights.
+    Given `repeats`, these of them: each is what it would be among all. A self-edit that is not `ok`
+    passes its status and reason on and is not trained; a job that fails is a `failed` row. Both
+    come without weights.
     """
     planned = [
         _plan(contexts[edit.context_id], edit, repeat, student, domain, config)
         for edit in self_edits
-        for repeat in range(config.repeats)
+        for repeat in (range(config.repeats) if repeats is None else repeats)
     ]
     yield from _train(planned, trainer)
 

@@ -73,6 +73,8 @@ ENGINES = ("transformers", "scripted")
 CHAT_MODES = ("auto", "on", "off")
 PAD_TARGETS = ("eos", "none", "official")
 RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
+REWARDS = ("accuracy", "gain", "binary", "proxy")
+RACES = ("off", "halving", "bounds")
 GRADERS = ("offline", "exact", "contained", "f1", "arc-grid")
 
 
@@ -96,6 +98,32 @@ class GenerateConfig(Config):
     offset: int = option(0, "start at this context", minimum=0)
     seed: int = option(0, "run seed; every row derives its own from it")
     decode_batch: int = option(16, "sequences decoded together", minimum=1, volatile=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuizConfig(Config):
+    """How a model writes questions about passages, and which of them are kept."""
+
+    questions: int = option(5, "questions kept per context, at most", minimum=1)
+    samples: int = option(2, "texts with questions written per context", minimum=1)
+    prompt: str = option(
+        "default", "prompt preset that asks for questions, or a text file with {context}"
+    )
+    engine: str = option("transformers", "who generates", choices=ENGINES)
+    temperature: float = option(1.0, "sampling temperature; 0 is greedy", minimum=0)
+    top_p: float = option(0.95, "nucleus sampling mass", minimum=0.01, maximum=1)
+    max_tokens: int = option(1024, "longest text with questions in tokens", minimum=1)
+    answer_tokens: int = option(64, "longest answer in tokens", minimum=1)
+    grader: str = option(
+        "default",
+        "who judges the answers; the domain says who by default",
+        choices=("default", *GRADERS),
+    )
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
+    limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
+    offset: int = option(0, "start at this context", minimum=0)
+    seed: int = option(0, "run seed; every row derives its own from it")
+    decode_batch: int = option(64, "sequences decoded together", minimum=1, volatile=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +194,31 @@ class ScoreConfig(Config):
     )
     chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
     decode_batch: int = option(128, "sequences decoded together", minimum=1, volatile=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardConfig(Config):
+    """What examinations are worth, and how many of them are made."""
+
+    reward: str = option(
+        "accuracy",
+        "accuracy; gain over the unadapted student; binary (1 where it improves, of a task where "
+        "it solves it); proxy (a model judges the text, nothing is trained)",
+        choices=REWARDS,
+    )
+    racing: str = option(
+        "off",
+        "give no further repeats to who is behind in its context: by halving, or by bounds",
+        choices=RACES,
+    )
+    racing_keep: float = option(
+        0.5, "share that runs again (halving), rounded up", minimum=0.01, maximum=1
+    )
+    racing_confidence: float = option(
+        0.5, "confidence of the bounds: lower saves more runs", minimum=0, maximum=0.999
+    )
+    proxy_engine: str = option("transformers", "who runs the judge (proxy)", choices=ENGINES)
+    proxy_tokens: int = option(128, "longest judgement in tokens (proxy)", minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,6 +52,35 @@ class Question(Sourced):
 
 
 @dataclass(frozen=True, slots=True)
+class Draft(Sourced):
+    """One question that a model wrote with the passage in view, and what became of it.
+
+    `kept` ones are rows of `questions`, too, with the same id; of the others `reason` says why not.
+    `invalid` is what cannot be a question about the passage, or was not answered right with the
+    passage in view. Who was not asked has no answers and no verdicts. `text` is the piece of the
+    completion that it was read from, `sample` and `ordinal` its place.
+    """
+
+    question_id: str
+    context_id: str
+    policy: str
+    sample: int
+    ordinal: int
+    text: str
+    question: str
+    answer: str
+    grader: str
+    open_book: str | None
+    open_book_correct: bool | None
+    closed_book: str | None
+    closed_book_correct: bool | None
+    kept: bool
+    status: Status
+    reason: str | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class SelfEdit(Sourced):
     """One sampled completion (SE). `prompt` is the exact text the policy was given.
 
@@ -141,12 +170,33 @@ class Verdict(Sourced):
 
 
 @dataclass(frozen=True, slots=True)
+class Rating(Sourced):
+    """A model's judgement of the text of a self-edit, 1 to 5 points in four respects.
+
+    `text` is all that it said; the points are null where that could not be read.
+    """
+
+    self_edit_id: str
+    context_id: str
+    judge: str
+    text: str
+    length: int | None
+    diversity: int | None
+    quality: int | None
+    correctness: int | None
+    status: Status
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Reward(Sourced):
     """What one self-edit earned (r): the mean accuracy over its questions and repeats.
 
     `adapted_std` is the population standard deviation over repeats. `reward` is null exactly when
     `status` is `failed`. `basis` is `answers` where the numbers follow from answers and verdicts in
-    the store, `recorded` where an import has only the number.
+    the store, `recorded` where an import has only the number. `rule` says what `reward` is:
+    `accuracy`, `gain`, `improved`, `solved` (`stages.rewards`) or `proxy`; `origin` who wrote the
+    questions.
     """
 
     self_edit_id: str
@@ -166,6 +216,8 @@ class Reward(Sourced):
     status: Status
     reason: str | None
     basis: Basis = "answers"
+    rule: str = "accuracy"
+    origin: Literal["gold", "self"] = "gold"
 
     def __post_init__(self) -> None:
         if (self.reward is None) != (self.status == "failed"):
@@ -237,10 +289,12 @@ class Metric(Sourced):
 Record = (
     Context
     | Question
+    | Draft
     | SelfEdit
     | Adapter
     | Answer
     | Verdict
+    | Rating
     | Reward
     | Selection
     | Policy

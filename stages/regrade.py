@@ -165,5 +165,5 @@ def _regraded(
     if reward.status == "invalid":
         numbers: dict[str, Any] = {"baseline_accuracy": baseline.accuracy}
     else:
-        numbers = earned(baseline, outcomes, floor=0.0)
+        numbers = earned(baseline, outcomes, floor=0.0, rule=reward.rule)
     return replace(reward, grader=grader.name, basis="answers", **_HERE, **numbers)

@@ -6,12 +6,13 @@ adapter, answer or verdict makes the reward null, never zero.
 """
 
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from stages.exam import Examination, Examiner, Outcome
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
+from stages.rewards import RULES, rule_of
 
 SEMANTICS = 1
 
@@ -23,40 +24,70 @@ def score(
     contexts: Mapping[str, Context],
     questions: Mapping[str, Sequence[Question]],
     examiner: Examiner,
+    rule: str = "accuracy",
 ) -> Iterator[Adapter | Answer | Verdict | Reward]:
     """Adapters, answers and verdicts, then one reward per self-edit.
 
     `adapters` gives the adapters of these self-edits with their weights; it may train them on the
     way. All of them are held until all are examined, which is done together.
     """
-    asked = list(dict.fromkeys(edit.context_id for edit in self_edits))
-    unadapted = yield from examiner.examine([Examination(contexts[i], questions[i]) for i in asked])
-    baselines = dict(zip(asked, unadapted, strict=True))
-    examinations = [
-        Examination(contexts[row.context_id], questions[row.context_id], row, lora)
-        for row, lora in adapters
-    ]
+    baselines = yield from unadapted(self_edits, contexts, questions, examiner)
     outcomes: dict[str, list[Outcome]] = {edit.self_edit_id: [] for edit in self_edits}
-    rows = [one.adapter for one in examinations if one.adapter is not None]
-    yield from rows
-    adapted = yield from examiner.examine(examinations)
-    for row, outcome in zip(rows, adapted, strict=True):
+    for row, outcome in (yield from examined(adapters, contexts, questions, examiner)):
         outcomes[str(row.self_edit_id)].append(outcome)
     for edit in self_edits:
-        n_questions = len(questions[edit.context_id])
+        about = edit.context_id
         yield reward(
-            edit, baselines[edit.context_id], outcomes[edit.self_edit_id], n_questions, examiner
+            edit,
+            baselines[about],
+            outcomes[edit.self_edit_id],
+            questions[about],
+            examiner,
+            rule=rule,
         )
+
+
+def unadapted(
+    self_edits: Sequence[SelfEdit],
+    contexts: Mapping[str, Context],
+    questions: Mapping[str, Sequence[Question]],
+    examiner: Examiner,
+) -> Generator[Answer | Verdict, None, dict[str, Outcome]]:
+    """Examines the unadapted student once per context; returns how it did, by context."""
+    asked = list(dict.fromkeys(edit.context_id for edit in self_edits))
+    outcomes = yield from examiner.examine([Examination(contexts[i], questions[i]) for i in asked])
+    return dict(zip(asked, outcomes, strict=True))
+
+
+def examined(
+    adapters: Iterable[tuple[Adapter, Lora | None]],
+    contexts: Mapping[str, Context],
+    questions: Mapping[str, Sequence[Question]],
+    examiner: Examiner,
+) -> Generator[Adapter | Answer | Verdict, None, list[tuple[Adapter, Outcome]]]:
+    """Examines adapters, all together; returns each with how it did."""
+    pairs = list(adapters)
+    yield from (row for row, _ in pairs)
+    outcomes = yield from examiner.examine(
+        [
+            Examination(contexts[row.context_id], questions[row.context_id], row, lora)
+            for row, lora in pairs
+        ]
+    )
+    return [(row, outcome) for (row, _), outcome in zip(pairs, outcomes, strict=True)]
 
 
 def reward(
     edit: SelfEdit,
     baseline: Outcome,
     outcomes: Sequence[Outcome],
-    n_questions: int,
+    questions: Sequence[Question],
     examiner: Examiner,
+    *,
+    rule: str = "accuracy",
 ) -> Reward:
     """The reward of one self-edit from its examinations."""
+    rule = rule_of(rule, examiner.domain.REGIME)
     return Reward(
         self_edit_id=edit.self_edit_id,
         context_id=edit.context_id,
@@ -65,21 +96,28 @@ def reward(
         round=edit.round,
         student=examiner.student,
         grader=examiner.grader.name,
-        n_questions=n_questions,
-        **earned(baseline, outcomes, floor=examiner.config.reward_floor),
+        n_questions=len(questions),
+        rule=rule,
+        origin="self" if any(question.origin == "self" for question in questions) else "gold",
+        **earned(baseline, outcomes, floor=examiner.config.reward_floor, rule=rule),
     )
 
 
-def earned(baseline: Outcome, outcomes: Sequence[Outcome], *, floor: float) -> dict[str, Any]:
+def earned(
+    baseline: Outcome, outcomes: Sequence[Outcome], *, floor: float, rule: str = "accuracy"
+) -> dict[str, Any]:
     """What follows from the examinations: the columns of a reward that are numbers, and its status.
 
-    One examination that did not work makes them null; an invalid self-edit earns `floor`.
+    One examination that did not work makes them null; an invalid self-edit earns `floor`. `rule` is
+    one of `stages.rewards`; all but accuracy need the unadapted student's.
     """
     bad = next((o for o in outcomes if o.status != "ok"), None)
     if not outcomes:
         bad = Outcome(None, "failed", "it has no adapters")
     if baseline.status == "failed":
         bad = baseline
+    if baseline.accuracy is None and rule != "accuracy" and bad is None:
+        bad = Outcome(None, "failed", "the unadapted student was not examined")
     scores = [o.accuracy for o in outcomes if o.accuracy is not None]
     status: Status = bad.status if bad else "ok"
     adapted = statistics.fmean(scores) if status == "ok" else None
@@ -89,8 +127,13 @@ def earned(baseline: Outcome, outcomes: Sequence[Outcome], *, floor: float) -> d
         "adapted_accuracy": adapted,
         "adapted_std": statistics.pstdev(scores) if status == "ok" else None,
         "gain": gain,
-        "reward": floor if status == "invalid" else adapted,
+        "reward": floor if status == "invalid" else _worth(rule, scores, baseline, status),
         "n_repeats": len(scores),
         "status": status,
         "reason": bad.reason if bad else None,
     }
+
+
+def _worth(rule: str, scores: Sequence[float], baseline: Outcome, status: Status) -> float | None:
+    """What the repeats are worth by a rule; nothing when one of them did not work."""
+    return None if status == "failed" else RULES[rule](scores, baseline.accuracy or 0.0)

@@ -95,8 +95,13 @@ class Inner:
     domain: Domain
     config: AdaptConfig
 
-    def self_edits(self, edits: Sequence[SelfEdit], contexts: Mapping[str, Context]) -> Trained:
-        """Adapters trained on self-edits and their passages."""
+    def self_edits(
+        self,
+        edits: Sequence[SelfEdit],
+        contexts: Mapping[str, Context],
+        repeats: Sequence[int] | None = None,
+    ) -> Trained:
+        """Adapters trained on self-edits and their passages: all repeats, or these."""
         return stage.adapt(
             edits,
             contexts=contexts,
@@ -104,6 +109,7 @@ class Inner:
             trainer=self.trainer,
             domain=self.domain,
             config=self.config,
+            repeats=repeats,
         )
 
     def passages(self, contexts: Sequence[Context]) -> Trained:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from seal_cli import console
+from seal_cli import console, rewarding
 from seal_cli.commands import eval as evaluate
 from seal_cli.commands import filter as filtering
 from seal_cli.commands import generate, import_contexts, score, update
@@ -135,7 +135,8 @@ def _round(
     )
     scoring = score.judging(session, model, source)
     edits = run(generate.task(session, source, model, writing))
-    rewards = run(score.task_of_self_edits(session, edits, model, scoring, adapting))
+    wanted = rewarding.rewarding(session, edits)
+    rewards = run(score.task_of_self_edits(session, edits, model, scoring, adapting, wanted))
     selection = session.run(filtering.task(session, rewards, session.resolve(FilterConfig, model)))
     made = [edits, rewards, selection]
     if any(row.kept for row in selection.rows(Selection)):

@@ -1,27 +1,29 @@
 """`seal score`: adapters or self-edits -> answers, verdicts, rewards."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Annotated, Any
 
 import typer
 
+from seal_cli import rewarding
 from seal_cli.commands import adapt
 from seal_cli.engines import seat
 from seal_cli.inputs import ContextSet, group, pick
-from seal_cli.models import LocalModel, find_model, writer_of
+from seal_cli.models import LocalModel, find_model, resolve_model, writer_of
 from seal_cli.options import StudentOption
 from seal_cli.runner import Job, Plan, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import score as stage
-from stages.config import AdaptConfig, ScoreConfig
+from stages.config import AdaptConfig, RewardConfig, ScoreConfig
 from stages.domains import Domain
 from stages.engines import SEMANTICS as ENGINE_SEMANTICS
-from stages.errors import ConfigError
+from stages.errors import ConfigError, InputError
 from stages.exam import Examiner
 from stages.grading import GRADERS
 from stages.lora import Lora
+from stages.racing import race
 from stages.records import Adapter, Record, SelfEdit
 
 SourceArg = Annotated[
@@ -30,22 +32,47 @@ SourceArg = Annotated[
         metavar="ADAPTERS|SELF_EDITS", help="What to score: id, prefix, @latest:adapt, or -."
     ),
 ]
-Adapters = Callable[[Sequence[SelfEdit]], Iterable[tuple[Adapter, Lora | None]]]
+QuestionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--questions",
+        help="Ask the questions of this contexts artifact (of `seal quiz`, say) instead.",
+    ),
+]
+ProxyOption = Annotated[
+    str | None,
+    typer.Option("--proxy-model", help="Who judges the texts, with --reward proxy."),
+]
+Score = Callable[..., Iterator[Record]]  # self-edits -> rows, given contexts, questions, examiner
 
 
-def score(session: Session, source: SourceArg, student: StudentOption = None) -> None:
+def score(
+    session: Session,
+    source: SourceArg,
+    student: StudentOption = None,
+    questions: QuestionsOption = None,
+    proxy_model: ProxyOption = None,
+) -> None:
     """Examine adapted students and reward the self-edits.
 
     Given self-edits, it adapts in memory with the settings of [adapt] and keeps no weights.
     """
     found = session.artifact(source, "adapters", "self_edits")
-    if found.kind == "self_edits":
+    asked = session.artifact(questions, "contexts") if questions else None
+    wanted = rewarding.rewarding(
+        session, found, student=student, questions=asked, proxy_model=proxy_model
+    )
+    if proxy_model is not None:
+        judge = resolve_model(session.workspace, proxy_model)
+        session.answer(session.run(rewarding.proxy_task(session, found, judge, wanted)))
+    elif found.kind == "self_edits":
         model = writer_of(session.workspace, found, wanted=student)
         config, adapting = judging(session, model, found), session.resolve(AdaptConfig, model)
-        session.answer(session.run(task_of_self_edits(session, found, model, config, adapting)))
+        task = task_of_self_edits(session, found, model, config, adapting, wanted, asked)
+        session.answer(session.run(task))
     elif student is None:
         _refuse_training_flags(session)
-        session.answer(session.run(task_of_adapters(session, found)))
+        session.answer(session.run(task_of_adapters(session, found, wanted, asked)))
     else:
         raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
 
@@ -62,13 +89,16 @@ def _refuse_training_flags(session: Session) -> None:
         )
 
 
-def task_of_adapters(session: Session, source: Artifact) -> Task:
+def task_of_adapters(
+    session: Session, source: Artifact, wanted: RewardConfig, questions: Artifact | None = None
+) -> Task:
     """Score the adapters that `seal adapt` kept; their rows stay where they are."""
     edits = session.workspace.upstream(source, "self_edits")
     student = source.manifest["key"]["student"]
     model = find_model(session.workspace, student, source.manifest["models"][student])
+    asked = _asked(session, edits, questions)
 
-    def stored(_: Job) -> Adapters:
+    def stored(_: Job) -> Score:
         from stages.lora.directory import load
 
         by_edit = _by_edit(source.rows(Adapter))
@@ -78,19 +108,23 @@ def task_of_adapters(session: Session, source: Artifact) -> Task:
                 kept = adapter.weights
                 yield adapter, load(source.weights(kept)) if kept else None
 
-        return read
+        def score(edits: Sequence[SelfEdit], **how: Any) -> Iterator[Record]:
+            rows = stage.score(edits, read(edits), rule=wanted.reward, **how)
+            return (row for row in rows if not isinstance(row, Adapter))
+
+        return score
 
     config = judging(session, model, edits)
 
     def plan() -> Plan:
         """As many contexts as fill a decode batch with their adapters' questions."""
-        questions = ContextSet(session.workspace.upstream(edits, "contexts")).questions
         rows = list(source.rows(Adapter))
         contexts = {adapter.context_id for adapter in rows}
-        asked = sum(len(questions[adapter.context_id]) for adapter in rows)
-        return Plan(batch=max(1, config.decode_batch * len(contexts) // max(1, asked)))
+        n_asked = sum(len(asked.questions[adapter.context_id]) for adapter in rows)
+        return Plan(batch=max(1, config.decode_batch * len(contexts) // max(1, n_asked)))
 
-    return _task(session, source, edits, model, stored, config, plan)
+    how = {"score": config, "reward": wanted}
+    return _task(session, [source], edits, asked, model, stored, how, plan)
 
 
 def task_of_self_edits(
@@ -99,68 +133,101 @@ def task_of_self_edits(
     model: LocalModel,
     config: ScoreConfig,
     adapting: AdaptConfig,
+    wanted: RewardConfig,
+    questions: Artifact | None = None,
 ) -> Task:
     """Adapt in memory and score; the adapters' rows go into the rewards artifact."""
-    context_set = ContextSet(session.workspace.upstream(source, "contexts"))
+    asked = _asked(session, source, questions)
+    racing = wanted.racing != "off"
 
-    def trained(job: Job) -> Adapters:
-        inner = adapt.inner_loop(session, model, context_set.domain, adapting, job.slots)
-        return lambda wanted: inner.self_edits(wanted, context_set.contexts)
+    def trained(job: Job) -> Score:
+        inner = adapt.inner_loop(session, model, asked.domain, adapting, job.slots)
 
-    how = adapt.material(session, model, context_set.domain, adapting)
-    per_context = adapt.per_context(source, adapting.repeats)
+        def score(edits: Sequence[SelfEdit], **how: Any) -> Iterator[Record]:
+            if not racing:
+                adapters = inner.self_edits(edits, asked.contexts)
+                return stage.score(edits, adapters, rule=wanted.reward, **how)
+            return race(
+                edits,
+                lambda left, repeat: inner.self_edits(left, asked.contexts, [repeat]),
+                repeats=adapting.repeats,
+                config=wanted,
+                **how,
+            )
+
+        return score
+
+    per_context = adapt.per_context(source, 1 if racing else adapting.repeats)
     return _task(
         session,
+        [source],
         source,
-        source,
+        asked,
         model,
         trained,
-        config,
+        {"score": config, "reward": wanted, "adapt": adapting},
         lambda: adapt.plan(session, model, adapting, per_context),
-        how,
-        adapting,
     )
+
+
+def _asked(session: Session, self_edits: Artifact, questions: Artifact | None) -> ContextSet:
+    """The contexts of self-edits with their own questions, or with those of another artifact.
+
+    Raises:
+        InputError: the other one lacks some of the contexts.
+
+    """
+    if questions is None:
+        return ContextSet(session.workspace.upstream(self_edits, "contexts"))
+    found = ContextSet(questions)
+    about = {edit.context_id for edit in self_edits.rows(SelfEdit)}
+    missing = about - found.contexts.keys()
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(about)} contexts of {self_edits.id} are not in "
+            f"{questions.id}.",
+            "Give questions about the same contexts: `seal quiz` keeps them all.",
+        )
+    return found
 
 
 def _task(
     session: Session,
-    source: Artifact,
+    inputs: Sequence[Artifact],
     self_edits: Artifact,
+    asked: ContextSet,
     model: LocalModel,
-    adapters: Callable[[Job], Adapters],
-    config: ScoreConfig,
+    scoring: Callable[[Job], Score],
+    how: Mapping[str, Any],
     plan: Callable[[], Plan],
-    how_adapted: dict[str, object] | None = None,
-    adapting: AdaptConfig | None = None,
 ) -> Task:
-    context_set = ContextSet(session.workspace.upstream(self_edits, "contexts"))
+    """One run; `how` are the configurations, of `adapt` where it adapts."""
+    config: ScoreConfig = how["score"]
+    own = session.workspace.upstream(self_edits, "contexts")
 
     def open(job: Job) -> Work:
-        context_set.require_questions()
+        asked.require_questions()
         edits = group(self_edits.rows(SelfEdit))
-        questioner = examiner(session, model, context_set.domain, config)
-        adapted = adapters(job)
+        questioner = examiner(session, model, asked.domain, config)
+        score = scoring(job)
+        return lambda ids: score(
+            pick(edits, ids),
+            contexts=asked.contexts,
+            questions=asked.questions,
+            examiner=questioner,
+        )
 
-        def work(ids: Sequence[str]) -> Iterator[Record]:
-            wanted = pick(edits, ids)
-            rows = stage.score(
-                wanted,
-                adapted(wanted),
-                contexts=context_set.contexts,
-                questions=context_set.questions,
-                examiner=questioner,
-            )
-            return (row for row in rows if how_adapted is not None or not isinstance(row, Adapter))
-
-        return work
-
-    settings: dict[str, Any] = {"score": config.key()}
+    adapting = how.get("adapt")
+    adapted = adapt.material(session, model, asked.domain, adapting) if adapting else None
+    # Other questions before the model: what is upstream of the rewards is looked for in this order.
+    others = [] if asked.artifact.id == own.id else [asked.artifact]
     return Task(
         stage="score",
         kind="rewards",
-        inputs=[source, *model.inputs],
-        material=material(session, model, context_set.domain, config) | {"adapt": how_adapted},
-        config=settings | ({"adapt": adapting.key()} if adapting else {}),
+        inputs=[*inputs, *others, *model.inputs],
+        material=material(session, model, asked.domain, config)
+        | {"adapt": adapted, **rewarding.key(how["reward"])},
+        config={name: settings.key() for name, settings in how.items()},
         items=lambda: [edit.context_id for edit in self_edits.rows(SelfEdit)],
         open=open,
         plan=plan,

@@ -26,6 +26,7 @@ from stages.records import (
     SelfEdit,
     Verdict,
 )
+from stages.rewards import PROXY
 
 ROUNDED = 1e-4  # the release rounds accuracies to four places
 RESAMPLES = 2000
@@ -284,6 +285,7 @@ class _Completion:
             status="ok",
             reason=canonical(self.completion.proxy_scores) if proxied else None,
             basis=self._basis(),
+            rule=PROXY if proxied else "accuracy",
             **self.run.file.at(self.place),
         )
 

@@ -19,10 +19,12 @@ R = TypeVar("R")
 TABLES: dict[str, type[Record]] = {
     "contexts": records.Context,
     "questions": records.Question,
+    "drafts": records.Draft,
     "self_edits": records.SelfEdit,
     "adapters": records.Adapter,
     "answers": records.Answer,
     "verdicts": records.Verdict,
+    "ratings": records.Rating,
     "rewards": records.Reward,
     "selections": records.Selection,
     "policies": records.Policy,

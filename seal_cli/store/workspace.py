@@ -16,7 +16,7 @@ from stages import PIPELINE
 from stages.errors import ConfigError, InputError
 
 LOG = logging.getLogger(__name__)
-STAGES = ("import", *PIPELINE, "regrade")
+STAGES = ("import", "quiz", *PIPELINE, "regrade")
 _ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s\d+of\d+)?")
 
 

@@ -127,18 +127,23 @@ def lessons(
         InvalidSelfEdit: empty, over 200,000 characters, or with control characters.
 
     """
-    if len(completion) > MAX_COMPLETION:
-        raise InvalidSelfEdit(f"{len(completion)} characters, more than {MAX_COMPLETION}")
-    if _CONTROL.search(completion):
-        raise InvalidSelfEdit("control characters in the text")
-    if _SURROGATE.search(completion):
-        raise InvalidSelfEdit("broken characters (lone surrogates) in the text")
+    readable(completion)
     by_name = "questions" if prompt_name == "self-qa" else "lines"
     texts = recipes.texts(completion, split or by_name)
     if not texts:
         raise InvalidSelfEdit("no text to train on")
     kept = [_under_title(context, text) for text in texts[: limit - 1]]
     return kept + passage_lessons(context)
+
+
+def readable(text: str) -> None:
+    """Raise InvalidSelfEdit for a model's text that is too long or has broken characters."""
+    if len(text) > MAX_COMPLETION:
+        raise InvalidSelfEdit(f"{len(text)} characters, more than {MAX_COMPLETION}")
+    if _CONTROL.search(text):
+        raise InvalidSelfEdit("control characters in the text")
+    if _SURROGATE.search(text):
+        raise InvalidSelfEdit("broken characters (lone surrogates) in the text")
 
 
 def training(completion: str) -> Training:

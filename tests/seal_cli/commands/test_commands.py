@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 COMMANDS = [
-    ["init"], ["import", "contexts"], ["import", "official"], ["generate"], ["adapt"], ["score"],
+    ["init"], ["import", "contexts"], ["import", "official"], ["quiz"], ["generate"], ["adapt"],
+    ["score"],
     ["filter"], ["update"],
     ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["report"],
     ["doctor"], ["bench", "adapters"],
