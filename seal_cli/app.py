@@ -44,6 +44,8 @@ from seal_cli.signals import Stopped, install
 from seal_cli.store.workspace import Workspace
 from stages.config import (
     AdaptConfig,
+    ContinualConfig,
+    CptConfig,
     EvalConfig,
     FilterConfig,
     GenerateConfig,
@@ -136,7 +138,15 @@ app.command("score")(stage_command(score.score, ScoreConfig, RewardConfig, Adapt
 app.command("filter")(stage_command(filter.filter, FilterConfig, models=False))
 app.command("update")(stage_command(update.update, UpdateConfig))
 app.command("eval")(
-    stage_command(evaluate.evaluate, EvalConfig, GenerateConfig, AdaptConfig, ScoreConfig)
+    stage_command(
+        evaluate.evaluate,
+        EvalConfig,
+        GenerateConfig,
+        AdaptConfig,
+        ScoreConfig,
+        CptConfig,
+        ContinualConfig,
+    )
 )
 app.command("regrade")(stage_command(regrade.regrade, models=False))
 app.command("loop")(stage_command(loop.loop, LoopConfig))

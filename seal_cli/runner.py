@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Task:
 
     `material` decides the rows and is the key; `config` is what `seal show --config` prints.
     `items` are the ids of the contexts in order (or `WHOLE`), `plan` says how they are worked off.
+    `alone` are items after those, of a batch each, that may read what all before them made; a run
+    that has some is not cut by context, and `retry_failed` begins it anew.
     `open` loads what the work needs and returns it; `finish` makes the rows that need all others.
     `check` raises when this may not be run; what is there already was, and is not asked. `aside`
     are inputs that the rows are not about (what is replayed, a probe): nothing is looked up through
@@ -61,6 +63,7 @@ class Task:
     items: Callable[[], Sequence[str]]
     open: Callable[["Job"], Work]
     plan: Callable[[], "Plan"] = lambda: Plan()
+    alone: Sequence[str] = ()
     finish: Callable[[Sequence[Record]], Iterable[Record]] | None = None
     check: Callable[[], None] = lambda: None
     tables: Sequence[str] = ()  # further tables, written even when empty
@@ -82,11 +85,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Job:
-    """What a stage may know of its run: its id, where weights go, and how many slots it has."""
+    """What a stage may know of its run: its id, where weights go, how many slots it has.
+
+    `made` reads the rows of the batches that are finished.
+    """
 
     artifact_id: str
     weights: Path
     slots: int = 1
+    made: Callable[[], Iterable[Record]] = lambda: ()
 
     def relative(self, path: Path) -> str:
         """A path under `weights` as rows spell it: relative to the artifact."""
@@ -168,7 +175,7 @@ class _Run:
     ) -> None:
         self.workspace, self.task, self.id = workspace, task, wanted
         self.material, self.attempt = material, attempt
-        self.before = before if options.retry_failed else None
+        self.before = before if options.retry_failed and not task.alone else None
         self.journal = Journal(workspace.work_path(wanted), wanted)
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
@@ -200,7 +207,8 @@ class _Run:
             console.say(
                 f"{self.id}: going on after {len(pending) - len(fresh)} of {len(pending)} batches."
             )
-        work = self.task.open(Job(self.id, self.weights, slots)) if fresh else None
+        job = Job(self.id, self.weights, slots, partial(self._made, list(pending)))
+        work = self.task.open(job) if fresh else None
         finished = sum(len(items) for name, items in pending.items() if name in done)
         with console.progress(
             self.task.stage, total=sum(map(len, pending.values())), done=finished
@@ -218,8 +226,13 @@ class _Run:
         if self.before:
             kept = {getattr(row, "context_id", None) for row in self.journal.rows([SEEDED])}
             left = [item for item in left if item not in kept]
-        starts = range(0, len(left), batch)
-        return {f"{i:06}": left[start : start + batch] for i, start in enumerate(starts)}
+        cut = [left[start : start + batch] for start in range(0, len(left), batch)]
+        return {f"{i:06}": items for i, items in enumerate([*cut, *([a] for a in self.task.alone)])}
+
+    def _made(self, names: Sequence[str]) -> list[Record]:
+        """The rows of the finished ones of these batches, in their order."""
+        done = [name for name in names if (self.journal.batches / name).is_dir()]
+        return list(self.journal.rows(done))
 
     def _kept_rows(self, before: Artifact) -> list[Record]:
         """The rows of every item in which nothing failed, with their weights."""

@@ -27,6 +27,8 @@ SECTIONS: dict[str, type[config.Config]] = {
     "filter": config.FilterConfig,
     "update": config.UpdateConfig,
     "eval": config.EvalConfig,
+    "cpt": config.CptConfig,
+    "continual": config.ContinualConfig,
     "loop": config.LoopConfig,
 }
 SECTION_OF = {cls: name for name, cls in SECTIONS.items()}

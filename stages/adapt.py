@@ -74,6 +74,32 @@ def adapt_to_passages(
     yield from _train(planned, trainer)
 
 
+def rehearse(
+    edit: SelfEdit,
+    earlier: Sequence[SelfEdit],
+    *,
+    contexts: Mapping[str, Context],
+    student: Student,
+    trainer: Trainer,
+    domain: Domain,
+    config: AdaptConfig,
+) -> tuple[Adapter, Lora | None]:
+    """One adapter as `adapt` trains it, on `earlier` self-edits and their passages as well."""
+
+    def planned(one: SelfEdit) -> _Planned:
+        return _plan(contexts[one.context_id], one, 0, student, domain, config)
+
+    plan = planned(edit)
+    again = [job for one in earlier if (job := planned(one).job)]
+    if plan.job is not None and again:
+        rows = plan.job.rows + tuple(row for job in again for row in job.rows)
+        n_tokens = sum(len(row.ids) for row in rows)
+        known = replace(plan.row, n_sequences=len(rows), n_tokens=n_tokens)
+        plan = _Planned(known, replace(plan.job, rows=rows))
+    (result,) = _train([plan], trainer)
+    return result
+
+
 def jobs(
     self_edits: Sequence[SelfEdit],
     *,
@@ -113,10 +139,11 @@ def _train(planned: Sequence[_Planned], trainer: Trainer) -> Iterator[tuple[Adap
             trained[plan.job] = next(results)
         uses[plan.job] -= 1
         done = trained[plan.job] if uses[plan.job] else trained.pop(plan.job)
-        yield _finished(row, done)
+        yield finished(row, done)
 
 
-def _finished(row: Adapter, trained: Trained) -> tuple[Adapter, Lora | None]:
+def finished(row: Adapter, trained: Trained) -> tuple[Adapter, Lora | None]:
+    """An adapter's row with how its training went, and its weights."""
     fields = asdict(row) | {
         "n_steps": trained.n_steps,
         "first_loss": trained.first_loss,
@@ -138,7 +165,7 @@ def _plan(
 ) -> _Planned:
     """The row and, if the self-edit is usable, the job of one adapter."""
     status, reason, examples = _lessons(context, edit, domain, config)
-    every = [_row(student, example, config) for example in examples]
+    every = [tokenised(student, example, config) for example in examples]
     rows = learnable(every)
     n_cut = sum(r.cut for r in every)
     if n_cut:
@@ -190,7 +217,7 @@ def _plan(
     return _Planned(adapter, job)
 
 
-def _row(student: Student, example: Example, config: AdaptConfig) -> Row:
+def tokenised(student: Student, example: Example, config: AdaptConfig) -> Row:
     """An example as the student will read it; a text without a prompt needs no chat template."""
     if example.prompt:
         example = replace(example, prompt=student.render(example.prompt))

@@ -267,8 +267,9 @@ class EvalConfig(Config):
 
     regime: str = option(
         "default",
-        "single (a passage, an adapter) or fewshot (a task); the domain says which by default",
-        choices=("default", "single", "fewshot"),
+        "single (a passage, an adapter), cpt (all passages at once), continual (one edit after "
+        "another) or fewshot (a task); the domain says single or fewshot by default",
+        choices=("default", "single", "cpt", "continual", "fewshot"),
     )
     oracle: str = option(
         "", "for fewshot: a file with one self-edit, used for every task", volatile=True
@@ -279,6 +280,87 @@ class EvalConfig(Config):
     offset: int = option(0, "start at this context", minimum=0)
     seed: int = option(0, "run seed; every row derives its own from it")
     resamples: int = option(2000, "bootstrap resamples for the intervals", minimum=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CptConfig(Config):
+    """Continued pretraining on many passages at once, in place of [adapt] where both have a field.
+
+    The paper's constants: v2 finetunes all weights (1 epoch at 7e-5, warm-up 0.03), v1 a LoRA (3
+    epochs at 1e-3); both take 4 x 2 sequences per step and learn a self-edit as one text.
+    """
+
+    full: bool = option(False, "finetune all weights instead of a LoRA")
+    lines: bool = option(False, "learn each line of a self-edit by itself, not the whole as one")
+    epochs: int | None = option(
+        None, "passes over the texts; 3, with --full 1", minimum=1, maximum=1000
+    )
+    learning_rate: float | None = option(
+        None, "peak learning rate; 1e-3, with --full 7e-5", minimum=0, maximum=1
+    )
+    batch_size: int | None = option(None, "sequences per optimizer step; 8", minimum=1)
+    warmup: float | None = option(
+        None,
+        "share of the steps in which a full finetuning's rate rises; 0.03",
+        minimum=0,
+        maximum=1,
+    )
+    questions: int = option(
+        0, "ask this many questions, drawn as the released code draws its 500; 0 is all", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup and not self.full:
+            raise ConfigError("a LoRA is trained without warm-up.", "Leave it out, or give --full.")
+        defaults = (
+            {"epochs": 1, "learning_rate": 7e-5, "batch_size": 8, "warmup": 0.03}
+            if self.full
+            else {"epochs": 3, "learning_rate": 1e-3, "batch_size": 8, "warmup": 0.0}
+        )
+        for name, value in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinualConfig(Config):
+    """A sequence of self-edits, each learned on top of the ones before (paper §5, Fig. 6)."""
+
+    edits: int = option(8, "self-edits of a sequence, each about another passage", minimum=1)
+    sequences: int = option(8, "sequences, each from the same model (the paper: 64)", minimum=1)
+    separate: bool = option(
+        False, "keep the adapters apart and ask each about its passage, instead of merging them"
+    )
+    replay: float = option(
+        0.0, "earlier self-edits of the sequence learned again with each: a number, or a share < 1",
+        minimum=0,
+    )  # fmt: skip
+    gate: float | None = option(
+        None, "points that a merge may cost in accuracy before it is held back", minimum=0
+    )
+    gate_action: str = option(
+        "clip",
+        "a merge over its budget is scaled down to a half, a quarter, then nothing (clip), or left "
+        "out (reject)",
+        choices=("clip", "reject"),
+    )
+    gate_on: str = option(
+        "earlier", "what a merge must not harm: the passages edited earlier, or the --probe",
+        choices=("earlier", "probe"),
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.replay > 1 and self.replay != int(self.replay):
+            raise ConfigError(
+                f"replay is {self.replay}.", "Give a whole number or a share below 1."
+            )
+        if self.separate and (self.replay or self.gate is not None):
+            raise ConfigError(
+                "separate adapters forget nothing: there is nothing to replay or to gate.",
+                "Leave out --replay and --gate, or --separate.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

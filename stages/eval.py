@@ -8,11 +8,13 @@ bootstrap intervals over contexts; the gain over the unadapted model is paired b
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from stages.config import EvalConfig
 from stages.exam import Examination, Examiner, method_of
 from stages.lora import Lora
+from stages.probe import Probe
 from stages.records import (
     Adapter,
     Answer,
@@ -27,7 +29,7 @@ from stages.records import (
 SEMANTICS = 2
 METHODS = ("unadapted", "passage-only", "self-edits")
 
-Regime = Literal["single", "cpt", "fewshot"]
+Regime = Literal["single", "cpt", "continual", "fewshot"]
 Adapters = Iterable[tuple[Adapter, Lora | None]]
 
 
@@ -39,15 +41,19 @@ def evaluate(
     write: Callable[[Sequence[Context]], Iterable[SelfEdit]],
     adapt: Callable[[Sequence[SelfEdit]], Adapters],
     adapt_to_passages: Callable[[Sequence[Context]], Adapters],
+    probe: Probe | None = None,
 ) -> Iterator[SelfEdit | Adapter | Answer | Verdict]:
     """Self-edits, adapters, answers and verdicts of the three methods, these contexts together.
 
-    The collaborators are the stages themselves: `write` is generate, `adapt` is adapt.
+    The collaborators are the stages themselves: `write` is generate, `adapt` is adapt. With a
+    `probe`, the adapters' rows say what became of it.
     """
     by_id = {context.context_id: context for context in contexts}
     edits = list(write(contexts))
     yield from edits
     adapted = [*adapt_to_passages(contexts), *adapt(edits)]
+    if probe is not None:
+        adapted = list(zip(probe.measured(adapted), (lora for _, lora in adapted), strict=True))
     yield from (row for row, _ in adapted)
     unadapted = [Examination(context, questions[context.context_id]) for context in contexts]
     yield from examiner.examine(
@@ -57,6 +63,50 @@ def evaluate(
             for row, lora in adapted
         ]
     )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the metrics of one evaluation have in common."""
+
+    policy: Policy
+    dataset: str
+    regime: Regime
+    grader: str
+    config: EvalConfig
+
+    def metric(
+        self,
+        method: str,
+        name: str,
+        values: Sequence[float],
+        *,
+        weights: Sequence[float] | None = None,
+        n_questions: int | None,
+        n_failed: int,
+        n: int | None = None,
+        step: int | None = None,
+        position: int | None = None,
+    ) -> Metric:
+        """The mean of `values` with its interval (see `bootstrap`); null when there are none."""
+        value, low, high = bootstrap(values, self.config.resamples, self.config.seed, weights)
+        return Metric(
+            policy=self.policy.policy,
+            round=self.policy.round,
+            dataset=self.dataset,
+            regime=self.regime,
+            method=method,
+            step=step,
+            position=position,
+            metric=name,
+            value=value,
+            ci_low=low,
+            ci_high=high,
+            n=len(values) if n is None else n,
+            n_questions=n_questions,
+            n_failed=n_failed,
+            grader=self.grader,
+        )
 
 
 def summarise(
@@ -80,6 +130,7 @@ def summarise(
     invalid self-edit counts as `floor`. In the regime `cpt` (one adapter for all contexts) means go
     over questions, and so does `n`; the intervals resample contexts all the same.
     """
+    measured = Measured(policy, dataset, regime, grader, config)
     scores = _scores(records, questions, floor, belongs_to)
     untrained = scores[methods[0]]
     for method in methods:
@@ -90,25 +141,42 @@ def summarise(
         for metric, found in values.items():
             counted = [key for key in questions if key in found]
             asked = [len(questions[key]) for key in counted]
-            weights = asked if regime == "cpt" else None
-            ordered = [found[key] for key in counted]
-            value, low, high = bootstrap(ordered, config.resamples, config.seed, weights)
-            yield Metric(
-                policy=policy.policy,
-                round=policy.round,
-                dataset=dataset,
-                regime=regime,
-                method=method,
-                step=None,
-                position=None,
-                metric=metric,
-                value=value,
-                ci_low=low,
-                ci_high=high,
+            yield measured.metric(
+                method,
+                metric,
+                [found[key] for key in counted],
+                weights=asked if regime == "cpt" else None,
                 n=sum(asked) if regime == "cpt" else len(counted),
                 n_questions=sum(asked),
                 n_failed=len(questions) - len(counted),
-                grader=grader,
+            )
+
+
+def probed(adapters: Sequence[Adapter], measured: Measured) -> Iterator[Metric]:
+    """What became of the probe, by method: means over contexts of the adapters that were trained.
+
+    A context counts when every adapter of it was asked. The unadapted model is one and the same for
+    all, so its accuracy has no interval.
+    """
+    first = next((row for row in adapters if row.probe_change is not None), None)
+    if first is not None:
+        assert first.probe_accuracy is not None
+        assert first.probe_change is not None
+        before = first.probe_accuracy - first.probe_change
+        yield measured.metric("unadapted", "probe_accuracy", [before], n_questions=None, n_failed=0)
+    for method in METHODS[1:]:
+        for name in ("probe_accuracy", "probe_change", "probe_kl"):
+            found: defaultdict[str, list[float | None]] = defaultdict(list)
+            for row in adapters:
+                if method_of(row) == method and row.status != "invalid":
+                    found[row.context_id].append(getattr(row, name))
+            values = [
+                statistics.fmean(known)
+                for of_context in found.values()
+                if len(known := [v for v in of_context if v is not None]) == len(of_context)
+            ]
+            yield measured.metric(
+                method, name, values, n_questions=None, n_failed=len(found) - len(values)
             )
 
 
@@ -150,7 +218,7 @@ def _scores(
     runs = defaultdict(lambda: defaultdict(list))
     for (method, context_id, *_), given in examined.items():
         n_asked = len(questions.get(context_id, ()))
-        runs[method][context_id].append(_accuracy(given, correct, n_asked))
+        runs[method][context_id].append(accuracy_of(given, correct, n_asked))
     with_answers = {answer.adapter_id for answer in answers}
     for adapter in (row for row in records if isinstance(row, Adapter)):
         if adapter.adapter_id not in with_answers:
@@ -164,7 +232,7 @@ def _scores(
     return scores
 
 
-def _accuracy(
+def accuracy_of(
     answers: Sequence[Answer], correct: Mapping[str, bool | None], n_questions: int
 ) -> float | None:
     """Share of correct answers; null unless every question was answered and judged."""

@@ -114,7 +114,12 @@ class Adapter(Sourced):
     `self_edit_id` is null for an adapter trained on the passage alone. `n_tokens` counts one epoch,
     `weights` is a path inside the artifact (null when they were not kept), losses are means over
     the targets of the first and of the last optimizer step. Seed, counts and seconds are null
-    where an import does not know them.
+    where an import does not know them. The last three are about a frozen probe set that was asked
+    before and after (null where there was none): the accuracy after, what that is more than before,
+    and the KL divergence of the adapted model from the one before, in nats per token.
+
+    In the regime `cpt` one adapter stands for many passages: `context_id` is its method. In
+    `continual` `repeat` is the sequence, and `hyperparameters` has the step and what was merged.
     """
 
     adapter_id: str
@@ -133,6 +138,9 @@ class Adapter(Sourced):
     last_loss: float | None
     seconds: float | None
     weights: str | None = None
+    probe_accuracy: float | None = None
+    probe_change: float | None = None
+    probe_kl: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +272,8 @@ class Policy(Sourced):
 class Metric(Sourced):
     """One number of an evaluation: a mean over `n` contexts and its 95 % bootstrap interval.
 
-    In the regime `cpt` the mean is over `n` questions, in `continual` over `n` sequences of edits.
+    In the regime `cpt` the mean is over `n` questions, in `continual` over `n` sequences of edits
+    (of those with a step, after that many edits; of those with a position, the passage edited so).
     `grader` is null where an import does not know it; `basis` as for rewards.
     """
 

@@ -122,6 +122,20 @@ class Inner:
             config=self.config,
         )
 
+    def rehearsed(
+        self, edit: SelfEdit, earlier: Sequence[SelfEdit], contexts: Mapping[str, Context]
+    ) -> tuple[Adapter, Lora | None]:
+        """One adapter trained on a self-edit and its passage, and on earlier ones again."""
+        return stage.rehearse(
+            edit,
+            earlier,
+            contexts=contexts,
+            student=self.student,
+            trainer=self.trainer,
+            domain=self.domain,
+            config=self.config,
+        )
+
 
 def inner_loop(
     session: Session, model: LocalModel, domain: Domain, config: AdaptConfig, slots: int

@@ -51,6 +51,9 @@ class Domain(Protocol):
         `split` is where one text ends (`stages.recipes`); without it the prompt's name says so.
         """
 
+    def document(self, context: Context, completion: str) -> Example:
+        """A whole self-edit as one training sequence. Raises InvalidSelfEdit."""
+
     def training(self, completion: str) -> Training:
         """How a self-edit wants to be trained on. Raises InvalidSelfEdit."""
 

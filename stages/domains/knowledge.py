@@ -146,6 +146,13 @@ def readable(text: str) -> None:
         raise InvalidSelfEdit("broken characters (lone surrogates) in the text")
 
 
+def document(context: Context, completion: str) -> Example:
+    """The self-edit under the title, its lines kept together."""
+    if not completion.strip():
+        raise InvalidSelfEdit("no text to train on")
+    return _under_title(context, completion.strip())
+
+
 def training(completion: str) -> Training:
     """As configured: a text says what is learned, not how."""
     return Training()

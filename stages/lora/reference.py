@@ -57,7 +57,7 @@ class ReferenceTrainer:
             for step, batch in enumerate(batches):
                 for group in optimizer.param_groups:
                     group["lr"] = job.learning_rate * (1 - step / len(batches))
-                losses.append(_backward(model, batch, self.lm.device))
+                losses.append(backward(model, batch, self.lm.device))
                 if not math.isfinite(losses[-1]):
                     raise RowFailure(f"loss is {losses.pop()} at step {step + 1} of {len(batches)}")
                 torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
@@ -95,7 +95,7 @@ def optimizer_batches(job: Job) -> Iterator[list[Row]]:
             yield [job.rows[i] for i in order[start : start + job.batch_size]]
 
 
-def _backward(model: Any, batch: list[Row], device: Any) -> float:
+def backward(model: Any, batch: list[Row], device: Any) -> float:
     """Accumulate the gradient of the mean loss over the batch's targets; returns that mean."""
     n_targets = sum(row.n_targets for row in batch)
     total = 0.0

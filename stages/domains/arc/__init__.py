@@ -14,7 +14,7 @@ from typing import Any, Literal
 from stages import recipes
 from stages.domains.arc import grids
 from stages.domains.arc.tasks import Pair, asked, demonstrations, shown
-from stages.errors import InputError
+from stages.errors import InputError, InvalidSelfEdit
 from stages.identity import canonical, digest
 from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
@@ -102,6 +102,11 @@ def prompt(
     """The template with the demonstrations in it; braces elsewhere are left alone."""
     shown_here = shown(demonstrations(context.text))
     return recipes.fill(template, {"demonstrations": shown_here, **values})
+
+
+def document(context: Context, completion: str) -> Example:
+    """Never: a tool call is followed, not read. Raises InvalidSelfEdit."""
+    raise InvalidSelfEdit("a tool call is no text to train on")
 
 
 def training(completion: str) -> Training:

@@ -1,0 +1,79 @@
+"""Finetuning of all weights (paper, regime cpt of v2), for as long as a block lasts.
+
+As the released code does it with Hugging Face's Trainer: AdamW without weight decay, a linear
+warm-up, linear decay to zero, clipping at 1.0. Trained in float32 beside the model's own tensors,
+which are back afterwards: 16 bytes per parameter on top of them. Saves nothing.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from stages.errors import RowFailure
+from stages.lora import Job, Trained
+from stages.lora.reference import MAX_GRAD_NORM, backward, optimizer_batches
+from stages.models import LanguageModel
+
+Originals = dict[torch.nn.Parameter, torch.Tensor]
+
+
+@contextmanager
+def finetuned(lm: LanguageModel, job: Job, *, warmup: float) -> Iterator[tuple[Trained, Originals]]:
+    """The model finetuned on the job's rows inside the block; afterwards as before, to the bit.
+
+    Of the job its LoRA (rank, alpha, targets) is passed over. `warmup` is a share of the steps.
+    Yields how it went (out of memory or a non-finite loss is an error in it, not raised), and the
+    tensors before.
+    """
+    originals: Originals = {weight: weight.data for weight in lm.model.parameters()}
+    start, error = time.perf_counter(), None
+    losses: list[float] = []
+    try:
+        try:
+            _fit(lm, job, warmup, originals, losses)
+        except RowFailure as failure:
+            error = failure.message
+        except torch.OutOfMemoryError:
+            error = f"out of memory finetuning {lm.model.num_parameters()} parameters"
+        first, last = (losses[0], losses[-1]) if losses else (None, None)
+        seconds = time.perf_counter() - start
+        yield Trained(None, len(losses), first, last, seconds, error), originals
+    finally:
+        for weight, original in originals.items():
+            weight.data, weight.grad = original, None
+        lm.model.requires_grad_(False)
+
+
+def _fit(
+    lm: LanguageModel, job: Job, warmup: float, originals: Originals, losses: list[float]
+) -> None:
+    """Train float32 copies in place of the model's tensors, and leave them in its own dtype."""
+    for weight, original in originals.items():
+        weight.data = original.float().clone()
+        weight.requires_grad_(True)
+    weights = list(originals)
+    optimizer = torch.optim.AdamW(weights, lr=job.learning_rate, weight_decay=0.0)
+    batches = list(optimizer_batches(job))
+    for step, batch in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = job.learning_rate * rate(step, len(batches), warmup)
+        losses.append(backward(lm.model, batch, lm.device))
+        if not math.isfinite(losses[-1]):
+            raise RowFailure(f"loss is {losses.pop()} at step {step + 1} of {len(batches)}")
+        torch.nn.utils.clip_grad_norm_(weights, MAX_GRAD_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+    if not all(torch.isfinite(weight).all() for weight in weights):
+        raise RowFailure("the weights are not finite after the last step")
+    for weight, original in originals.items():
+        weight.requires_grad_(False)
+        weight.data = weight.data.to(original.dtype)
+
+
+def rate(step: int, steps: int, warmup: float) -> float:
+    """The share of the peak learning rate at a step: up over the first ones, then down to zero."""
+    rising = math.ceil(warmup * steps)
+    return step / rising if step < rising else (steps - step) / max(1, steps - rising)

@@ -1,0 +1,150 @@
+"""What adapting does to everything else: a frozen probe set, asked before and after.
+
+Two things are told of an adapted model: its accuracy on the probe's questions, and how far it is
+from the model before on the probe's passages, KL(before || after) in nats per token (the predictor
+of forgetting of arXiv 2509.04259). For `eval --probe`, the gate of the regime continual, and
+whoever has an adapter that must not harm. Decides nothing.
+"""
+
+import statistics
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from stages.exam import Examination, Examiner, Outcome
+from stages.lora import Lora
+from stages.models import LanguageModel
+from stages.records import Adapter, Answer, Context, Question, Verdict
+from stages.tokens import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SEMANTICS = 1
+MAX_LOGITS = 1 << 26  # log-probabilities held at once, 256 MB
+
+Model = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Passages and questions that no adapter is trained on, for one model.
+
+    `rows` are the passages as token ids, prefixed as in training. `before` must be read while the
+    model is as it was.
+    """
+
+    contexts: Sequence[Context]
+    questions: Mapping[str, Sequence[Question]]
+    examiner: Examiner
+    lm: LanguageModel
+    rows: Sequence[Row]
+
+    @cached_property
+    def before(self) -> list[float | None]:
+        """Accuracy of the model before, by passage; null where it could not be examined."""
+        return self.accuracies()
+
+    def accuracies(
+        self, adapter: Adapter | None = None, lora: Lora | None = None
+    ) -> list[float | None]:
+        """Accuracy of the model as it is now, or wearing `lora`, by passage."""
+        (found,) = self._asked([(adapter, lora)])
+        return found
+
+    def measured(self, adapted: Sequence[tuple[Adapter, Lora | None]]) -> list[Adapter]:
+        """The adapters' rows with their probe columns; null for what was not trained."""
+        worn = [(row, lora) for row, lora in adapted if row.status == "ok" and lora is not None]
+        self.before  # noqa: B018  # asked first, whatever comes after
+        after = iter(self._asked(worn))
+        return [
+            self.told(row, next(after), self.divergence(lora))
+            if row.status == "ok" and lora is not None
+            else row
+            for row, lora in adapted
+        ]
+
+    def told(self, row: Adapter, after: Sequence[float | None], kl: float | None) -> Adapter:
+        """An adapter's row with what became of the probe; nulls where a passage failed."""
+        then, now = mean(self.before), mean(after)
+        change = None if then is None or now is None else now - then
+        return replace(row, probe_accuracy=now, probe_change=change, probe_kl=kl)
+
+    def divergence(self, lora: Lora | None) -> float | None:
+        """KL(before || wearing `lora`); None when there is no token to tell it by."""
+        from stages.lora.attach import attached
+
+        return self.kl(
+            before=lambda: nullcontext(self.lm.model), after=lambda: attached(self.lm.model, lora)
+        )
+
+    def kl(self, *, before: Model, after: Model) -> float | None:
+        """Mean KL(before || after) over the next tokens of the passages, in nats.
+
+        Both are blocks that give the model in that state; they are entered in turn, a few times.
+        """
+        total, n_tokens = 0.0, 0
+        vocabulary = int(self.lm.model.config.get_text_config().vocab_size)
+        for rows in _groups(self.rows, MAX_LOGITS // vocabulary):
+            with before() as model:
+                held = [_log_probabilities(model, row, self.lm.device) for row in rows]
+            with after() as model:
+                for row, p in zip(rows, held, strict=True):
+                    q = _log_probabilities(model, row, self.lm.device)
+                    total += float((p.exp() * (p - q)).sum().item())
+                    n_tokens += len(p)
+        return total / n_tokens if n_tokens else None
+
+    def _asked(
+        self, worn: Sequence[tuple[Adapter | None, Lora | None]]
+    ) -> list[list[float | None]]:
+        """Accuracy by passage of each adapter, or of the model as it is; all asked together."""
+        exams = [
+            Examination(context, self.questions[context.context_id], adapter, lora)
+            for adapter, lora in worn
+            for context in self.contexts
+        ]
+        outcomes = silent(self.examiner.examine(exams))
+        found = [outcome.accuracy for outcome in outcomes]
+        width = len(self.contexts)
+        return [found[i * width : (i + 1) * width] for i in range(len(worn))]
+
+
+def silent(examining: Generator[Answer | Verdict, None, list[Outcome]]) -> list[Outcome]:
+    """The outcomes of an examination whose answers are not kept."""
+    while True:
+        try:
+            next(examining)
+        except StopIteration as done:
+            outcomes: list[Outcome] = done.value
+            return outcomes
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean over passages; null when one of them has none, or there is none."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def _groups(rows: Sequence[Row], room: int) -> Iterator[list[Row]]:
+    """Rows in order, as many at once as have at most `room` tokens together, at least one."""
+    group: list[Row] = []
+    for row in rows:
+        if group and sum(len(r.ids) for r in [*group, row]) > room:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _log_probabilities(model: Any, row: Row, device: Any) -> "Tensor":
+    """What the model expects after each token of a row but the last: [tokens - 1, vocabulary]."""
+    import torch
+
+    with torch.inference_mode():
+        ids = torch.tensor([row.ids], device=device)
+        logits = model(input_ids=ids, use_cache=False).logits[0, :-1]
+        return torch.log_softmax(logits.float(), dim=-1)
