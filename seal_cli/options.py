@@ -142,7 +142,7 @@ def stage_command(
     def command(**given: Any) -> None:
         run = {name: given.pop(name, default) for name, (_, _, default) in _SHARED.items()}
         chosen = {name: given.pop(name) for name in flags}
-        session = _session(given.pop("ctx"), run, dict.fromkeys(configs, chosen))
+        session = _session(given.pop("ctx"), run, _for_each(configs, chosen))
         function(session, **_stdin(given))
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
@@ -169,6 +169,27 @@ def _flags(configs: Sequence[type[Config]]) -> dict[str, inspect.Parameter]:
                 field.name, _parameter(field.name, hints[field.name] | None, flag, None)
             )
     return flags
+
+
+def _for_each(
+    configs: Sequence[type[Config]], chosen: Mapping[str, Any]
+) -> dict[type[Config], dict[str, Any]]:
+    """The flags for each configuration, without what only another of them has as a choice.
+
+    `seal eval --engine scripted` says who writes; scripts cannot wear what is examined.
+    """
+    given: dict[type[Config], dict[str, Any]] = {cls: {} for cls in configs}
+    for name, value in chosen.items():
+        choices = {
+            cls: field.metadata["choices"]
+            for cls in configs
+            for field in fields(cls)
+            if field.name == name
+        }
+        fitting = [cls for cls, known in choices.items() if not known or value in known]
+        for cls in fitting or choices:
+            given[cls][name] = value
+    return given
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:

@@ -30,6 +30,7 @@ SECTIONS: dict[str, type[config.Config]] = {
     "cpt": config.CptConfig,
     "continual": config.ContinualConfig,
     "loop": config.LoopConfig,
+    "vllm": config.VllmConfig,
 }
 SECTION_OF = {cls: name for name, cls in SECTIONS.items()}
 _RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT")
@@ -88,7 +89,9 @@ class Settings:
             where = ".".join(map(str, first["loc"]))
             raise ConfigError(
                 f"{section}.{where} is {first['input']!r}: {first['msg']}.",
-                "See `seal " + section + " --help`.",
+                "See the seal.toml that `seal init` writes."
+                if cls is config.VllmConfig
+                else f"See `seal {section} --help`.",
             ) from error
 
 

@@ -69,7 +69,8 @@ class Config:
         }
 
 
-ENGINES = ("transformers", "scripted")
+ENGINES = ("transformers", "vllm", "scripted")
+WEARERS = ("transformers", "vllm")  # the engines that answer as a model with an adapter
 CHAT_MODES = ("auto", "on", "off")
 PAD_TARGETS = ("eos", "none", "official")
 RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
@@ -187,6 +188,7 @@ class ScoreConfig(Config):
         "who judges the answers; the domain says who by default",
         choices=("default", *GRADERS),
     )
+    engine: str = option("transformers", "who answers", choices=WEARERS)
     answer_tokens: int = option(64, "longest answer in tokens", minimum=1)
     reward_floor: float = option(0.0, "reward of an invalid self-edit")
     voting: bool = option(
@@ -379,3 +381,31 @@ class LoopConfig(Config):
     )
     seed: int | None = option(None, "run seed of every stage, in place of theirs")
     slots: str | None = option(None, "adapters trained at once, in place of [adapt]")
+    engine: str | None = option(
+        None,
+        "who generates and answers, in place of [generate] and [score]",
+        choices=WEARERS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VllmConfig(Config):
+    """How vLLM runs in this process. What fits differs by machine, so nearly all is volatile."""
+
+    memory: float = option(
+        0.6,
+        "on a GPU: the share of its memory that vLLM takes, beside a model in training",
+        minimum=0.01,
+        maximum=1,
+        volatile=True,
+    )
+    kv_cache_mib: int = option(
+        0,
+        "memory for keys and values; 0 is what is left on a GPU, 512 on a CPU",
+        minimum=0,
+        volatile=True,
+    )
+    adapters: int = option(16, "adapters worn at once", minimum=1, volatile=True)
+    max_model_len: int = option(
+        0, "longest prompt and text together in tokens; 0 is the model's window", minimum=0
+    )

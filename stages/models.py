@@ -38,14 +38,24 @@ class LanguageModel:
     @property
     def window(self) -> int:
         """Longest sequence in tokens."""
-        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 20)
+        return window_of(self.model.config)
 
     @property
     def end_ids(self) -> frozenset[int]:
         """Every token that ends a text: the tokenizer's and the generation config's."""
-        configured = self.model.generation_config.eos_token_id
-        ids = configured if isinstance(configured, list) else [configured]
-        return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
+        return end_ids_of(self.model.generation_config, self.tokenizer)
+
+
+def window_of(config: Any) -> int:
+    """Longest sequence in tokens of a model with this config."""
+    return int(getattr(config, "max_position_embeddings", 0) or 1 << 20)
+
+
+def end_ids_of(generation_config: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends a text: the generation config's and the tokenizer's."""
+    configured = generation_config.eos_token_id
+    ids = configured if isinstance(configured, list) else [configured]
+    return frozenset(i for i in [*ids, tokenizer.eos_token_id] if i is not None)
 
 
 def check_directory(path: Path) -> dict[str, Any]:
@@ -139,7 +149,7 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
         )
     model.eval().requires_grad_(False)
     if place == "cpu":
-        _choose_threads(model.num_parameters())
+        choose_threads(model.num_parameters())
     return LanguageModel(model, tokenizer)
 
 
@@ -158,7 +168,7 @@ def find_device(wanted: str) -> str:
     return wanted
 
 
-def _choose_threads(n_parameters: int) -> None:
+def choose_threads(n_parameters: int) -> None:
     """One thread for a small model: OpenMP threads spin, 10 to 30 times slower on shared cores."""
     import torch
 

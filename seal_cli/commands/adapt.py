@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from seal_cli.engines import rest
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel, writer_of
 from seal_cli.options import SelfEditsArg, StudentOption
@@ -102,7 +103,8 @@ class Inner:
         repeats: Sequence[int] | None = None,
     ) -> Trained:
         """Adapters trained on self-edits and their passages: all repeats, or these."""
-        return stage.adapt(
+        rest()
+        yield from stage.adapt(
             edits,
             contexts=contexts,
             student=self.student,
@@ -114,7 +116,8 @@ class Inner:
 
     def passages(self, contexts: Sequence[Context]) -> Trained:
         """Adapters trained on passages alone."""
-        return stage.adapt_to_passages(
+        rest()
+        yield from stage.adapt_to_passages(
             contexts,
             student=self.student,
             trainer=self.trainer,
@@ -155,6 +158,7 @@ def plan(session: Session, model: LocalModel, config: AdaptConfig, per_context: 
     """As many contexts in a batch as keep the slots busy, with `per_context` adapters each."""
     from stages.lora.room import room
 
+    rest()  # what it holds of a GPU is free when training begins
     adapted = targets(model, config.targets)
     shapes = weight_shapes(model.path)
     found = room(config.n_slots, shapes, adapted, config.rank, session.device)

@@ -72,11 +72,12 @@ def _by_context(wanted: Evaluation) -> Task:
     fewshot = settings.eval.regime == "fewshot"
 
     def open(job: Job) -> Work:
-        inner = adapt.inner_loop(session, student, contexts.domain, settings.adapt, job.slots)
-        examiner = score.examiner(session, student, contexts.domain, settings.score)
+        domain, rank = contexts.domain, settings.adapt.rank
+        inner = adapt.inner_loop(session, student, domain, settings.adapt, job.slots)
+        examiner = score.examiner(session, student, domain, settings.score, rank)
         probe = wanted.prober(inner, examiner, session.load(student)) if wanted.probe else None
         # Last: it is the last model loaded that stays at hand, and this may be another one.
-        write = generate.writer(session, model, contexts.domain, settings.generate)
+        write = generate.writer(session, model, domain, settings.generate, rank)
         evaluated = (
             partial(tasks.evaluate, oracle=settings.oracle)
             if fewshot

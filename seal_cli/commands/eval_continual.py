@@ -66,11 +66,13 @@ def _open(wanted: Evaluation, job: Job) -> Work:
     assert settings.continual is not None
     loaded = session.load(student)
     inner = adapt.inner_loop(session, student, domain, settings.adapt, job.slots)
-    examiner = score.examiner(session, student, domain, settings.score)
+    examiner = score.examiner(session, student, domain, settings.score, settings.adapt.rank)
     lesson = Lesson(
         questions=contexts.questions,
         examiner=examiner,
-        write=generate.writer(session, wanted.model, domain, settings.generate),
+        write=generate.writer(
+            session, wanted.model, domain, settings.generate, settings.adapt.rank
+        ),
         rehearse=lambda edit, earlier: inner.rehearsed(edit, earlier, contexts.contexts),
         adapt=lambda edits: inner.self_edits(edits, contexts.contexts),
         merging=partial(merging, loaded.model),

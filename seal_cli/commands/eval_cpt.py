@@ -45,10 +45,10 @@ def _open(wanted: Evaluation, job: Job) -> Work:
     assert settings.cpt is not None
     domain, questions = wanted.contexts.domain, _questions(wanted)
     inner = adapt.inner_loop(session, student, domain, settings.adapt, job.slots)
-    examiner = score.examiner(session, student, domain, settings.score)
+    examiner = score.examiner(session, student, domain, settings.score, settings.adapt.rank)
     loaded = session.load(student)
     # Only now: it is the last model loaded that stays at hand, and this may be another one.
-    write = generate.writer(session, wanted.model, domain, settings.generate)
+    write = generate.writer(session, wanted.model, domain, settings.generate, settings.adapt.rank)
     learn = (
         cpt.full(loaded, settings.cpt.warmup or 0.0)
         if settings.cpt.full

@@ -176,7 +176,7 @@ def _settings(
     writing = session.resolve(GenerateConfig, model)
     adapting = session.resolve(AdaptConfig, student)
     cpt, continual = config.regime == "cpt", config.regime == "continual"
-    return Settings(
+    found = Settings(
         eval=config,
         generate=replace(writing, samples=config.samples, seed=seed, limit=0, offset=0),
         adapt=replace(adapting, repeats=config.repeats, seed=seed),
@@ -185,6 +185,21 @@ def _settings(
         cpt=session.resolve(CptConfig, model) if cpt else None,
         continual=session.resolve(ContinualConfig, model) if continual else None,
     )
+    _check_engines(found)
+    return found
+
+
+def _check_engines(settings: Settings) -> None:
+    """Raise ConfigError where the weights change in memory and the engine has its own copy."""
+    merged = settings.continual is not None and not settings.continual.separate
+    full = settings.cpt is not None and settings.cpt.full
+    asked = [settings.score.engine] if full else []
+    asked = [settings.generate.engine, settings.score.engine] if merged else asked
+    if any(engine == "vllm" for engine in asked):
+        raise ConfigError(
+            "vLLM does not see weights that change in this process.",
+            "Leave out --engine vllm, or keep adapters apart (--separate; no --full).",
+        )
 
 
 def _check_regime(session: Session, config: EvalConfig, domain: Domain) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from seal_cli.engines import seat
+from seal_cli import engines
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.options import ContextsArg, PolicyOption
@@ -26,12 +26,17 @@ def generate(session: Session, contexts: ContextsArg, policy: PolicyOption) -> N
     session.answer(session.run(task(session, source, model, config)))
 
 
-def task(session: Session, source: Artifact, model: LocalModel, config: GenerateConfig) -> Task:
-    """The run that `seal generate` and `seal loop` share."""
+def task(
+    session: Session, source: Artifact, model: LocalModel, config: GenerateConfig, rank: int = 0
+) -> Task:
+    """The run that `seal generate` and `seal loop` share.
+
+    `rank` is that of the adapters that the engine will wear later in this process.
+    """
     context_set = ContextSet(source)
 
     def open(job: Job) -> Work:
-        write = writer(session, model, context_set.domain, config)
+        write = writer(session, model, context_set.domain, config, rank)
         return lambda ids: write([context_set.contexts[i] for i in ids])
 
     return Task(
@@ -42,7 +47,9 @@ def task(session: Session, source: Artifact, model: LocalModel, config: Generate
         config={"generate": config.key()},
         items=lambda: context_set.slice(config.limit, config.offset),
         open=open,
-        plan=lambda: Plan(batch=max(1, config.decode_batch // config.samples)),
+        plan=lambda: Plan(
+            batch=max(1, engines.together(config.engine, config.decode_batch) // config.samples)
+        ),
         tables=("policies",),
         finish=lambda _: [model.policy] if model.artifact is None else [],
         models=model.location(),
@@ -61,12 +68,22 @@ def material(
         "policy": model.id,
         "dtype": model.dtype(session.dtype),
         "config": config.key() | {"prompt": [recipe.name, recipe.digest], "chat": chat},
+        **engines.material(session, model, config.engine),
     }
 
 
-def writer(session: Session, model: LocalModel, domain: Domain, config: GenerateConfig) -> Writer:
-    """The generate stage with its collaborators: contexts -> self-edits."""
-    seated = seat(session, model, config.engine, chat=config.chat, decode_batch=config.decode_batch)
+def writer(
+    session: Session, model: LocalModel, domain: Domain, config: GenerateConfig, rank: int = 0
+) -> Writer:
+    """The generate stage with its collaborators: contexts -> self-edits. `rank`: as in `task`."""
+    seated = engines.seat(
+        session,
+        model,
+        config.engine,
+        chat=config.chat,
+        decode_batch=config.decode_batch,
+        rank=rank,
+    )
     return lambda contexts: stage.generate(
         contexts,
         policy=model.policy,

@@ -25,6 +25,7 @@ from stages.config import (
     FilterConfig,
     GenerateConfig,
     LoopConfig,
+    ScoreConfig,
 )
 from stages.records import Metric, Selection
 
@@ -67,8 +68,9 @@ def loop(
         session.workspace, policy or (contexts if contexts in SHIPPED else "tiny")
     )
     config = session.resolve(LoopConfig, model)
-    if config.slots is not None:
-        session = replace(session, flags={**session.flags, AdaptConfig: {"slots": config.slots}})
+    engine = _given(engine=config.engine)
+    own = {AdaptConfig: _given(slots=config.slots), GenerateConfig: engine, ScoreConfig: engine}
+    session = replace(session, flags={**session.flags, **own})
     source, measured = _contexts(session, contexts, eval_contexts)
     metrics = [_measure(session, measured, model, config)]
     made: list[Artifact] = []
@@ -134,7 +136,7 @@ def _round(
         session.resolve(AdaptConfig, model), **seed, **_given(repeats=config.repeats)
     )
     scoring = score.judging(session, model, source)
-    edits = run(generate.task(session, source, model, writing))
+    edits = run(generate.task(session, source, model, writing, adapting.rank))
     wanted = rewarding.rewarding(session, edits)
     rewards = run(score.task_of_self_edits(session, edits, model, scoring, adapting, wanted))
     selection = session.run(filtering.task(session, rewards, session.resolve(FilterConfig, model)))
@@ -158,7 +160,7 @@ def _measure(session: Session, source: Artifact, model: LocalModel, config: Loop
     return metrics
 
 
-def _given(**values: int | None) -> dict[str, Any]:
+def _given(**values: int | str | None) -> dict[str, Any]:
     """The settings that the loop was given; of the others the stages have their own."""
     return {name: value for name, value in values.items() if value is not None}
 

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from seal_cli import rewarding
+from seal_cli import engines, rewarding
 from seal_cli.commands import adapt
-from seal_cli.engines import seat
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel, find_model, resolve_model, writer_of
 from seal_cli.options import StudentOption
@@ -121,10 +120,12 @@ def task_of_adapters(
         rows = list(source.rows(Adapter))
         contexts = {adapter.context_id for adapter in rows}
         n_asked = sum(len(asked.questions[adapter.context_id]) for adapter in rows)
-        return Plan(batch=max(1, config.decode_batch * len(contexts) // max(1, n_asked)))
+        at_once = engines.together(config.engine, config.decode_batch)
+        return Plan(batch=max(1, at_once * len(contexts) // max(1, n_asked)))
 
     how = {"score": config, "reward": wanted}
-    return _task(session, [source], edits, asked, model, stored, how, plan)
+    rank = source.manifest["config"]["adapt"]["rank"]
+    return _task(session, [source], edits, asked, model, stored, how, plan, rank)
 
 
 def task_of_self_edits(
@@ -167,6 +168,7 @@ def task_of_self_edits(
         trained,
         {"score": config, "reward": wanted, "adapt": adapting},
         lambda: adapt.plan(session, model, adapting, per_context),
+        adapting.rank,
     )
 
 
@@ -200,6 +202,7 @@ def _task(
     scoring: Callable[[Job], Score],
     how: Mapping[str, Any],
     plan: Callable[[], Plan],
+    rank: int,
 ) -> Task:
     """One run; `how` are the configurations, of `adapt` where it adapts."""
     config: ScoreConfig = how["score"]
@@ -208,7 +211,7 @@ def _task(
     def open(job: Job) -> Work:
         asked.require_questions()
         edits = group(self_edits.rows(SelfEdit))
-        questioner = examiner(session, model, asked.domain, config)
+        questioner = examiner(session, model, asked.domain, config, rank)
         score = scoring(job)
         return lambda ids: score(
             pick(edits, ids),
@@ -261,19 +264,27 @@ def material(
         "semantics": [
             stage.SEMANTICS,
             domain.SEMANTICS,
-            ENGINE_SEMANTICS["transformers"],
+            ENGINE_SEMANTICS[config.engine],
             grader.semantics,
         ],
         "student": model.id,
         "dtype": model.dtype(session.dtype),
         "config": config.key() | {"chat": session.chat(config.chat, model)},
+        **engines.material(session, model, config.engine),
     }
 
 
-def examiner(session: Session, model: LocalModel, domain: Domain, config: ScoreConfig) -> Examiner:
-    """Load the student and seat its examiner."""
-    seated = seat(
-        session, model, "transformers", chat=config.chat, decode_batch=config.decode_batch
+def examiner(
+    session: Session, model: LocalModel, domain: Domain, config: ScoreConfig, rank: int
+) -> Examiner:
+    """Load the student and seat its examiner; `rank` is that of its adapters."""
+    seated = engines.seat(
+        session,
+        model,
+        config.engine,
+        chat=config.chat,
+        decode_batch=config.decode_batch,
+        rank=rank,
     )
     return Examiner(
         student=model.id,

@@ -11,6 +11,7 @@ import typer
 from seal_cli import console
 from seal_cli.commands.adapt import targets
 from seal_cli.commands.filter import selected
+from seal_cli.engines import rest
 from seal_cli.models import LocalModel, writer_of
 from seal_cli.replay import Sources, sources
 from seal_cli.runner import WHOLE, Job, Task, Work
@@ -169,6 +170,7 @@ def _train(
     from stages.lora.merge import save_merged
     from stages.lora.reference import ReferenceTrainer
 
+    rest()
     loaded = session.load(model)
     console.say(f"finetuning {model.policy.name} on {len(edits)} self-edits.")
     trained, n_learned = stage.update(

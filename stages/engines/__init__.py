@@ -39,7 +39,23 @@ class Completion:
 
 
 # Raised by hand when the same request would give another text; in the key of what was written.
-SEMANTICS = {"transformers": 1, "scripted": 1}
+SEMANTICS = {"transformers": 1, "vllm": 1, "scripted": 1}
+
+
+def stop_at(text: str, stop: str | None) -> int | None:
+    """Where a text ends by its request's `stop`, blanks at the front aside; None if it goes on."""
+    if stop is None:
+        return None
+    place = text.find(stop, len(text) - len(text.lstrip()) + 1)
+    return place if place >= 0 else None
+
+
+def misfit(n_tokens: int, window: int) -> Completion | None:
+    """What comes of a prompt that leaves no room for a token, or has none itself."""
+    if 0 < n_tokens < window:
+        return None
+    error = f"prompt of {n_tokens} tokens does not fit the model's window of {window}"
+    return Completion("", 0, None, error)
 
 
 class Engine(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from stages.engines import Completion, Request
+from stages.engines import Completion, Request, misfit, stop_at
 from stages.lora import Lora
 from stages.lora.stack import Worn, stackable, wearing
 from stages.models import LanguageModel
@@ -36,10 +36,8 @@ class TransformersEngine:
         ]
         done: dict[int, Completion] = {}
         for i, row in enumerate(rows):
-            if not 0 < len(row.prompt) < self.lm.window:
-                unfit = f"does not fit the model's window of {self.lm.window}"
-                error = f"prompt of {len(row.prompt)} tokens {unfit}"
-                done[i] = Completion("", 0, None, error)
+            if unfit := misfit(len(row.prompt), self.lm.window):
+                done[i] = unfit
         for chunk in self._chunks(rows, [i for i in range(len(rows)) if i not in done]):
             written = self._decode([rows[i] for i in chunk])
             done |= dict(zip(chunk, written, strict=True))
@@ -181,13 +179,9 @@ class _Batch:
         return str(self.lm.tokenizer.decode(self.written[row], skip_special_tokens=True))
 
     def _stop_at(self, row: int) -> int | None:
-        """Where the row's stop string begins, blanks at the front aside."""
+        """Where the row's text ends by its stop string."""
         stop = self.requests[row].stop
-        if stop is None:
-            return None
-        text = self._text(row)
-        place = text.find(stop, len(text) - len(text.lstrip()) + 1)
-        return place if place >= 0 else None
+        return None if stop is None else stop_at(self._text(row), stop)
 
     def _completion(self, row: int) -> Completion:
         text = self._text(row)[: self._stop_at(row)]
