@@ -19,6 +19,7 @@ NAMES = (
     "grids",
     "prompt-ablation",
     "continual",
+    "forgetting",
     "reward-noise",
     "empty-answers",
     "grader-agreement",

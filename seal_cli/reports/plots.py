@@ -193,7 +193,7 @@ def _tools(plt: Any, rows: Sequence[Row]) -> "Figure":
 
 def _retention(plt: Any, rows: Sequence[Row]) -> "Figure":
     """A heat map per policy: steps downwards, passages to the right."""
-    groups = _groups(rows, "policy", "dataset", "sequences")
+    groups = _groups(rows, "policy", "dataset", "method", "evaluation", "sequences")
     positions = sorted((key for key in rows[0] if key.isdigit()), key=int)
     figure, panels = _panels(plt, [0.8 + 0.36 * len(g) for g in groups.values()], width=6.0)
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
@@ -210,7 +210,7 @@ def _retention(plt: Any, rows: Sequence[Row]) -> "Figure":
         axes.set_yticks(range(len(group)), [str(row["step"]) for row in group])
         axes.set_ylabel("self-edits so far")
         axes.spines[:].set_visible(False)
-        axes.set_title(_text(key[0], key[1], f"{key[2]} sequences"), loc="left")
+        axes.set_title(_text(key[0], key[2], f"{key[4]} sequences"), loc="left")
         figure.colorbar(image, ax=axes, label="accuracy")
     panels[-1].set_xlabel("passage, by the place of its edit")
     return figure

@@ -64,7 +64,7 @@ def test_the_outer_loop_has_the_papers_constants() -> None:
         (AdaptConfig, {"slots": "many"}, "slots is 'many'"),
         (ScoreConfig, {"grader": "gpt"}, "grader is 'gpt'"),
         (FilterConfig, {"keep": 0}, "keep is 0"),
-        (EvalConfig, {"regime": "cpt"}, "regime is 'cpt'"),
+        (EvalConfig, {"regime": "double"}, "regime is 'double'"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_its_name(
