@@ -30,7 +30,7 @@ from seal_cli.store.identity import artifact_id
 from seal_cli.store.journal import Journal, locked
 from seal_cli.store.schema import TABLES, by_table
 from seal_cli.store.workspace import Workspace
-from stages.errors import BusyError, ConfigError
+from stages.errors import BusyError, ConfigError, OutOfTime
 from stages.records import Record
 
 LOG = logging.getLogger(__name__)
@@ -102,12 +102,16 @@ class Job:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run, never what: none of it is in a key (`attempt` is, where one is asked for)."""
+    """How to run, never what: none of it is in a key (`attempt` is, where one is asked for).
+
+    No work is begun after `deadline`, a moment of `time.monotonic`.
+    """
 
     force: bool = False
     retry_failed: bool = False
     wait: bool = False
     strict: bool = False
+    deadline: float | None = None
 
 
 class Runner:
@@ -175,6 +179,7 @@ class _Run:
     ) -> None:
         self.workspace, self.task, self.id = workspace, task, wanted
         self.material, self.attempt = material, attempt
+        self.options = options
         self.before = before if options.retry_failed and not task.alone else None
         self.journal = Journal(workspace.work_path(wanted), wanted)
         self.started = datetime.now(UTC)
@@ -207,6 +212,9 @@ class _Run:
             console.say(
                 f"{self.id}: going on after {len(pending) - len(fresh)} of {len(pending)} batches."
             )
+        n_done = len(pending) - len(fresh)
+        if fresh:
+            self._check_time(n_done, len(pending))
         job = Job(self.id, self.weights, slots, partial(self._made, list(pending)))
         work = self.task.open(job) if fresh else None
         finished = sum(len(items) for name, items in pending.items() if name in done)
@@ -218,7 +226,19 @@ class _Run:
                 self.journal.append(name, work(items))
                 advance(len(items))
                 signals.check()
+                n_done += 1
+                if n_done < len(pending):  # after the last one only the commit is left
+                    self._check_time(n_done, len(pending))
         self._commit(([SEEDED] if self.before else []) + list(pending))
+
+    def _check_time(self, done: int, total: int) -> None:
+        """Raise OutOfTime between batches once the time is spent."""
+        deadline = self.options.deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            raise OutOfTime(
+                f"the time is spent, with {done} of {total} batches of {self.task.stage} done.",
+                "Run the same command to go on.",
+            )
 
     def _pending(self, batch: int) -> dict[str, list[str]]:
         """Batch name -> its items; the same cut every time this run is resumed."""

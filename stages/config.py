@@ -6,6 +6,7 @@ out of an artifact's key: batch sizes and devices do not change what a stage mea
 """
 
 import math
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -77,6 +78,7 @@ RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
 REWARDS = ("accuracy", "gain", "binary", "proxy")
 RACES = ("off", "halving", "bounds")
 GRADERS = ("offline", "exact", "contained", "f1", "arc-grid")
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,6 +388,34 @@ class LoopConfig(Config):
         "who generates and answers, in place of [generate] and [score]",
         choices=WEARERS,
     )
+    prompts: str = option("", "run the loop once for each of these, side by side: a,b,c")
+    patience: int = option(
+        0, "stop after so many rounds in a row that gain nothing for certain; 0 is never", minimum=0
+    )
+    budget: str = option("", "time to spend: 2h, 30m, 90s; the same command goes on later")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prompts and len(set(self.names) - {""}) != len(self.names):
+            raise ConfigError(
+                f"prompts is {self.prompts!r}.", "Give different names with commas: a,b,c."
+            )
+        if self.budget and not (_DURATION.fullmatch(self.budget) and self.seconds):
+            raise ConfigError(f"budget is {self.budget!r}.", "Write 2h, 30m, 90s or 1h30m.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The prompts to compare; none where the one of [generate] is used."""
+        return tuple(name.strip() for name in self.prompts.split(",")) if self.prompts else ()
+
+    @property
+    def seconds(self) -> float | None:
+        """The time to spend; None for all it takes."""
+        found = _DURATION.fullmatch(self.budget)
+        if found is None or not self.budget:
+            return None
+        hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        return 3600 * hours + 60 * minutes + seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@
     ├── InputError            3    an artifact or file is missing, corrupt or not understood
     ├── RowsFailed            4    rows failed and --strict was given; the artifact is published
     ├── ResourceError         5    disk or memory ran out
+    │   └── OutOfTime         5    the time that was given is spent; finished batches are kept
     ├── BusyError             75   another process is working on the same key
     ├── InvalidSelfEdit       row  the policy's fault: the row gets status `invalid`
     └── RowFailure            row  our fault: the row gets status `failed`
@@ -48,6 +49,10 @@ class ResourceError(SealError):
     """Disk or memory ran out; what was finished is kept."""
 
     exit_code = 5
+
+
+class OutOfTime(ResourceError):
+    """The time that was given (`--budget`) is spent; what was finished is kept."""
 
 
 class BusyError(SealError):

@@ -1,33 +1,27 @@
 """`seal loop`: rounds of the six stages and eval, by the same calls and with the same ids.
 
-It owns no artifact and keeps no state: killed and run again, every finished stage is a hit.
+It owns no artifact and keeps no state: killed and run again, every finished stage is a hit. What a
+round is stands in `seal_cli.rounds`; here is what is asked for, and what is said at the end.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from seal_cli import console, rewarding
-from seal_cli.commands import eval as evaluate
-from seal_cli.commands import filter as filtering
-from seal_cli.commands import generate, import_contexts, score, update
-from seal_cli.inputs import ContextSet
-from seal_cli.models import SHIPPED, LocalModel, resolve_model
-from seal_cli.runner import Task
+from seal_cli import console
+from seal_cli.commands import import_contexts
+from seal_cli.models import SHIPPED, resolve_model
+from seal_cli.options import StudentOption
+from seal_cli.rounds import Chain, Round, given
 from seal_cli.session import Session
-from seal_cli.splits import AllowOption, refuse_evaluation
+from seal_cli.splits import AllowOption
 from seal_cli.store.artifact import Artifact
-from stages.config import (
-    AdaptConfig,
-    FilterConfig,
-    GenerateConfig,
-    LoopConfig,
-    ScoreConfig,
-)
-from stages.records import Metric, Selection
+from stages.config import AdaptConfig, GenerateConfig, LoopConfig, ScoreConfig
+from stages.curve import said
+from stages.errors import OutOfTime
 
 ContextsOption = Annotated[
     str,
@@ -57,6 +51,7 @@ def loop(
     session: Session,
     contexts: ContextsOption,
     policy: PolicyOption = None,
+    student: StudentOption = None,
     eval_contexts: EvalOption = None,
     allow_split: AllowOption = None,
 ) -> None:
@@ -64,30 +59,34 @@ def loop(
 
     Settings of the stages come from seal.toml, SEAL_* variables and --set.
     """
+    started = time.monotonic()
     model = resolve_model(
         session.workspace, policy or (contexts if contexts in SHIPPED else "tiny")
     )
+    adapted = resolve_model(session.workspace, student) if student else None
     config = session.resolve(LoopConfig, model)
-    engine = _given(engine=config.engine)
-    own = {AdaptConfig: _given(slots=config.slots), GenerateConfig: engine, ScoreConfig: engine}
-    session = replace(session, flags={**session.flags, **own})
+    session = _as_asked(session, config, started)
     source, measured = _contexts(session, contexts, eval_contexts)
-    metrics = [_measure(session, measured, model, config)]
-    made: list[Artifact] = []
-    for number in range(config.rounds):
-        console.say(f"round {number + 1} of {config.rounds}: {model.policy.name} ({model.id})")
-        made += _round(session, source, model, config, number, allow_split)
-        if made[-1].kind != "policies":
-            console.say(f"{made[-1].id} keeps no self-edit: the loop ends here.")
-            break
-        model = resolve_model(session.workspace, made[-1].id)
-        metrics.append(_measure(session, measured, model, config))
-    if session.as_json:
-        answer = {"policy": model.id, "round": model.policy.round}
-        console.out_json(answer | {"metrics": [artifact.id for artifact in metrics]})
-    else:
-        console.out(model.id)
-    session.check([*made, *metrics])
+    chains = [
+        Chain(session, source, measured, model, adapted, config, allow_split, prompt)
+        for prompt in config.names or (None,)
+    ]
+    try:
+        _run(chains, config)
+    except OutOfTime as spent:
+        raise _spent(chains, config, spent) from spent
+    _answer(session, chains)
+
+
+def _as_asked(session: Session, config: LoopConfig, started: float) -> Session:
+    """The session with what the loop asks of all its stages: slots, engine, and until when."""
+    engine = given(engine=config.engine)
+    own = {AdaptConfig: given(slots=config.slots), GenerateConfig: engine, ScoreConfig: engine}
+    session = replace(session, flags={**session.flags, **own})
+    if config.seconds is None:
+        return session
+    options = replace(session.options, deadline=started + config.seconds)
+    return replace(session, options=options)
 
 
 def _contexts(session: Session, contexts: str, measured: str | None) -> tuple[Artifact, Artifact]:
@@ -104,69 +103,87 @@ def _contexts(session: Session, contexts: str, measured: str | None) -> tuple[Ar
     return source, held_out
 
 
-def _round(
-    session: Session,
-    source: Artifact,
-    model: LocalModel,
-    config: LoopConfig,
-    number: int,
-    allow_split: Sequence[str] | None,
-) -> list[Artifact]:
-    """One round: the next contexts, written about, scored, filtered and learned from.
+def _run(chains: Sequence[Chain], config: LoopConfig) -> None:
+    """All chains round by round, so that they can be compared after each."""
+    for chain in chains:
+        chain.check()
+    for chain in chains:
+        chain.begin()
+    for _ in range(config.rounds):
+        going_on = [chain for chain in chains if chain.stopped is None]
+        for chain in going_on:
+            chain.go_on()
+            if chain.stopped is not None:
+                console.say(f"{chain.label}{chain.stopped}: the loop ends here.")
+        if len(chains) > 1 and going_on:
+            for line in _table(chains):
+                console.say(line)
 
-    Without an update, when the filter kept nothing.
-    """
-    seed = _given(seed=config.seed)
-    context_set = ContextSet(source)
-    writing = replace(
-        session.resolve(GenerateConfig, model),
-        limit=config.limit,
-        offset=number * config.limit % len(context_set.contexts),
-        **seed,
-        **_given(samples=config.samples),
+
+def _table(chains: Sequence[Chain]) -> list[str]:
+    """Accuracy by prompt and round, and the gain of each prompt's last round since its first."""
+    width = max(len(str(chain.prompt)) for chain in chains)
+    n_rounds = max(len(chain.rounds) for chain in chains)
+    heading = "".join(f"  round {number}" for number in range(n_rounds))
+    lines = [f"{'prompt':<{max(width, 6)}}{heading}  gain"]
+    for chain in chains:
+        cells = [_cell(chain.rounds[i]) if i < len(chain.rounds) else "" for i in range(n_rounds)]
+        gain = chain.rounds[-1].gain
+        row = "".join(f"{cell:>9}" for cell in cells)
+        lines.append(
+            f"{chain.prompt!s:<{max(width, 6)}}{row}  {said(gain) if gain else ''}".rstrip()
+        )
+    return lines
+
+
+def _cell(one: Round) -> str:
+    return "-" if one.accuracy is None else f"{one.accuracy:.3f}"
+
+
+def _spent(chains: Sequence[Chain], config: LoopConfig, spent: OutOfTime) -> OutOfTime:
+    """What was under way when the time was spent, and what is left to do."""
+    left = [
+        f"{chain.label}{max(len(chain.rounds) - 1, 0)} of {config.rounds} rounds done, "
+        f"policy {chain.writer.id}"
+        for chain in chains
+    ]
+    return OutOfTime(
+        f"the budget of {config.budget} ran out: {spent.message} So far: {'; '.join(left)}.",
+        spent.hint,
     )
 
-    def run(task: Task) -> Artifact:
-        # `update` checks what is kept; hours are saved by not working towards what it would refuse.
-        ahead = context_set.slice(writing.limit, writing.offset)
-        check = partial(refuse_evaluation, session.workspace, ahead, allow_split)
-        return session.run(replace(task, check=check))
 
-    adapting = replace(
-        session.resolve(AdaptConfig, model), **seed, **_given(repeats=config.repeats)
-    )
-    scoring = score.judging(session, model, source)
-    edits = run(generate.task(session, source, model, writing, adapting.rank))
-    wanted = rewarding.rewarding(session, edits)
-    rewards = run(score.task_of_self_edits(session, edits, model, scoring, adapting, wanted))
-    selection = session.run(filtering.task(session, rewards, session.resolve(FilterConfig, model)))
-    made = [edits, rewards, selection]
-    if any(row.kept for row in selection.rows(Selection)):
-        made.append(session.run(update.task(session, selection, allow_split=allow_split, **seed)))
-    return made
+def _answer(session: Session, chains: Sequence[Chain]) -> None:
+    """The last policy of each chain, one a line; or all of their rounds as one JSON object."""
+    if not session.as_json:
+        for chain in chains:
+            console.out(chain.writer.id)
+    elif chains[0].prompt is None:
+        console.out_json(_summary(chains[0]))
+    else:
+        console.out_json({"prompts": [{"prompt": c.prompt} | _summary(c) for c in chains]})
+    session.check([artifact for chain in chains for artifact in chain.made])
 
 
-def _measure(session: Session, source: Artifact, model: LocalModel, config: LoopConfig) -> Artifact:
-    """Evaluate a policy and say its accuracy."""
-    own = _given(limit=config.eval_limit, seed=config.seed)
-    metrics = session.run(evaluate.task(session, source, model, **own))
-    for row in metrics.rows(Metric):
-        if row.metric == "accuracy" and row.value is not None:
-            console.say(
-                f"round {row.round} {row.method:<13} {row.value:.3f} "
-                f"{_interval(row)} on {row.n} contexts"
-                + (f", {row.n_failed} failed" if row.n_failed else "")
-            )
-    return metrics
+def _summary(chain: Chain) -> dict[str, Any]:
+    best = chain.best
+    return {
+        "policy": chain.writer.id,
+        "round": chain.writer.policy.round,
+        "metrics": [one.metrics.id for one in chain.rounds],
+        "best": None if best is None else _told(best),
+        "stopped": chain.stopped,
+        "rounds": [_told(one) for one in chain.rounds],
+    }
 
 
-def _given(**values: int | str | None) -> dict[str, Any]:
-    """The settings that the loop was given; of the others the stages have their own."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _interval(row: Metric) -> str:
-    """A metric's interval; one context has none."""
-    if row.ci_low is None or row.ci_high is None:
-        return "[no interval]"
-    return f"[{row.ci_low:.3f}, {row.ci_high:.3f}]"
+def _told(one: Round) -> dict[str, Any]:
+    """A round as JSON has it; gains are paired by context, with their 95 % intervals."""
+    told: dict[str, Any] = {
+        "number": one.number,
+        "policy": one.policy.id,
+        "accuracy": one.accuracy,
+    }
+    if one.gain is not None:
+        told |= {"gain": one.gain.value, "gain_low": one.gain.low, "gain_high": one.gain.high}
+    return told

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 from reading import tables_of, weights_of
 
+from seal_cli import runner
+from seal_cli.runner import Job, Runner, RunOptions, Task, Work
+from seal_cli.store.workspace import Workspace
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine, some_sentences
-from stages.errors import RowFailure
+from stages.errors import OutOfTime, RowFailure
+from stages.records import Context
 
 
 @pytest.fixture
@@ -209,3 +213,37 @@ def test_the_manifest_holds_no_environment(
     write(seal, contexts, random_model)
     for file in (tmp_path / "store").rglob("*"):
         assert not file.is_file() or b"canary" not in file.read_bytes()
+
+
+def test_no_batch_is_begun_after_the_deadline_and_what_is_done_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = {"now": 0.0}
+    monkeypatch.setattr(runner.time, "monotonic", lambda: clock["now"])
+    worked: list[str] = []
+
+    def begin(job: Job) -> Work:
+        clock["now"] += 1  # the model is loaded
+
+        def work(ids: Sequence[str]) -> list[Context]:
+            clock["now"] += 10
+            worked.extend(ids)
+            return [Context(i, 0, "knowledge", "train", "", i) for i in ids]
+
+        return work
+
+    def run(deadline: float | None) -> Any:
+        names = ["a", "b", "c", "d"]
+        task = Task("import", "contexts", [], {}, {}, lambda: names, begin)
+        return Runner(Workspace(tmp_path), RunOptions(deadline=deadline)).run(task)
+
+    with pytest.raises(OutOfTime, match="with 0 of 4 batches of import done"):
+        run(deadline=0)
+    assert worked == []
+    with pytest.raises(OutOfTime, match="with 1 of 4 batches"):
+        run(deadline=0.5)  # spent while the model was loaded: one batch, so that it does go on
+    with pytest.raises(OutOfTime, match="with 3 of 4 batches"):
+        run(deadline=clock["now"] + 15)
+    assert [row.text for row in run(deadline=clock["now"] + 5).rows(Context)] == worked
+    assert worked == ["a", "b", "c", "d"]
+    assert run(deadline=0).id.startswith("import-")  # it is there: no time is needed

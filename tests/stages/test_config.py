@@ -13,6 +13,7 @@ from stages.config import (
     EvalConfig,
     FilterConfig,
     GenerateConfig,
+    LoopConfig,
     LoraConfig,
     ScoreConfig,
     UpdateConfig,
@@ -106,3 +107,16 @@ def test_only_how_many_at_once_and_paths_stay_out_of_a_key(cls: type[Config]) ->
     own = {AdaptConfig: {"slots"}, UpdateConfig: {"replay"}}.get(cls, set())
     assert names - cls().key().keys() == names & {"decode_batch", "query", "oracle"} | own
     assert all(cls().key()[name] == getattr(cls(), name) for name in cls().key())
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds"),
+    [("", None), ("2h", 7200), ("30m", 1800), ("90s", 90), ("1h30m", 5400), ("0.5h", 1800)],
+)
+def test_a_budget_in_seconds(budget: str, seconds: float | None) -> None:
+    assert LoopConfig(budget=budget).seconds == seconds
+
+
+def test_prompts_are_names_with_commas() -> None:
+    assert LoopConfig(prompts="a, b,c.txt").names == ("a", "b", "c.txt")
+    assert LoopConfig().names == ()

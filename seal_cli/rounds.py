@@ -1,0 +1,211 @@
+"""A chain of rounds: generate, score, filter, update and eval, by the calls that the commands make.
+
+`seal loop` runs one chain, or one per prompt side by side. A chain owns no artifact and keeps no
+state on disk: run again, every finished stage is a hit and the same rounds come out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from seal_cli import console, rewarding
+from seal_cli.commands import eval as evaluate
+from seal_cli.commands import filter as filtering
+from seal_cli.commands import generate, score, update
+from seal_cli.inputs import ContextSet
+from seal_cli.models import LocalModel, resolve_model
+from seal_cli.runner import Task
+from seal_cli.session import Session
+from seal_cli.splits import refuse_evaluation
+from seal_cli.store import index
+from seal_cli.store.artifact import Artifact
+from stages.config import AdaptConfig, FilterConfig, GenerateConfig, LoopConfig
+from stages.curve import Gain, best, said, settled
+from stages.records import Metric, Selection
+
+# Of two evaluations, over the contexts that both have: what the second has more.
+_PAIRED = """
+    SELECT avg(gain), mean_low(gain), mean_high(gain), count(gain)
+    FROM (SELECT y.accuracy - x.accuracy AS gain
+          FROM accuracies x JOIN accuracies y USING (context_id, grader, method)
+          WHERE x.artifact_id = $before AND y.artifact_id = $after
+            AND method = 'self-edits' AND grader = $grader)"""
+_SECONDS = 600.0  # for this query
+
+
+@dataclass(frozen=True)
+class Round:
+    """A policy as it was measured; round 0 is the one that the loop began with.
+
+    `gain` is since round 0, `step` over the best round before: null in round 0.
+    """
+
+    number: int
+    policy: LocalModel
+    metrics: Artifact
+    accuracy: float | None
+    gain: Gain | None = None
+    step: Gain | None = None
+
+
+@dataclass
+class Chain:
+    """The rounds of one loop, made one at a time.
+
+    The `writer` is the policy that is trained; `student`, or else the policy itself, is adapted and
+    examined. `stopped` says why there are no more rounds.
+    """
+
+    session: Session
+    source: Artifact
+    measured: Artifact
+    writer: LocalModel
+    student: LocalModel | None
+    config: LoopConfig
+    allow_split: Sequence[str] | None = None
+    prompt: str | None = None
+    rounds: list[Round] = field(default_factory=list)
+    made: list[Artifact] = field(default_factory=list)
+    stopped: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.prompt is not None:
+            flags = {**self.session.flags.get(GenerateConfig, {}), "prompt": self.prompt}
+            own = {**self.session.flags, GenerateConfig: flags}
+            self.session = replace(self.session, flags=own)
+
+    def check(self) -> None:
+        """Raise ConfigError for a prompt that there is not, before any work is done."""
+        config = self.session.resolve(GenerateConfig, self.writer)
+        domain = ContextSet(self.source).domain
+        generate.material(self.session, self.writer, domain, config)
+
+    def begin(self) -> None:
+        """Measure the policy that the loop begins with."""
+        self.rounds.append(self._measure())
+
+    def go_on(self) -> None:
+        """One round more: write, score, choose, learn and measure."""
+        number = len(self.rounds)
+        console.say(
+            f"{self.label}round {number} of {self.config.rounds}: "
+            f"{self.writer.policy.name} ({self.writer.id})"
+        )
+        learned = self._learn(number - 1)
+        if learned is None:
+            self.stopped = f"{self.made[-1].id} keeps no self-edit"
+            return
+        self.writer = resolve_model(self.session.workspace, learned.id)
+        self.extend()
+
+    def extend(self) -> None:
+        """Measure the policy as one round more, and end the chain when the curve says so."""
+        self.rounds.append(self._measure())
+        gains = [one.step for one in self.rounds if one.step is not None]
+        self.stopped = settled(gains, self.config.patience)
+
+    @property
+    def label(self) -> str:
+        """What a line of talk begins with where there are several chains."""
+        return f"{self.prompt}: " if self.prompt is not None else ""
+
+    @property
+    def best(self) -> Round | None:
+        """The round with the highest accuracy; None when none could be measured."""
+        number = best([one.accuracy for one in self.rounds])
+        return None if number is None else self.rounds[number]
+
+    def _learn(self, number: int) -> Artifact | None:
+        """The next policy from the next contexts; None when the filter kept nothing."""
+        seed = given(seed=self.config.seed)
+        writing = self._how(number)
+        # `update` checks what is kept; hours are saved by not working towards what it would refuse.
+        ahead = ContextSet(self.source).slice(writing.limit, writing.offset)
+        check = partial(refuse_evaluation, self.session.workspace, ahead, self.allow_split)
+        rank = self._adapting().rank
+        written = generate.task(self.session, self.source, self.writer, writing, rank)
+        edits = self._run(replace(written, check=check))
+        rewards = self._run(replace(self._scoring(edits), check=check))
+        config = self.session.resolve(FilterConfig, self.writer)
+        selection = self._run(filtering.task(self.session, rewards, config))
+        if not any(row.kept for row in selection.rows(Selection)):
+            return None
+        return self._run(update.task(self.session, selection, allow_split=self.allow_split, **seed))
+
+    def _how(self, number: int) -> GenerateConfig:
+        """How the next contexts are written about, taken in order and wrapping around."""
+        n_contexts = len(ContextSet(self.source).contexts)
+        return replace(
+            self.session.resolve(GenerateConfig, self.writer),
+            limit=self.config.limit,
+            offset=number * self.config.limit % n_contexts,
+            **given(seed=self.config.seed, samples=self.config.samples),
+        )
+
+    def _scoring(self, edits: Artifact) -> Task:
+        student = self.student or self.writer
+        scoring = score.judging(self.session, student, self.source)
+        wanted = rewarding.rewarding(self.session, edits)
+        return score.task_of_self_edits(
+            self.session, edits, student, scoring, self._adapting(), wanted
+        )
+
+    def _adapting(self) -> AdaptConfig:
+        return replace(
+            self.session.resolve(AdaptConfig, self.student or self.writer),
+            **given(seed=self.config.seed, repeats=self.config.repeats),
+        )
+
+    def _run(self, task: Task) -> Artifact:
+        self.made.append(self.session.run(task))
+        return self.made[-1]
+
+    def _measure(self) -> Round:
+        """Evaluate the policy, and say its accuracy and what it gained."""
+        own = given(limit=self.config.eval_limit, seed=self.config.seed)
+        metrics = self._run(
+            evaluate.task(self.session, self.measured, self.writer, self.student, **own)
+        )
+        rows = metrics.rows(Metric)
+        for row in rows:
+            if row.metric == "accuracy" and row.value is not None:
+                console.say(self.label + _line(row))
+        known = [r for r in rows if (r.method, r.metric) == ("self-edits", "accuracy")]
+        accuracy = known[0].value if known else None
+        found = Round(len(self.rounds), self.writer, metrics, accuracy)
+        return self._compared(found, str(known[0].grader)) if known and self.rounds else found
+
+    def _compared(self, now: Round, grader: str) -> Round:
+        """A round with its gains over round 0 and over the best round before it."""
+        gain = self._gain(self.rounds[0], now, grader)
+        before = self.best or self.rounds[0]
+        step = gain if before is self.rounds[0] else self._gain(before, now, grader)
+        line = f"{self.label}round {now.number} gained {said(gain)} since round 0"
+        if before is not self.rounds[0]:
+            line += f", {said(step)} over round {before.number}"
+        console.say(f"{line}, paired over {gain.n} contexts")
+        return replace(now, gain=gain, step=step)
+
+    def _gain(self, before: Round, after: Round, grader: str) -> Gain:
+        parameters = {"before": before.metrics.id, "after": after.metrics.id, "grader": grader}
+        with index.sandbox(self.session.workspace, seconds=_SECONDS, query=_PAIRED) as connection:
+            row = connection.execute(_PAIRED, parameters).fetchone()
+        assert row is not None  # an aggregate has one
+        return Gain(*row)
+
+
+def given(**values: int | str | None) -> dict[str, Any]:
+    """The settings that the loop was given; of the others the stages have their own."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _line(row: Metric) -> str:
+    """One accuracy with its interval; one context has none."""
+    interval = "[no interval]"
+    if row.ci_low is not None and row.ci_high is not None:
+        interval = f"[{row.ci_low:.3f}, {row.ci_high:.3f}]"
+    failed = f", {row.n_failed} failed" if row.n_failed else ""
+    return (
+        f"round {row.round} {row.method:<13} {row.value:.3f} {interval} on {row.n} contexts{failed}"
+    )
