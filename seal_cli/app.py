@@ -46,9 +46,11 @@ from stages.config import (
     AdaptConfig,
     ContinualConfig,
     CptConfig,
+    EndpointConfig,
     EvalConfig,
     FilterConfig,
     GenerateConfig,
+    JudgeConfig,
     LoopConfig,
     QuizConfig,
     RewardConfig,
@@ -132,9 +134,11 @@ app.command("init")(init.init)
 importing.command("contexts")(stage_command(import_contexts.import_contexts, models=False))
 importing.command("official")(stage_command(import_official.import_official, models=False))
 app.command("quiz")(stage_command(quiz.quiz, QuizConfig))
-app.command("generate")(stage_command(generate.generate, GenerateConfig))
+app.command("generate")(stage_command(generate.generate, GenerateConfig, EndpointConfig))
 app.command("adapt")(stage_command(adapt.adapt, AdaptConfig))
-app.command("score")(stage_command(score.score, ScoreConfig, RewardConfig, AdaptConfig))
+app.command("score")(
+    stage_command(score.score, ScoreConfig, RewardConfig, AdaptConfig, JudgeConfig)
+)
 app.command("filter")(stage_command(filter.filter, FilterConfig, models=False))
 app.command("update")(stage_command(update.update, UpdateConfig))
 app.command("eval")(
@@ -146,10 +150,11 @@ app.command("eval")(
         ScoreConfig,
         CptConfig,
         ContinualConfig,
+        JudgeConfig,
     )
 )
-app.command("regrade")(stage_command(regrade.regrade, models=False))
-app.command("loop")(stage_command(loop.loop, LoopConfig))
+app.command("regrade")(stage_command(regrade.regrade, JudgeConfig, models=False, retries=True))
+app.command("loop")(stage_command(loop.loop, LoopConfig, JudgeConfig))
 app.command("ls")(ls.ls)
 app.command("show")(show.show)
 app.command("log")(log.log)

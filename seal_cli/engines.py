@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from seal_cli.endpoints import EndpointModel, engine_of
 from seal_cli.models import LocalModel
 from seal_cli.session import Session, renderer
 from stages.config import VllmConfig
@@ -25,9 +26,18 @@ class Seated:
     render: Callable[[str], str]
 
 
+def require_local(name: str) -> None:
+    """Raise ConfigError for an engine that does not run weights of this machine."""
+    if name == "openai":
+        raise ConfigError(
+            "the engine openai asks a server, which cannot wear what is trained here.",
+            "It is for `seal generate`: score its self-edits with --student MODEL.",
+        )
+
+
 def seat(
     session: Session,
-    model: LocalModel,
+    model: LocalModel | EndpointModel,
     name: str,
     *,
     chat: str,
@@ -38,7 +48,14 @@ def seat(
 
     `chat` is a mode of `stages.config.CHAT_MODES`; `decode_batch` sequences are decoded together;
     `rank` is that of the adapters that this or another seat in this process will wear.
+
+    Raises:
+        ConfigError: the engine asks a server, and the model is here; or vLLM is not installed.
+
     """
+    if isinstance(model, EndpointModel):  # the server has the chat template
+        return Seated(engine_of(session, model), renderer(None, chat=False))
+    require_local(name)
     if name == "scripted":
         from stages.engines.scripted import ScriptedEngine
 

@@ -61,6 +61,11 @@ def resolve_model(workspace: Workspace, reference: str) -> LocalModel:
         return _updated(workspace.artifact(workspace.resolve(reference)))
     if re.fullmatch(r"model-[0-9a-f]{16}", reference):
         return _known(workspace, reference)
+    if re.fullmatch(r"endpoint-[0-9a-f]{16}", reference):
+        raise InputError(
+            f"{reference} is a model behind a server: it has no weights here.",
+            "Give a model folder, a hub name, an update artifact, or tiny.",
+        )
     path = Path(reference).expanduser()
     if path.is_dir():
         return _base(workspace, path, path.resolve().name)
@@ -75,6 +80,8 @@ def resolve_model(workspace: Workspace, reference: str) -> LocalModel:
 def writer_of(workspace: Workspace, self_edits: Artifact, *, wanted: str | None) -> LocalModel:
     """The model that wrote these self-edits, or `wanted`, found on this machine.
 
+    One behind a server has no weights here, so another has to be named.
+
     Raises:
         ConfigError: the writer is not known, or its weights are not where they were.
 
@@ -87,6 +94,12 @@ def writer_of(workspace: Workspace, self_edits: Artifact, *, wanted: str | None)
         raise ConfigError(
             f"{self_edits.id} does not say which local model wrote it.",
             "Name one with --student (or --policy for update).",
+        )
+    if "server" in known:
+        raise ConfigError(
+            f"{self_edits.id} was written by {known['name']} behind a server: it has no weights "
+            "here to train.",
+            "Name a model that has some with --student (or --policy for update).",
         )
     return find_model(workspace, policy, known)
 

@@ -41,8 +41,8 @@ SecondsOption = Annotated[
 ]
 
 # name -> (type, option, default): what every stage command takes besides its own; those that run no
-# model do without the first three.
-_OF_MODELS = ("device", "dtype", "retry_failed")
+# model do without the first two, those whose rows would fail again without the third.
+_OF_MODELS = ("device", "dtype")
 _SHARED: dict[str, tuple[Any, Any, Any]] = {
     "device": (
         str,
@@ -124,18 +124,24 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
 
 
 def stage_command(
-    function: Callable[..., None], *configs: type[Config], models: bool = True
+    function: Callable[..., None],
+    *configs: type[Config],
+    models: bool = True,
+    retries: bool | None = None,
 ) -> Callable[..., None]:
     """Turn `f(session, <own parameters>)` into a Typer command with a flag per config field.
 
     The function asks `session.resolve(SomeConfig, model)` for a configuration; the flags given on
-    the command line are in it.
+    the command line are in it. Without `models` it loads none; `retries` (with models, where it is
+    not said) is whether failed rows can be run again.
     """
     own = dict(inspect.signature(function, eval_str=True).parameters)
     del own["session"]
     plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
     flags = _flags(configs)
-    taken = [name for name in _SHARED if models or name not in _OF_MODELS]
+    retries = models if retries is None else retries
+    without = {*(() if models else _OF_MODELS), *(() if retries else ("retry_failed",))}
+    taken = [name for name in _SHARED if name not in without]
     shared = [_parameter(name, *_SHARED[name]) for name in taken]
 
     @functools.wraps(function)

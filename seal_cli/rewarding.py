@@ -6,7 +6,7 @@ The other rewards come from examinations: those runs are in `seal_cli.commands.s
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from seal_cli.engines import seat
+from seal_cli.engines import material, seat
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel
 from seal_cli.runner import Job, Plan, Task, Work
@@ -114,6 +114,7 @@ def proxy_task(session: Session, source: Artifact, judge: LocalModel, config: Re
                 "engine": config.proxy_engine,
                 "chat": session.chat(scoring.chat, judge),
                 "floor": scoring.reward_floor,
+                **material(session, judge, config.proxy_engine),
             },
         },
         config={"reward": config.key()},

@@ -1,7 +1,7 @@
 """One invocation of `seal`: its store, its settings, how to run, and how to answer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from seal_cli import console
@@ -15,6 +15,7 @@ from stages.errors import ConfigError, InputError, RowsFailed
 from stages.models import has_chat_template
 
 if TYPE_CHECKING:
+    from stages.engines.openai import OpenAIEngine
     from stages.models import LanguageModel
 
 C = TypeVar("C", bound=Config)
@@ -31,6 +32,7 @@ class Session:
     device: str = "auto"
     dtype: str = "auto"
     as_json: bool = False
+    servers: "list[OpenAIEngine]" = field(default_factory=list)  # who was asked in this run
 
     def resolve(self, cls: type[C], model: LocalModel | None = None) -> C:
         """The configuration of one stage, for a model that may bring settings of its own."""
@@ -49,6 +51,9 @@ class Session:
     def run(self, task: Task) -> Artifact:
         """Run one stage, or find that it was run."""
         artifact = Runner(self.workspace, self.options).run(task)
+        for engine in self.servers:
+            console.say(f"{engine.model}: {engine.usage}.")
+        self.servers.clear()
         if artifact.n_failed:
             retry = ", or use --retry-failed" if task.models else ""
             console.say(

@@ -31,9 +31,16 @@ SECTIONS: dict[str, type[config.Config]] = {
     "continual": config.ContinualConfig,
     "loop": config.LoopConfig,
     "vllm": config.VllmConfig,
+    "endpoint": config.EndpointConfig,
+    "judge": config.JudgeConfig,
 }
 SECTION_OF = {cls: name for name, cls in SECTIONS.items()}
-_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT")
+# Where a section has nothing of its own, it is as another one.
+_FALLBACK = {"judge": "endpoint"}
+# Where texts go and at what cost is the user's to say, never a model folder's.
+_NOT_OF_MODELS = ("endpoint", "judge")
+KEYS = ("SEAL_API_KEY", "SEAL_JUDGE_API_KEY")  # read by seal_cli.endpoints, never settings
+_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT", *KEYS)
 DEFAULT_FILE = Path("seal.toml")
 
 
@@ -80,8 +87,10 @@ class Settings:
         section = SECTION_OF[cls]
         known = {field.name for field in fields(cls)}
         given = {k: v for k, v in (flags or {}).items() if v is not None and k in known}
-        own = _of_model(model).get(section, {}) if model else {}
-        values = own | self.tables[section] | self.overrides.get(section, {}) | given
+        own = _of_model(model).get(section, {}) if model and section not in _NOT_OF_MODELS else {}
+        values = (
+            own | self._set(_FALLBACK.get(section, ""), known) | self._set(section, known) | given
+        )
         try:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
@@ -93,6 +102,11 @@ class Settings:
                 if cls is config.VllmConfig
                 else f"See `seal {section} --help`.",
             ) from error
+
+    def _set(self, section: str, known: set[str]) -> dict[str, Any]:
+        """What file, environment and `--set` say of the known keys of a section."""
+        said = self.tables.get(section, {}) | self.overrides.get(section, {})
+        return {key: value for key, value in said.items() if key in known}
 
 
 def _of_model(folder: Path) -> dict[str, Any]:
@@ -137,7 +151,7 @@ def _parse_assignment(assignment: str) -> tuple[str, dict[str, Any]]:
     section, dot, key = name.strip().partition(".")
     if not (equals and dot) or section not in SECTIONS:
         raise ConfigError(
-            f"--set {assignment} is not understood.",
+            f"--set {name} is not understood.",  # not its value: it may be a key
             "Write --set section.key=value, e.g. adapt.epochs=3.",
         )
     try:
@@ -159,6 +173,11 @@ def _check_tables(tables: Mapping[str, Any], source: str) -> None:
 def _check_keys(section: str, values: Mapping[str, Any], source: str) -> None:
     known = [field.name for field in fields(SECTIONS[section])]
     for key in values:
+        if key == "api_key":
+            raise ConfigError(
+                f"{source} has a key for [{section}], where it would be stored.",
+                f"Set the environment variable {KEYS[section == 'judge']} instead.",
+            )
         if key not in known:
             raise _unknown(f"key {key!r} in [{section}]", key, known, source)
 
@@ -177,6 +196,8 @@ def starter() -> str:
     ]
     for section, cls in SECTIONS.items():
         lines += ["", f"[{section}]"]
+        if section in _FALLBACK:
+            lines.append(f"# What is not set here is as in [{_FALLBACK[section]}].")
         for field in fields(cls):
             value = "" if field.default is None else toml_value(field.default)
             lines.append(f"# {field.name} = {value}".ljust(36) + f"  # {field.metadata['help']}")

@@ -9,6 +9,7 @@ import math
 import re
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from stages.errors import ConfigError
 
@@ -70,8 +71,9 @@ class Config:
         }
 
 
-ENGINES = ("transformers", "vllm", "scripted")
+ENGINES = ("transformers", "vllm", "openai", "scripted")
 WEARERS = ("transformers", "vllm")  # the engines that answer as a model with an adapter
+APIS = ("auto", "chat", "completions")
 CHAT_MODES = ("auto", "on", "off")
 PAD_TARGETS = ("eos", "none", "official")
 RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
@@ -79,6 +81,87 @@ REWARDS = ("accuracy", "gain", "binary", "proxy")
 RACES = ("off", "halving", "bounds")
 GRADERS = ("offline", "exact", "contained", "f1", "arc-grid")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+JUDGE = "judge:"  # judge:MODEL is a grader, too
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig(Config):
+    """A server that speaks OpenAI's protocol: where it is and how hard it may be asked.
+
+    Its key has no field: it comes from the environment alone and is written nowhere.
+    """
+
+    base_url: str = option(
+        "", "address of an OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1", volatile=True
+    )
+    api: str = option(
+        "auto",
+        "ask it by chat or by plain completions; auto is chat, unless --chat off",
+        choices=APIS,
+    )
+    concurrency: int = option(8, "requests under way at once", minimum=1, volatile=True)
+    attempts: int = option(
+        6, "times a request is sent before its row counts as failed", minimum=1, volatile=True
+    )
+    timeout: float = option(
+        600.0, "seconds until a request without an answer is given up", minimum=0.1, volatile=True
+    )
+    requests_per_minute: float = option(
+        0.0, "most requests a minute; 0 is no limit", minimum=0, volatile=True
+    )
+    request_budget: int = option(
+        0, "requests this run may pay for; 0 is no limit", minimum=0, volatile=True
+    )
+    token_budget: int = option(
+        0,
+        "tokens, prompts included, that this run may pay for; 0 is no limit",
+        minimum=0,
+        volatile=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.base_url:
+            _check_url(self.base_url)
+
+
+def _check_url(url: str) -> None:
+    """Raise ConfigError for what is no plain address. It is not repeated: it may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        secret = "@" in parts.netloc or bool(parts.query) or bool(parts.fragment)
+        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        secret, plain = "@" in url, False
+    if secret:
+        raise ConfigError(
+            "base-url has more than an address in it: a user, a password or a query.",
+            "Give the address alone; a key goes into the environment variable SEAL_API_KEY.",
+        )
+    if not plain:
+        raise ConfigError(
+            "base-url is not an address.", "Give one such as http://127.0.0.1:8000/v1."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointConfig(ServerConfig):
+    """The server behind `--engine openai`."""
+
+    structured: str = option(
+        "none",
+        "how --constrained is asked for: not at all, or as vLLM wants it",
+        choices=("none", "vllm"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig(ServerConfig):
+    """The server behind `--grader judge:MODEL`. What is not set here is as in [endpoint]."""
+
+    verdict_tokens: int = option(
+        16, "longest verdict in tokens; a judge that thinks first needs more", minimum=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +270,8 @@ class ScoreConfig(Config):
 
     grader: str = option(
         "default",
-        "who judges the answers; the domain says who by default",
-        choices=("default", *GRADERS),
+        f"who judges the answers; the domain says who by default: default, {', '.join(GRADERS)}, "
+        "or judge:MODEL, a model behind --base-url",
     )
     engine: str = option("transformers", "who answers", choices=WEARERS)
     answer_tokens: int = option(64, "longest answer in tokens", minimum=1)
@@ -198,6 +281,21 @@ class ScoreConfig(Config):
     )
     chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
     decode_batch: int = option(128, "sequences decoded together", minimum=1, volatile=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grader != "default":
+            check_grader(self.grader)
+
+
+def check_grader(name: str) -> None:
+    """Raise ConfigError for a grader that does not exist."""
+    if name in GRADERS or (name.startswith(JUDGE) and name.removeprefix(JUDGE).strip()):
+        return
+    raise ConfigError(
+        f"grader is {name!r}: there is no such grader.",
+        f"Choose one of: {', '.join(GRADERS)}, {JUDGE}MODEL.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -388,6 +486,7 @@ class LoopConfig(Config):
         "who generates and answers, in place of [generate] and [score]",
         choices=WEARERS,
     )
+    grader: str | None = option(None, "who judges the answers, in place of [score]")
     prompts: str = option("", "run the loop once for each of these, side by side: a,b,c")
     patience: int = option(
         0, "stop after so many rounds in a row that gain nothing for certain; 0 is never", minimum=0

@@ -124,6 +124,7 @@ def summarise(
 ) -> Iterator[Metric]:
     """Accuracy of each method and its gain over the first of them, with 95 % intervals.
 
+    Only the verdicts of `grader` count; others may stand beside them.
     `belongs_to` tells the method of an adapter that was not examined. `questions` are those that
     were asked about each context. A context counts for a method only
     when every examination of it worked; `n` says how many did and `n_failed` how many did not. An
@@ -131,7 +132,8 @@ def summarise(
     over questions, and so does `n`; the intervals resample contexts all the same.
     """
     measured = Measured(policy, dataset, regime, grader, config)
-    scores = _scores(records, questions, floor, belongs_to)
+    judged = [r for r in records if not isinstance(r, Verdict) or r.grader == grader]
+    scores = _scores(judged, questions, floor, belongs_to)
     untrained = scores[methods[0]]
     for method in methods:
         cells = scores[method]

@@ -3,15 +3,15 @@
 What `score` and `eval` share; decides nothing about rewards.
 """
 
-import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from stages.config import ScoreConfig
 from stages.domains import Domain
-from stages.engines import Completion, Engine, Request
-from stages.grading import Grader
+from stages.engines import Completion, Engine, Request, tokens_of
+from stages.grading import Grader, Item
 from stages.identity import digest
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Status, Verdict
@@ -50,14 +50,16 @@ class Examiner:
     grader: Grader
     render: Callable[[str], str]
     config: ScoreConfig
+    beside: Sequence[Grader] = ()  # whose verdicts are stored, too, and count for nothing here
 
     def examine(
         self, examinations: Sequence[Examination]
     ) -> Generator[Answer | Verdict, None, list[Outcome]]:
-        """Yields an answer (greedy) and its verdict per question; returns the outcomes in order.
+        """Yields an answer (greedy) and its verdicts per question; returns the outcomes in order.
 
-        All are asked together; with voting, each question in every way the domain has. An adapter
-        that is not `ok` is not examined: its status and reason are the outcome.
+        All are asked together; with voting, each question in every way the domain has. Then all are
+        judged together. An adapter that is not `ok` is not examined: its status and reason are the
+        outcome.
         """
         held = [e for e in examinations if e.adapter is None or e.adapter.status == "ok"]
         views = range(self._views)
@@ -66,30 +68,36 @@ class Examiner:
         ]
         loras = [e.lora for e in held for _ in e.questions for _ in views]
         completions = iter(self.engine.complete(requests, loras))
+        answered = [
+            [
+                (question, self._answer(question, e, list(islice(completions, self._views))))
+                for question in e.questions
+            ]
+            for e in held
+        ]
+        verdicts = self._judged([pair for pairs in answered for pair in pairs])
+        given = iter(answered)
         outcomes = []
         for one in examinations:
             if one.adapter is not None and one.adapter.status != "ok":
                 outcomes.append(Outcome(None, one.adapter.status, one.adapter.reason))
             else:
-                outcomes.append((yield from self._judged(one, completions)))
+                outcomes.append((yield from _outcome([a for _, a in next(given)], verdicts)))
         return outcomes
+
+    def _judged(self, answered: Sequence[tuple[Question, Answer]]) -> dict[str, list[Verdict]]:
+        """Answer id -> its verdicts, that of the grader first; none for a failed answer."""
+        judged = [pair for pair in answered if pair[1].status == "ok"]
+        graders = (self.grader, *self.beside)
+        by_grader = [judge(grader, judged) for grader in graders]
+        return {
+            answer.answer_id: list(verdicts)
+            for (_, answer), *verdicts in zip(judged, *by_grader, strict=True)
+        }
 
     @property
     def _views(self) -> int:
         return self.domain.VIEWS if self.config.voting else 1
-
-    def _judged(
-        self, one: Examination, completions: Iterator[Completion]
-    ) -> Generator[Answer | Verdict, None, Outcome]:
-        verdicts, error = [], None
-        for question in one.questions:
-            answer = self._answer(question, one, list(itertools.islice(completions, self._views)))
-            yield answer
-            error = error or answer.reason
-            if answer.status == "ok":
-                verdicts.append(judge(self.grader, question, answer))
-                yield verdicts[-1]
-        return Outcome(None, "failed", error) if error else outcome_of(verdicts)
 
     def _request(self, context: Context, question: Question, view: int) -> Request:
         prompt = self.render(self.domain.ask(context, question, view))
@@ -110,23 +118,26 @@ class Examiner:
             method=one.method or method_of(one.adapter),
             repeat=one.adapter.repeat if one.adapter else 0,
             text=text,
-            n_tokens=sum(c.n_tokens for c in said),
+            n_tokens=tokens_of(said),
             status="failed" if error else "ok",
             reason=error,
         )
 
 
-def judge(grader: Grader, question: Question, answer: Answer) -> Verdict:
-    """What a grader says of one answer."""
-    judged = grader.grade(question.question, question.answers, answer.text)
-    return Verdict(
-        answer_id=answer.answer_id,
-        context_id=answer.context_id,
-        grader=grader.name,
-        correct=judged.correct,
-        score=judged.score,
-        reason=judged.reason,
-    )
+def judge(grader: Grader, answered: Sequence[tuple[Question, Answer]]) -> list[Verdict]:
+    """What a grader says of answers to these questions, in order."""
+    items = [Item(question.question, question.answers, a.text) for question, a in answered]
+    return [
+        Verdict(
+            answer_id=answer.answer_id,
+            context_id=answer.context_id,
+            grader=grader.name,
+            correct=judged.correct,
+            score=judged.score,
+            reason=judged.reason,
+        )
+        for (_, answer), judged in zip(answered, grader.grade_all(items), strict=True)
+    ]
 
 
 def method_of(adapter: Adapter | None) -> Literal["unadapted", "passage-only", "self-edits"]:
@@ -143,3 +154,16 @@ def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     if any(verdict.correct is None for verdict in verdicts):
         return Outcome(None, "failed", "an answer could not be judged")
     return Outcome(sum(bool(verdict.correct) for verdict in verdicts) / len(verdicts))
+
+
+def _outcome(
+    answers: Sequence[Answer], verdicts: Mapping[str, Sequence[Verdict]]
+) -> Generator[Answer | Verdict, None, Outcome]:
+    """Yields the rows of one examination; what it came to is the first verdict on each answer."""
+    for answer in answers:
+        yield answer
+        yield from verdicts.get(answer.answer_id, ())
+    error = next((answer.reason for answer in answers if answer.status != "ok"), None)
+    if error is not None:
+        return Outcome(None, "failed", error)
+    return outcome_of([verdicts[answer.answer_id][0] for answer in answers])

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from stages import recipes, trace
 from stages.config import GenerateConfig
 from stages.domains import Domain
-from stages.engines import Completion, Engine, Request
+from stages.engines import Completion, Engine, Request, tokens_of
 from stages.errors import ConfigError, InvalidSelfEdit
 from stages.identity import derive_seed, digest
 from stages.recipes import Recipe, Step
@@ -193,7 +193,7 @@ def _self_edit(draft: _Draft, policy: Policy, asking: _Asking) -> SelfEdit:
         completion=text,
         status=draft.status,
         reason=draft.reason,
-        n_tokens=sum(entry.n_tokens for entry in entries),
+        n_tokens=tokens_of(entries),
         seed=draft.seed,
         finish="length" if cut else entries[-1].finish,
         text_split=split,

@@ -183,10 +183,13 @@ def _judged(
     if error is not None:
         return replace(draft, status="failed", reason=error)
     answers = [knowledge.answer(said.text) for said in (in_view, without)]
-    verdicts = [
-        judge(master.grader, question, _answer(draft, text, said))
-        for text, said in zip(answers, (in_view, without), strict=True)
-    ]
+    verdicts = judge(
+        master.grader,
+        [
+            (question, _answer(draft, text, said))
+            for text, said in zip(answers, (in_view, without), strict=True)
+        ],
+    )
     right, known = (verdict.correct for verdict in verdicts)
     draft = replace(
         draft,

@@ -176,6 +176,11 @@ class Verdict(Sourced):
     score: float | None
     reason: str | None
 
+    @property
+    def status(self) -> Status:
+        """`failed` when it could not be judged: that is never the policy's fault."""
+        return "failed" if self.correct is None else "ok"
+
 
 @dataclass(frozen=True, slots=True)
 class Rating(Sourced):

@@ -6,7 +6,7 @@ answer, and a self-edit that was invalid stays invalid.
 """
 
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -35,7 +35,8 @@ def rewards(
     `questions` are by id. `adapters` tell what was examined and what could not be; an import may
     have none, then the stored number of repeats has to be there.
     """
-    verdicts = yield from _judged(answers, questions, grader)
+    verdicts = {verdict.answer_id: verdict for verdict in judged(answers, questions, grader)}
+    yield from verdicts.values()
     unadapted: defaultdict[str, list[Answer]] = defaultdict(list)
     by_edit: defaultdict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
@@ -57,30 +58,29 @@ def metrics(
     stored: Sequence[Metric],
     *,
     answers: Sequence[Answer],
+    verdicts: Sequence[Verdict],
     adapters: Sequence[Adapter],
     questions: Mapping[str, Sequence[Question]],
-    grader: Grader,
+    grader: str,
     floor: float,
     config: EvalConfig,
-) -> Iterator[Verdict | Metric]:
-    """A verdict on every answer, then the metrics of one evaluation under the new grader.
+) -> Iterator[Metric]:
+    """The metrics of one evaluation under the grader that gave these verdicts on its answers.
 
     `questions` are those of each context. An evaluation in the regime `cpt` may have asked only
     some of them: what was asked is what counts.
     """
     row = stored[0]
-    by_id = {q.question_id: q for asked in questions.values() for q in asked}
-    verdicts = yield from _judged(answers, by_id, grader)
     given = {answer.question_id for answer in answers}
     about = dict.fromkeys(answer.context_id for answer in answers)
     found = {answer.method for answer in answers} | {method_of(a) for a in adapters}
     known = [method for method in evaluation.METHODS if method in found]
     yield from evaluation.summarise(
-        [*adapters, *answers, *verdicts.values()],
+        [*adapters, *answers, *verdicts],
         questions={key: _asked(questions.get(key, ()), given, row.regime) for key in about},
         policy=Policy(row.policy, "", None, row.round, None, "base", None),
         dataset=row.dataset,
-        grader=grader.name,
+        grader=grader,
         floor=floor,
         config=config,
         regime="cpt" if row.regime == "cpt" else "single",
@@ -93,30 +93,30 @@ def _asked(questions: Sequence[Question], given: set[str], regime: str) -> Seque
     return [q for q in questions if q.question_id in given] if regime == "cpt" else questions
 
 
-def _judged(
+def judged(
     answers: Iterable[Answer], questions: Mapping[str, Question], grader: Grader
-) -> Generator[Verdict, None, dict[str, Verdict]]:
-    """Yields a verdict on every answer that there is; returns them by answer.
+) -> list[Verdict]:
+    """A verdict on every answer that there is, in order; `questions` are by id.
 
     The same text to the same question is judged once: imports repeat the unadapted answers.
     """
-    verdicts: dict[str, Verdict] = {}
-    known: dict[tuple[str, str], Verdict] = {}
-    for answer in answers:
-        if answer.status != "ok" or answer.answer_id in verdicts:
-            continue
-        key = answer.question_id, answer.text
-        if key not in known:
-            known[key] = _verdict(answer, questions.get(answer.question_id), grader)
-        verdict = replace(known[key], answer_id=answer.answer_id)
-        verdicts[answer.answer_id] = verdict
-        yield verdict
-    return verdicts
+    given = {answer.answer_id: answer for answer in answers if answer.status == "ok"}
+    once: dict[tuple[str, str], Answer] = {}
+    for answer in given.values():
+        once.setdefault((answer.question_id, answer.text), answer)
+    known = [a for a in once.values() if a.question_id in questions]
+    verdicts = judge(grader, [(questions[a.question_id], a) for a in known])
+    by_text = {(a.question_id, a.text): v for a, v in zip(known, verdicts, strict=True)}
+    return [
+        replace(
+            by_text.get((answer.question_id, answer.text)) or _unknown(answer, grader),
+            answer_id=answer.answer_id,
+        )
+        for answer in given.values()
+    ]
 
 
-def _verdict(answer: Answer, question: Question | None, grader: Grader) -> Verdict:
-    if question is not None:
-        return judge(grader, question, answer)
+def _unknown(answer: Answer, grader: Grader) -> Verdict:
     reason = "its question is not stored"
     return Verdict(answer.answer_id, answer.context_id, grader.name, None, None, reason)
 

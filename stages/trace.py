@@ -21,7 +21,7 @@ class Entry:
     items: tuple[str, ...]
     prompt: str
     output: str
-    n_tokens: int
+    n_tokens: int | None
     seed: int
     finish: Literal["stop", "length"] | None
     error: str | None = None

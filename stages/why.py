@@ -97,7 +97,7 @@ def why(
     """
     order = sorted((r for r in rewards if r.context_id == context.context_id), key=_best_of_n)
     edit = self_edits[reward.self_edit_id]
-    correct = {verdict.answer_id: verdict.correct for verdict in verdicts}
+    correct = {v.answer_id: v.correct for v in verdicts if v.grader == reward.grader}
     said = _said(answers, correct)
     lines = _lines(context, edit, domain) if domain else []
     asked = tuple(

@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from endpoint import Server
 from passages import PASSAGES
 
 # Before torch is imported: two OpenMP threads on shared cores are slower than one.
@@ -97,3 +98,11 @@ def seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Seal:
         return Result(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """An OpenAI-compatible server that fails as told; `start` it."""
+    served = Server(tmp_path / "server.log")
+    yield served
+    served.stop()

@@ -6,6 +6,7 @@ from typing import Any
 
 from seal_cli.commands import adapt, generate, score
 from seal_cli.commands.adapt import Inner
+from seal_cli.endpoints import grader_location
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel
 from seal_cli.session import Session
@@ -75,7 +76,8 @@ class Evaluation:
     @property
     def locations(self) -> dict[str, dict[str, str]]:
         """Where its models were found, for the manifest."""
-        return self.model.location() | self.student.location()
+        judge = grader_location(self.session, self.settings.score.grader)
+        return self.model.location() | self.student.location() | judge
 
     @property
     def measured(self) -> stage.Measured:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from seal_cli import engines
+from seal_cli.endpoints import EndpointModel, endpoint
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.options import ContextsArg, PolicyOption
@@ -15,25 +16,37 @@ from stages.domains import Domain
 from stages.engines import SEMANTICS as ENGINE_SEMANTICS
 from stages.records import Context, SelfEdit
 
+Model = LocalModel | EndpointModel
 Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]
+_ROUNDS = 16  # requests per place under way that a batch has for a server
 
 
 def generate(session: Session, contexts: ContextsArg, policy: PolicyOption) -> None:
-    """Let the policy write self-edits for every context."""
+    """Let the policy write self-edits for every context.
+
+    With --engine openai the policy is what the server at --base-url calls its model; its key comes
+    from the environment: SEAL_API_KEY, else OPENAI_API_KEY.
+    """
     source = session.artifact(contexts, "contexts")
-    model = resolve_model(session.workspace, policy)
-    config = session.resolve(GenerateConfig, model)
+    config = session.resolve(GenerateConfig)
+    model: Model
+    if config.engine == "openai":
+        model = endpoint(session, policy, config.chat)
+    else:
+        model = resolve_model(session.workspace, policy)
+        config = session.resolve(GenerateConfig, model)
     session.answer(session.run(task(session, source, model, config)))
 
 
 def task(
-    session: Session, source: Artifact, model: LocalModel, config: GenerateConfig, rank: int = 0
+    session: Session, source: Artifact, model: Model, config: GenerateConfig, rank: int = 0
 ) -> Task:
     """The run that `seal generate` and `seal loop` share.
 
     `rank` is that of the adapters that the engine will wear later in this process.
     """
     context_set = ContextSet(source)
+    local = model if isinstance(model, LocalModel) else None
 
     def open(job: Job) -> Work:
         write = writer(session, model, context_set.domain, config, rank)
@@ -42,38 +55,49 @@ def task(
     return Task(
         stage="generate",
         kind="self_edits",
-        inputs=[source, *model.inputs],
+        inputs=[source, *(local.inputs if local else ())],
         material=material(session, model, context_set.domain, config),
         config={"generate": config.key()},
         items=lambda: context_set.slice(config.limit, config.offset),
         open=open,
-        plan=lambda: Plan(
-            batch=max(1, engines.together(config.engine, config.decode_batch) // config.samples)
-        ),
+        plan=lambda: Plan(batch=max(1, together(model, config) // config.samples)),
         tables=("policies",),
-        finish=lambda _: [model.policy] if model.artifact is None else [],
+        finish=lambda _: [] if local and local.artifact else [model.policy],
         models=model.location(),
     )
 
 
+def together(model: Model, config: GenerateConfig) -> int:
+    """Self-edits in a batch: what is decoded together, or what keeps a server busy for a while."""
+    if isinstance(model, EndpointModel):
+        return _ROUNDS * model.config.concurrency
+    return engines.together(config.engine, config.decode_batch)
+
+
 def material(
-    session: Session, model: LocalModel, domain: Domain, config: GenerateConfig
+    session: Session, model: Model, domain: Domain, config: GenerateConfig
 ) -> dict[str, object]:
     """What decides the self-edits that a model writes."""
     recipe = domain.recipe(config.prompt)
     semantics = [stage.SEMANTICS, domain.SEMANTICS, ENGINE_SEMANTICS[config.engine]]
-    chat = session.chat(config.chat, model)
+    if isinstance(model, EndpointModel):
+        chat = model.config.api == "chat"
+        where: dict[str, object] = {"endpoint": model.material(constrained=config.constrained)}
+    else:
+        engines.require_local(config.engine)
+        chat = session.chat(config.chat, model)
+        own = engines.material(session, model, config.engine)
+        where = {"dtype": model.dtype(session.dtype), **own}
     return {
         "semantics": semantics,
         "policy": model.id,
-        "dtype": model.dtype(session.dtype),
         "config": config.key() | {"prompt": [recipe.name, recipe.digest], "chat": chat},
-        **engines.material(session, model, config.engine),
+        **where,
     }
 
 
 def writer(
-    session: Session, model: LocalModel, domain: Domain, config: GenerateConfig, rank: int = 0
+    session: Session, model: Model, domain: Domain, config: GenerateConfig, rank: int = 0
 ) -> Writer:
     """The generate stage with its collaborators: contexts -> self-edits. `rank`: as in `task`."""
     seated = engines.seat(

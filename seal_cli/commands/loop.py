@@ -79,9 +79,13 @@ def loop(
 
 
 def _as_asked(session: Session, config: LoopConfig, started: float) -> Session:
-    """The session with what the loop asks of all its stages: slots, engine, and until when."""
+    """The session with what the loop asks of all its stages: slots, engine, judge, until when."""
     engine = given(engine=config.engine)
-    own = {AdaptConfig: given(slots=config.slots), GenerateConfig: engine, ScoreConfig: engine}
+    own = {
+        AdaptConfig: given(slots=config.slots),
+        GenerateConfig: engine,
+        ScoreConfig: engine | given(grader=config.grader),
+    }
     session = replace(session, flags={**session.flags, **own})
     if config.seconds is None:
         return session

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from seal_cli import console
-from seal_cli.engines import seat
+from seal_cli import console, engines
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.options import ContextsArg, PolicyOption
@@ -54,7 +53,7 @@ def task(session: Session, source: Artifact, model: LocalModel, config: QuizConf
         config = replace(config, grader=context_set.domain.GRADER)
 
     def open(job: Job) -> Work:
-        seated = seat(
+        seated = engines.seat(
             session, model, config.engine, chat=config.chat, decode_batch=config.decode_batch
         )
         master = stage.Quizmaster(
@@ -100,4 +99,5 @@ def material(
         "dtype": model.dtype(session.dtype),
         "config": config.key()
         | {"prompt": [name, digest(template)], "chat": session.chat(config.chat, model)},
+        **engines.material(session, model, config.engine),
     }

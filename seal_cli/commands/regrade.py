@@ -6,16 +6,22 @@ from typing import Annotated
 
 import typer
 
-from seal_cli.inputs import group
-from seal_cli.runner import WHOLE, Job, Task, Work
+from seal_cli.endpoints import (
+    grader_location,
+    grader_material,
+    grader_of,
+    grader_semantics,
+)
+from seal_cli.inputs import group, pick
+from seal_cli.runner import Job, Plan, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
-from stages.config import EvalConfig, ScoreConfig
-from stages.errors import ConfigError, InputError
+from stages.config import JUDGE, EvalConfig, JudgeConfig, ScoreConfig, check_grader
+from stages.errors import InputError
 from stages.grading import GRADERS, Grader
-from stages.records import Adapter, Answer, Metric, Question, Record, Reward
+from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
 SourceArg = Annotated[
     str,
@@ -24,38 +30,62 @@ SourceArg = Annotated[
     ),
 ]
 GraderOption = Annotated[
-    str, typer.Option("--grader", help=f"Who judges the answers: {', '.join(GRADERS)}.")
+    str,
+    typer.Option(
+        "--grader",
+        help=f"Who judges the answers: {', '.join(GRADERS)}, or judge:MODEL behind --base-url.",
+    ),
 ]
+_ROUNDS = 16  # verdicts per request under way that a batch has for a judge
 
 
 def regrade(session: Session, source: SourceArg, grader: GraderOption) -> None:
-    """Judge stored answers again with another grader; no model is run.
+    """Judge stored answers again with another grader; the model that gave them is not run.
 
     Rewards (of score, regrade or an import) give rewards, which filter takes; metrics give metrics.
     """
-    if grader not in GRADERS:
-        raise ConfigError(f"there is no grader {grader!r}.", f"Graders: {', '.join(GRADERS)}.")
+    check_grader(grader)
     found = session.artifact(source, "rewards", "metrics")
-    session.answer(session.run(task(session.workspace, found, GRADERS[grader])))
+    session.answer(session.run(task(session, found, grader)))
 
 
-def task(workspace: Workspace, source: Artifact, grader: Grader) -> Task:
-    """One run: rewards or metrics, judged again."""
-    answers = answers_of(workspace, source)
+def task(session: Session, source: Artifact, grader: str) -> Task:
+    """One run: rewards or metrics, judged again context by context."""
+    answers = answers_of(session.workspace, source)
+    again = _rewards if source.kind == "rewards" else _metrics
+
+    def items() -> list[str]:
+        rows = [*(source.rows(Reward) if source.kind == "rewards" else ()), *answers.rows(Answer)]
+        return list(dict.fromkeys(row.context_id for row in rows))
+
+    def plan() -> Plan:
+        """All at once, but for a judge so many contexts as keep its server busy for a while."""
+        if not grader.startswith(JUDGE):
+            return Plan(batch=max(1, len(items())))
+        asked = len(answers.rows(Answer)) / max(1, len(items()))
+        together = session.resolve(JudgeConfig).concurrency * _ROUNDS
+        return Plan(batch=max(1, int(together / max(1, asked))))
 
     def open(job: Job) -> Work:
-        again = _rewards if source.kind == "rewards" else _metrics
-        return lambda _: again(workspace, source, answers, grader)
+        return again(session.workspace, source, answers, grader_of(session, grader))
+
+    def finish(rows: Sequence[Record]) -> Sequence[Metric]:
+        verdicts = [row for row in rows if isinstance(row, Verdict)]
+        return list(_summary(session.workspace, source, answers, grader, verdicts))
 
     return Task(
         stage="regrade",
         kind=source.kind,
         inputs=[source],
-        material={"semantics": [stage.SEMANTICS, grader.semantics], "grader": grader.name},
-        config={"grader": grader.name},
-        items=lambda: [WHOLE],
+        material={"semantics": [stage.SEMANTICS, grader_semantics(grader)], "grader": grader}
+        | grader_material(session, grader),
+        config={"grader": grader},
+        items=items,
         open=open,
+        plan=plan,
+        finish=finish if source.kind == "metrics" else None,
         tables=("verdicts",),
+        models=grader_location(session, grader),
     )
 
 
@@ -76,11 +106,9 @@ def answers_of(workspace: Workspace, source: Artifact) -> Artifact:
         ) from error
 
 
-def _rewards(
-    workspace: Workspace, source: Artifact, answers: Artifact, grader: Grader
-) -> Iterator[Record]:
-    rewards = source.rows(Reward)
-    given = answers.rows(Answer)
+def _rewards(workspace: Workspace, source: Artifact, answers: Artifact, grader: Grader) -> Work:
+    """Contexts -> verdicts on what was said about them, and rewards."""
+    rewards, given = source.rows(Reward), answers.rows(Answer)
     if not {row.self_edit_id for row in rewards} & {row.self_edit_id for row in given}:
         raise InputError(
             f"{answers.id} has no answer about a self-edit of {source.id}: its rewards are "
@@ -90,19 +118,25 @@ def _rewards(
     trained = answers
     with suppress(InputError):  # an import may have none
         trained = workspace.upstream(answers, "adapters")
-    questions = workspace.upstream(answers, "questions").rows(Question)
-    return stage.rewards(
-        rewards,
-        answers=given,
-        adapters=_adapters(trained),
-        questions={question.question_id: question for question in questions},
+    stored, said, worn = group(rewards), group(given), group(_adapters(trained))
+    questions = _questions(workspace, answers)
+    return lambda ids: stage.rewards(
+        pick(stored, ids),
+        answers=pick(said, ids),
+        adapters=pick(worn, ids),
+        questions=questions,
         grader=grader,
     )
 
 
-def _metrics(
-    workspace: Workspace, source: Artifact, answers: Artifact, grader: Grader
-) -> Iterator[Record]:
+def _metrics(workspace: Workspace, source: Artifact, answers: Artifact, grader: Grader) -> Work:
+    """Contexts -> verdicts on what was said about them; the metrics need those of all."""
+    _require_evaluation(source)
+    said, questions = group(answers.rows(Answer)), _questions(workspace, answers)
+    return lambda ids: stage.judged(pick(said, ids), questions, grader)
+
+
+def _require_evaluation(source: Artifact) -> None:
     metrics = source.rows(Metric)
     if len({(m.policy, m.round, m.dataset, m.regime) for m in metrics}) != 1 or (
         metrics[0].regime not in ("single", "cpt")
@@ -111,17 +145,34 @@ def _metrics(
             f"{source.id} is not one evaluation in the regime single or cpt.",
             "Only such evaluations can be judged again.",
         )
+
+
+def _summary(
+    workspace: Workspace,
+    source: Artifact,
+    answers: Artifact,
+    grader: str,
+    verdicts: Sequence[Verdict],
+) -> Iterator[Metric]:
+    """The metrics that follow from new verdicts, by the rules of the evaluation."""
     settings = answers.manifest["config"]
     drawn = {k: v for k, v in settings.get("eval", {}).items() if k in ("resamples", "seed")}
     return stage.metrics(
-        metrics,
+        source.rows(Metric),
         answers=answers.rows(Answer),
+        verdicts=verdicts,
         adapters=_adapters(answers),
         questions=group(workspace.upstream(answers, "questions").rows(Question)),
         grader=grader,
         floor=settings.get("score", {}).get("reward_floor", ScoreConfig().reward_floor),
         config=EvalConfig(**drawn),
     )
+
+
+def _questions(workspace: Workspace, answers: Artifact) -> dict[str, Question]:
+    """By id."""
+    asked = workspace.upstream(answers, "questions").rows(Question)
+    return {question.question_id: question for question in asked}
 
 
 def _adapters(artifact: Artifact) -> Sequence[Adapter]:

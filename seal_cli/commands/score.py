@@ -8,6 +8,13 @@ import typer
 
 from seal_cli import engines, rewarding
 from seal_cli.commands import adapt
+from seal_cli.endpoints import (
+    grader_location,
+    grader_material,
+    grader_of,
+    grader_semantics,
+    graders_beside,
+)
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel, find_model, resolve_model, writer_of
 from seal_cli.options import StudentOption
@@ -20,7 +27,6 @@ from stages.domains import Domain
 from stages.engines import SEMANTICS as ENGINE_SEMANTICS
 from stages.errors import ConfigError, InputError
 from stages.exam import Examiner
-from stages.grading import GRADERS
 from stages.lora import Lora
 from stages.racing import race
 from stages.records import Adapter, Record, SelfEdit
@@ -235,7 +241,7 @@ def _task(
         open=open,
         plan=plan,
         tables=("answers", "verdicts"),
-        models=model.location(),
+        models=model.location() | grader_location(session, config.grader),
     )
 
 
@@ -259,18 +265,18 @@ def material(
     session: Session, model: LocalModel, domain: Domain, config: ScoreConfig
 ) -> dict[str, object]:
     """What decides how a student is examined."""
-    grader = GRADERS[config.grader]
     return {
         "semantics": [
             stage.SEMANTICS,
             domain.SEMANTICS,
             ENGINE_SEMANTICS[config.engine],
-            grader.semantics,
+            grader_semantics(config.grader),
         ],
         "student": model.id,
         "dtype": model.dtype(session.dtype),
         "config": config.key() | {"chat": session.chat(config.chat, model)},
         **engines.material(session, model, config.engine),
+        **grader_material(session, config.grader, *graders_beside(config.grader, domain)),
     }
 
 
@@ -290,7 +296,8 @@ def examiner(
         student=model.id,
         engine=seated.engine,
         domain=domain,
-        grader=GRADERS[config.grader],
+        grader=grader_of(session, config.grader),
+        beside=graders_beside(config.grader, domain),
         render=seated.render,
         config=config,
     )

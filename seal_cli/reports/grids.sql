@@ -6,9 +6,10 @@
 WITH said AS (
     SELECT m.round, a.method, a.repeat, q.ordinal, c.context_id, c.title, c.text, q.question,
            q.answers[1] AS truth, a.text AS prediction, v.correct, c.ordinal AS place
-    FROM (SELECT DISTINCT artifact_id, round FROM metrics WHERE regime = 'fewshot') m
+    FROM (SELECT DISTINCT artifact_id, round, grader FROM metrics WHERE regime = 'fewshot') m
     JOIN answers a ON a.artifact_id = m.artifact_id
     JOIN verdicts v ON v.artifact_id = a.artifact_id AND v.answer_id = a.answer_id
+        AND v.grader = coalesce(m.grader, v.grader)
     JOIN lineage l ON l.artifact_id = a.artifact_id
     JOIN contexts c ON c.artifact_id = l.ancestor AND c.context_id = a.context_id
     JOIN questions q ON q.artifact_id = c.artifact_id AND q.question_id = a.question_id

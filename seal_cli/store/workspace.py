@@ -3,6 +3,7 @@
 seal-store/
   artifacts/<stage>-<key16>/   immutable, published by one rename
   work/<stage>-<key16>/        an unfinished run, private to whoever holds its lock
+  requests/                    what servers answered, by what they were asked (ledger.py)
   locks/  trash/  index.duckdb  digests.json
 """
 
@@ -29,6 +30,7 @@ class Workspace:
         self.work = self.root / "work"
         self.locks = self.root / "locks"
         self.trash = self.root / "trash"
+        self.requests = self.root / "requests"
         self.index = self.root / "index.duckdb"
         self.digests = self.root / "digests.json"
 

@@ -33,13 +33,27 @@ class Completion:
     """What was written, or why nothing was: then `error` says so and the text is empty."""
 
     text: str
-    n_tokens: int
+    n_tokens: int | None  # null where a server does not say
     finish: Literal["stop", "length"] | None
     error: str | None = None
 
 
+class Written(Protocol):
+    """What has a number of tokens: a completion, or a recipe's record of one."""
+
+    @property
+    def n_tokens(self) -> int | None:
+        """Null where it is not known."""
+
+
+def tokens_of(written: Sequence[Written]) -> int | None:
+    """All their tokens; null when one of them is not known."""
+    counts = [one.n_tokens for one in written]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
 # Raised by hand when the same request would give another text; in the key of what was written.
-SEMANTICS = {"transformers": 1, "vllm": 1, "scripted": 1}
+SEMANTICS = {"transformers": 1, "vllm": 1, "openai": 1, "scripted": 1}
 
 
 def stop_at(text: str, stop: str | None) -> int | None:

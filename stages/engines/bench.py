@@ -40,7 +40,7 @@ def measure(
         written = engine.complete(requests)
         seconds = now() - start
         first = first or written
-        n_tokens = sum(w.n_tokens for w in written)
+        n_tokens = sum(w.n_tokens or 0 for w in written)
         same = sum(w.text == f.text for w, f in zip(written, first, strict=True))
         yield Measured(
             decode_batch=batch,

@@ -1,11 +1,13 @@
-"""Who judges. A grader is a function from question, golds and answer to a judgement.
+"""Who judges. A grader makes a judgement of each question, its golds and an answer.
 
 The default is calibrated against the 4,870 released GPT-4.1 verdicts (`offline`); the SQuAD string
 metrics stand beside it; these read English and nothing else. Grids are compared exactly.
+A model can judge, too (`judge`): it is made where its engine is known.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from stages.grading.grids import SEMANTICS as GRID_SEMANTICS
 from stages.grading.grids import grid_match
@@ -17,6 +19,15 @@ from stages.grading.squad import contained, exact_match, token_f1
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One answer to be judged, with all that a grader may know about it."""
+
+    question: str
+    golds: tuple[str, ...]
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """`correct` is null when the grader could not tell; then `reason` says why."""
 
@@ -25,15 +36,30 @@ class Judgement:
     reason: str | None = None
 
 
+class Grader(Protocol):
+    """Judges answers, as many together as there are."""
+
+    @property
+    def name(self) -> str:
+        """What verdicts and rewards call it."""
+
+    @property
+    def semantics(self) -> int:
+        """Raised by hand when a verdict would change; in the key of every reward."""
+
+    def grade_all(self, items: Sequence[Item]) -> list[Judgement]:
+        """One judgement per item, in order."""
+
+
 Score = Callable[[str, str, str], float]  # question, gold, answer -> 0..1
 
 
 @dataclass(frozen=True, slots=True)
-class Grader:
+class ScoreGrader:
     """Judges by a score of each accepted answer; `threshold` and above is correct."""
 
     name: str
-    semantics: int  # raised by hand when a verdict would change; in the key of every reward
+    semantics: int
     score: Score
     threshold: float
 
@@ -46,11 +72,15 @@ class Grader:
         best = max(self.score(question, gold, answer) for gold in golds)
         return Judgement(best >= self.threshold, best)
 
+    def grade_all(self, items: Sequence[Item]) -> list[Judgement]:
+        """Each by itself."""
+        return [self.grade(item.question, item.golds, item.answer) for item in items]
+
 
 GRADERS = {
-    "offline": Grader("offline", OFFLINE_SEMANTICS, offline_score, 1.0),
-    "exact": Grader("exact", SQUAD_SEMANTICS, exact_match, 1.0),
-    "contained": Grader("contained", SQUAD_SEMANTICS, contained, 1.0),
-    "f1": Grader("f1", SQUAD_SEMANTICS, token_f1, 0.5),
-    "arc-grid": Grader("arc-grid", GRID_SEMANTICS, grid_match, 1.0),
+    "offline": ScoreGrader("offline", OFFLINE_SEMANTICS, offline_score, 1.0),
+    "exact": ScoreGrader("exact", SQUAD_SEMANTICS, exact_match, 1.0),
+    "contained": ScoreGrader("contained", SQUAD_SEMANTICS, contained, 1.0),
+    "f1": ScoreGrader("f1", SQUAD_SEMANTICS, token_f1, 0.5),
+    "arc-grid": ScoreGrader("arc-grid", GRID_SEMANTICS, grid_match, 1.0),
 }

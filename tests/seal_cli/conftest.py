@@ -105,7 +105,7 @@ def _answered(
             "model-0123456789abcdef", edit, adapter, "self-edits" if edit else "unadapted", repeat,
             text, 1,
         )  # fmt: skip
-        verdicts.append(judge(GRADERS["exact"], question, answer))
+        verdicts.append(*judge(GRADERS["exact"], [(question, answer)]))
         rows += [answer, verdicts[-1]]
     return verdicts
 

@@ -16,6 +16,7 @@ from stages.config import (
     LoopConfig,
     LoraConfig,
     ScoreConfig,
+    ServerConfig,
     UpdateConfig,
 )
 from stages.errors import ConfigError
@@ -66,6 +67,12 @@ def test_the_outer_loop_has_the_papers_constants() -> None:
         (ScoreConfig, {"grader": "gpt"}, "grader is 'gpt'"),
         (FilterConfig, {"keep": 0}, "keep is 0"),
         (EvalConfig, {"regime": "double"}, "regime is 'double'"),
+        (ScoreConfig, {"grader": "judge: "}, "grader is 'judge: '"),
+        (ServerConfig, {"base_url": "127.0.0.1:8000"}, "base-url is not an address"),
+        (ServerConfig, {"base_url": "file:///etc/passwd"}, "base-url is not an address"),
+        (ServerConfig, {"base_url": "http://[::1"}, "base-url is not an address"),
+        (ServerConfig, {"api": "responses"}, "api is 'responses'"),
+        (ServerConfig, {"attempts": 0}, "attempts is 0"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused_by_its_name(
@@ -105,6 +112,8 @@ def test_only_how_many_at_once_and_paths_stay_out_of_a_key(cls: type[Config]) ->
     names = {item.name for item in dataclasses.fields(cls)}
     # What is volatile for another reason is in the key where it does something.
     own = {AdaptConfig: {"slots"}, UpdateConfig: {"replay"}}.get(cls, set())
+    if issubclass(cls, ServerConfig):  # where it is and how hard it is asked
+        own = names - {"api", "structured", "verdict_tokens"}
     assert names - cls().key().keys() == names & {"decode_batch", "query", "oracle"} | own
     assert all(cls().key()[name] == getattr(cls(), name) for name in cls().key())
 
@@ -120,3 +129,24 @@ def test_a_budget_in_seconds(budget: str, seconds: float | None) -> None:
 def test_prompts_are_names_with_commas() -> None:
     assert LoopConfig(prompts="a, b,c.txt").names == ("a", "b", "c.txt")
     assert LoopConfig().names == ()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me:s3cret@127.0.0.1/v1",
+        "https://s3cret@host/v1",
+        "https://host/v1?api-key=s3cret",
+        "https://host/v1#s3cret",
+        "me:s3cret@host",
+        "http://me:s3cret@[::1",
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"base-url|base_url") as refused:
+        ServerConfig(base_url=url)
+    assert "s3cret" not in refused.value.message + refused.value.hint
+
+
+def test_a_judge_is_a_grader() -> None:
+    assert ScoreConfig(grader="judge:org/model-1").grader == "judge:org/model-1"

@@ -12,7 +12,7 @@ from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine
 from stages.errors import RowFailure
 from stages.exam import Examination, Examiner, Outcome, method_of
-from stages.grading import GRADERS, Grader, Judgement
+from stages.grading import GRADERS, Grader, Judgement, ScoreGrader
 from stages.records import Adapter, Answer, Context, Question, Verdict
 
 Y = TypeVar("Y")
@@ -156,7 +156,7 @@ def test_one_failed_answer_fails_the_examination_and_is_never_wrong(
 def test_a_missing_verdict_fails_the_examination_but_keeps_the_answers(
     context: Context, asked: Sequence[Question]
 ) -> None:
-    class Undecided(Grader):
+    class Undecided(ScoreGrader):
         def grade(self, question: str, golds: Sequence[str], answer: str) -> Judgement:
             return Judgement("high" not in question or None, None, "no clear verdict")
 

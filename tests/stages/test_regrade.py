@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from stages.config import EvalConfig
-from stages.grading import GRADERS, Grader, Judgement
+from stages.grading import GRADERS, Grader, Judgement, ScoreGrader
 from stages.records import Adapter, Answer, Context, Metric, Question, Reward, Verdict
-from stages.regrade import metrics, rewards
+from stages.regrade import judged, metrics, rewards
 
 # One context, two questions with the golds "1871" and "31 m".
 RIGHT, WRONG = ["in 1871", "31 m"], ["in 1902", "31 m"]
@@ -187,7 +187,7 @@ def test_without_adapters_the_stored_number_of_repeats_has_to_be_there(
 def test_an_answer_that_cannot_be_judged_is_never_wrong(
     run: Any, stored: Any, answers: Any
 ) -> None:
-    class Silent(Grader):
+    class Silent(ScoreGrader):
         def grade(self, question: str, golds: Sequence[str], answer: str) -> Judgement:
             return Judgement(None, None, "no verdict")
 
@@ -215,7 +215,7 @@ def test_the_same_text_is_judged_once(run: Any, stored: Any, answers: Any) -> No
         return 1.0
 
     given = answers(None, None, RIGHT) + answers("a0", "a", RIGHT) + answers("a1", "b", WRONG)
-    run([stored("a0", 0.5), stored("a1", 0.5)], given, grader=Grader("mine", 1, score, 1.0))
+    run([stored("a0", 0.5), stored("a1", 0.5)], given, grader=ScoreGrader("mine", 1, score, 1.0))
     assert calls == ["in 1871", "31 m", "in 1902"]
 
 
@@ -225,12 +225,14 @@ def measure(asked: list[Question]) -> Callable[..., dict[tuple[str, str], Metric
         given: Sequence[Answer], adapters: Sequence[Adapter] = (), regime: str = "single"
     ) -> dict[tuple[str, str], Metric]:
         row = Metric("p", 2, "d", regime, "unadapted", None, None, "accuracy", 0, 0, 0, 1, 2, 0)
+        by_id = {question.question_id: question for question in asked}
         made = metrics(
             [row],
             answers=given,
+            verdicts=judged(given, by_id, GRADERS["contained"]),
             adapters=adapters,
             questions={asked[0].context_id: asked},
-            grader=GRADERS["contained"],
+            grader="contained",
             floor=-1.0,
             config=EvalConfig(resamples=200),
         )

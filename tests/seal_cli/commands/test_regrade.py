@@ -8,7 +8,7 @@ import pytest
 from passages import PASSAGES
 from stored import publish
 
-from stages.records import Answer, Metric, Reward, Verdict
+from stages.records import Metric, Reward, Verdict
 
 
 def rewards(seal: Any, artifact: str) -> list[dict[str, Any]]:
@@ -87,7 +87,7 @@ def _answers(scored: Any) -> list[Any]:
     ("arguments", "code", "message"),
     [
         (["@latest:generate", "--grader", "f1"], 3, "holds self_edits, not rewards or metrics"),
-        (["@latest:score", "--grader", "gpt"], 2, "there is no grader 'gpt'"),
+        (["@latest:score", "--grader", "gpt"], 2, "grader is 'gpt'"),
         (["@latest:score"], 2, "Missing option '--grader'"),
     ],
 )
@@ -123,13 +123,16 @@ def test_several_evaluations_or_an_unknown_regime_are_refused(seal: Any, scored:
     assert "not one evaluation in the regime single or cpt" in result.err
 
 
-def test_strict_offers_no_option_that_regrade_lacks(
+def test_strict_does_not_offer_to_ask_a_grader_again_that_would_say_the_same(
     seal: Any, scored: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a grader cannot judge it cannot judge again."""
 
-    def judge(grader: Any, question: Any, answer: Answer) -> Verdict:
-        return Verdict(answer.answer_id, answer.context_id, grader.name, None, None, "no idea")
+    def judge(grader: Any, answered: Any) -> list[Verdict]:
+        return [
+            Verdict(answer.answer_id, answer.context_id, grader.name, None, None, "no idea")
+            for _, answer in answered
+        ]
 
     monkeypatch.setattr("stages.regrade.judge", judge)
     refused = seal("regrade", scored.rewards.id, "--grader", "exact", "--force", "--strict")

@@ -112,7 +112,7 @@ class Evaluation:
             )  # fmt: skip
             self.rows.append(answer)
             if status == "ok":
-                self.rows.append(judge(EXACT, question, answer))
+                self.rows += judge(EXACT, [(question, answer)])
 
     def publish(self, store: Path, contexts: Artifact) -> Artifact:
         """As `seal eval` would."""

@@ -1,0 +1,88 @@
+"""Answers of servers, kept the moment they arrive, so that none is paid for twice.
+
+One file of JSON lines per model under `requests/`, appended to by every process that asks it. A
+line holds an answer under the digest of all that was sent: no prompt, no address, no key. A line
+that a killed process left unfinished is passed over. Deletable: then everything is asked again.
+"""
+
+import fcntl
+import json
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stages.engines import Completion
+
+_TOGETHER = 16  # answers that one fsync may wait for
+_SECONDS = 1.0  # and how long they may
+
+
+class Ledger:
+    """The answers of one model: a mapping from digest to completion, safe among processes."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._places: dict[str, tuple[int, int]] = {}  # digest -> where its line is
+        self._read = 0  # bytes of the file that `_places` knows
+        self._unsynced, self._synced_at = 0, time.monotonic()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+    def get(self, key: str, /) -> Completion | None:
+        """The answer to what has this digest, whoever wrote it down."""
+        if key not in self._places:
+            self._catch_up()
+        place = self._places.get(key)
+        if place is None:
+            return None
+        start, length = place
+        return Completion(**json.loads(os.pread(self._file, length, start))["completion"])
+
+    def __setitem__(self, key: str, completion: Completion, /) -> None:
+        """Keep an answer: in the file when this returns, on the disk a moment later."""
+        entry = json.dumps({"key": key, "completion": asdict(completion)})
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            os.write(self._file, self._mend() + entry.encode() + b"\n")
+        finally:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._unsynced += 1
+        now = time.monotonic()
+        if self._unsynced >= _TOGETHER or now - self._synced_at >= _SECONDS:
+            os.fsync(self._file)
+            self._unsynced, self._synced_at = 0, now
+
+    def _mend(self) -> bytes:
+        """What ends an unfinished last line, so that it spoils nothing but itself."""
+        size = os.fstat(self._file).st_size
+        return b"\n" if size and os.pread(self._file, 1, size - 1) != b"\n" else b""
+
+    def _catch_up(self) -> None:
+        """Take note of the lines that came since, of this process and of others."""
+        size = os.fstat(self._file).st_size
+        if size <= self._read:
+            return
+        with os.fdopen(os.dup(self._file), "rb") as stream:
+            stream.seek(self._read)
+            for line in stream:
+                if not line.endswith(b"\n"):  # being written, or left by a process that was killed
+                    break
+                key = _key(line)
+                if key is not None:
+                    self._places[key] = (self._read, len(line))
+                self._read += len(line)
+
+
+def _key(line: bytes) -> str | None:
+    """The digest of a whole line; None for what is none."""
+    try:
+        entry: Any = json.loads(line)
+        Completion(**entry["completion"])
+        return str(entry["key"])
+    except (ValueError, TypeError, KeyError):
+        return None

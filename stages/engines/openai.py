@@ -1,0 +1,314 @@
+"""Generation by a server that speaks OpenAI's protocol: vLLM, Ollama, hosted models.
+
+Asks many requests at once, tries again where that can help, keeps to a rate and a budget, and never
+pays twice for what a ledger has. Knows no store, no key's origin, and adapts nothing.
+"""
+
+import asyncio
+import importlib.util
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stages.config import ServerConfig
+from stages.engines import Completion, Request
+from stages.engines.background import in_background
+from stages.engines.pace import Pace, retry_after
+from stages.errors import ConfigError, ResourceError
+from stages.identity import canonical, digest
+
+if TYPE_CHECKING:
+    from stages.lora import Lora
+
+# 408 timeout, 409 conflict, 429 too many: worth another try, as is anything from 500 on.
+_AGAIN = (408, 409, 429)
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from one attempt to the next
+_LONGEST_ASKED = 600.0  # a server that asks to wait longer than this has nothing left for us
+_SENTENCE = 200  # characters of what a server says that a reason repeats
+_SEEDS = 2**31  # some servers read a seed as a 32-bit number
+
+
+class Ledger(Protocol):
+    """What was answered before, by the digest of everything that was sent; a dict is one."""
+
+    def get(self, key: str, /) -> Completion | None:
+        """The answer, if there is one."""
+
+    def __setitem__(self, key: str, completion: Completion, /) -> None:
+        """Keep an answer."""
+
+
+@dataclass
+class Usage:
+    """What an engine did: answers paid for and found, requests sent in vain, tokens as reported."""
+
+    answered: int = 0
+    found: int = 0
+    in_vain: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Everything that is paid for."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __str__(self) -> str:
+        said = f"{self.answered} requests answered, {self.tokens} tokens"
+        said += f"; {self.found} answers were there already" if self.found else ""
+        return said + (f"; {self.in_vain} requests in vain" if self.in_vain else "")
+
+
+class OpenAIEngine:
+    """Asks one model behind one address. `config.api` says how; auto counts as chat.
+
+    `secrets` (the key is one) are blotted out of everything a server says.
+
+    Raises:
+        ConfigError: the openai library or the address is missing.
+
+    """
+
+    def __init__(
+        self,
+        model: str,
+        config: ServerConfig,
+        *,
+        key: str | None = None,
+        secrets: Sequence[str] = (),
+        ledger: Ledger | None = None,
+        structured: str = "none",
+    ) -> None:
+        if importlib.util.find_spec("openai") is None:
+            raise ConfigError(
+                "asking a server needs the openai library, which is not installed.",
+                "pip install 'seal-adapt[openai]'",
+            )
+        if not config.base_url:
+            raise ConfigError(
+                f"where is {model}?",
+                "Give its address with --base-url, e.g. http://127.0.0.1:8000/v1.",
+            )
+        self.model, self.config, self.key = model, config, key
+        self.chat = config.api != "completions"
+        self.structured = structured
+        self.secrets = tuple(secret for secret in (key, *secrets) if secret)
+        self.ledger: Ledger = {} if ledger is None else ledger
+        self.usage = Usage()
+        self._pace = Pace(config.requests_per_minute)
+        self._limit = "max_tokens"
+        self._under_way = 0
+        self._spent = False  # the budget
+        self._silent = False  # no answer at all was the last that was heard
+
+    def complete(
+        self, requests: Sequence[Request], loras: "Sequence[Lora | None]" = ()
+    ) -> list[Completion]:
+        """One completion per request, in order; the same request is asked once.
+
+        Raises:
+            ConfigError: a request has an adapter or a grammar, which this server cannot take.
+            ResourceError: the budget is spent; what was answered is in the ledger.
+
+        """
+        if any(lora is not None for lora in loras):
+            raise ConfigError(
+                "a server cannot wear the adapters that are trained here.",
+                "Use the engine transformers.",
+            )
+        bodies = [self._body(request) for request in requests]
+        keys = [digest(self.chat, canonical(body), length=32) for body in bodies]
+        answers = in_background(self._ask(dict(zip(keys, bodies, strict=True))))
+        if self._spent:
+            raise ResourceError(
+                f"the budget is spent: {self.usage}.",
+                "Run the same command to go on (what was answered is kept), with a larger "
+                "--request-budget or --token-budget or after a while.",
+            )
+        return [_cut(answers[key], r.stop) for key, r in zip(keys, requests, strict=True)]
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        """What is sent, as JSON. A stop string is not: leading blanks do not end an answer here."""
+        asked: dict[str, Any] = {"prompt": request.prompt}
+        if self.chat:
+            asked = {"messages": [{"role": "user", "content": request.prompt}]}
+        body = asked | {
+            "model": self.model,
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "seed": request.seed % _SEEDS,
+        }
+        if request.top_p < 1 and request.temperature > 0:
+            body["top_p"] = request.top_p
+        if request.grammar is not None:
+            if self.structured != "vllm":
+                raise ConfigError(
+                    "--constrained is not part of OpenAI's protocol.",
+                    "Leave it out, or say --structured vllm for a vLLM server.",
+                )
+            body["extra_body"] = {"structured_outputs": {"grammar": request.grammar}}
+        return body
+
+    async def _ask(self, asked: Mapping[str, dict[str, Any]]) -> dict[str, Completion]:
+        """Every request, `concurrency` at once."""
+        import openai
+
+        self._spent = False
+        room = asyncio.Semaphore(self.config.concurrency)
+        client = openai.AsyncOpenAI(
+            base_url=self.config.base_url,
+            api_key=self.key or "none",  # local servers want none, the library wants some
+            max_retries=0,  # `_one` tries again itself
+            timeout=openai.Timeout(self.config.timeout, connect=min(10.0, self.config.timeout)),
+        )
+
+        async def one(key: str) -> Completion:
+            async with room:
+                return await self._one(client, key, asked[key])
+
+        async with client:
+            answers = await asyncio.gather(*map(one, asked))
+        return dict(zip(asked, answers, strict=True))
+
+    async def _one(self, client: Any, key: str, body: dict[str, Any]) -> Completion:
+        """One answer: from the ledger, or paid for and kept there, or why there is none."""
+        known = self.ledger.get(key)
+        if known is not None:
+            self.usage.found += 1
+            return known
+        if not self._within_budget():
+            self._spent = True
+            return Completion("", None, None, "the budget is spent")
+        self._under_way += 1
+        try:
+            answer = await self._tried(client, body)
+        finally:
+            self._under_way -= 1
+        if answer.error is None:
+            self.usage.answered += 1
+            self.ledger[key] = answer
+        return answer
+
+    def _within_budget(self) -> bool:
+        """Whether one more request may be paid for. Tokens are known when they are spent."""
+        requests, tokens = self.config.request_budget, self.config.token_budget
+        if requests and self.usage.answered + self._under_way >= requests:
+            return False
+        return not tokens or self.usage.tokens < tokens
+
+    async def _tried(self, client: Any, body: dict[str, Any]) -> Completion:
+        """An answer, after as many attempts as it takes and may take."""
+        attempt, wait = 1, _FIRST_WAIT
+        while True:
+            await self._pace.wait()
+            result = await self._once(client, body)
+            if isinstance(result, Completion):
+                self._silent = False
+                return result
+            self.usage.in_vain += 1
+            # Where others found nobody after all their attempts, one is enough.
+            if not result.again or self._silent or attempt == self.config.attempts:
+                break
+            await asyncio.sleep(max(result.asked, wait * random.uniform(0.5, 1)))
+            attempt, wait = attempt + 1, min(2 * wait, _LONGEST_WAIT)
+        self._silent = result.nobody
+        tries = f" ({attempt} attempts)" if attempt > 1 else ""
+        return Completion("", None, None, result.reason + tries)
+
+    async def _once(self, client: Any, body: dict[str, Any]) -> "Completion | _Failure":
+        """One attempt: an answer, or what went wrong and whether another may go better."""
+        import openai
+
+        try:
+            return self._read(await self._send(client, body))
+        except openai.APIStatusError as refusal:
+            self._silent = False
+            asked = retry_after(refusal.response.headers)
+            again = refusal.status_code in _AGAIN or refusal.status_code >= 500
+            again = again and asked <= _LONGEST_ASKED
+            if again:
+                self._pace.pause(asked)
+            return _Failure(self._refusal(refusal), again, asked)
+        except openai.APITimeoutError:
+            reason = f"the server did not answer within {self.config.timeout:g} seconds"
+            return _Failure(reason, again=True, nobody=True)
+        except openai.APIConnectionError as outage:
+            reason = f"the server did not answer: {self._said(outage.__cause__ or outage)}"
+            return _Failure(reason, again=True, nobody=True)
+        except (openai.OpenAIError, ValueError) as unread:
+            reason = f"the server's answer is not understood: {self._said(unread)}"
+            return _Failure(reason, again=True)
+
+    async def _send(self, client: Any, body: dict[str, Any]) -> Any:
+        """The library's answer. Newer models of OpenAI's have another name for the limit."""
+        import openai
+
+        create = client.chat.completions.create if self.chat else client.completions.create
+        if self._limit == "max_tokens":
+            try:
+                return await create(**body)
+            except openai.BadRequestError as refusal:
+                if "max_completion_tokens" not in self._refusal(refusal):
+                    raise
+                self._limit = "max_completion_tokens"
+        rest = {name: value for name, value in body.items() if name != "max_tokens"}
+        return await create(**rest, max_completion_tokens=body["max_tokens"])
+
+    def _read(self, answer: Any) -> Completion:
+        """The library's answer as ours. Raises ValueError for anything but one choice."""
+        usage = getattr(answer, "usage", None)
+        prompt = getattr(usage, "prompt_tokens", None)
+        written = getattr(usage, "completion_tokens", None)
+        self.usage.prompt_tokens += prompt or 0
+        self.usage.completion_tokens += written or 0
+        if not getattr(answer, "choices", None):
+            raise ValueError("there is no choice in it")
+        choice = answer.choices[0]
+        text = choice.message.content if self.chat else choice.text
+        ended = choice.finish_reason
+        if ended == "content_filter":
+            return Completion("", written, None, "the server's content filter stopped the answer")
+        if not isinstance(text, str):
+            refused = self._said(getattr(getattr(choice, "message", None), "refusal", None) or "")
+            said = f"the model refused: {refused}" if refused else "the model wrote no text"
+            more = ": more --max-tokens may help" if ended == "length" else ""
+            return Completion("", written, None, said + more)
+        return Completion(text, written, ended if ended in ("stop", "length") else None)
+
+    def _refusal(self, refusal: Any) -> str:
+        """A status with the server's own sentence."""
+        if refusal.status_code == 401:  # servers like to repeat the key in such a sentence
+            return "the server did not accept the key (401): see SEAL_API_KEY"
+        body = refusal.body
+        if isinstance(body, dict):
+            inner = body.get("error", body)
+            body = inner.get("message", inner) if isinstance(inner, dict) else inner
+        return f"the server refused with {refusal.status_code}: {self._said(body or 'no reason')}"
+
+    def _said(self, words: object) -> str:
+        """Somebody else's words in one short line, without our secrets."""
+        line = re.sub(r"\s+", " ", str(words)).strip()
+        for secret in self.secrets:
+            line = line.replace(secret, "[secret]")
+        return line if len(line) <= _SENTENCE else line[:_SENTENCE] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """One attempt that gave no answer. `asked` are the seconds a server wants us to wait."""
+
+    reason: str
+    again: bool
+    asked: float = 0.0
+    nobody: bool = False  # the server said nothing at all
+
+
+def _cut(completion: Completion, stop: str | None) -> Completion:
+    """The text up to the stop string, blanks at the front aside."""
+    text = completion.text
+    place = -1 if stop is None else text.find(stop, len(text) - len(text.lstrip()) + 1)
+    if place < 0:
+        return completion
+    return Completion(text[:place], completion.n_tokens, "stop", completion.error)
