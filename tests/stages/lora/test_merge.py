@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from stages.errors import ResourceError
 from stages.lora import Lora
 from stages.lora.attach import attached
-from stages.lora.merge import merged_state, save_merged
+from stages.lora.merge import Merged, merged_state, merging, save_merged
 from stages.lora.targets import resolve_targets
 from stages.models import LanguageModel, weight_shapes
 
@@ -157,3 +157,71 @@ def test_a_full_disk_is_a_resource_error(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, previous)
+
+
+def test_loras_merged_one_after_another_answer_as_their_sum(
+    any_model: LanguageModel, lora: Lora, random_lora: Callable[..., Lora]
+) -> None:
+    before = {name: tensor.clone() for name, tensor in any_model.model.state_dict().items()}
+    bare = logits(any_model.model)
+    second = random_lora(any_model.model, tuple(lora.targets), seed=5)
+    with merging(any_model.model) as merged:
+        merged.wear(second)  # tried and not kept
+        merged.wear(lora)
+        assert torch.allclose(
+            logits(any_model.model), adapted_logits_before(any_model, merged, lora), atol=2e-4
+        )
+        merged.keep()
+        merged.wear(second, 0.5)
+        weight = any_model.model.get_submodule(name := next(iter(lora.weights))).weight
+        expected = before[f"{name}.weight"].double()
+        for part, scale in ((lora, 1.0), (second, 0.5)):
+            a, b = (side.double() for side in part.weights[name])
+            delta = scale * part.alpha / part.rank * (b @ a)
+            expected = expected + (delta.T if delta.shape != expected.shape else delta)
+        if expected.shape[0] != expected.shape[1]:  # a square one may be transposed, see above
+            assert torch.allclose(weight.double(), expected, atol=1e-5)
+        with merged.bare():
+            assert torch.equal(logits(any_model.model), bare)
+        assert not torch.equal(logits(any_model.model), bare)
+    after = any_model.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def adapted_logits_before(lm: LanguageModel, merged: Merged, lora: Lora) -> torch.Tensor:
+    """What the bare model says wearing the LoRA."""
+    with merged.bare():
+        return adapted_logits(lm.model, lora)
+
+
+def test_merges_that_follow_do_not_round_in_between(
+    tiny: Callable[..., LanguageModel], random_lora: Callable[..., Lora]
+) -> None:
+    lm = tiny("llama")
+    lm.model.to(torch.bfloat16)
+    lora = random_lora(lm.model, ("q_proj",))
+    small = Lora(lora.rank, lora.alpha, {n: (a, b * 1e-3) for n, (a, b) in lora.weights.items()})
+    name = next(iter(lora.weights))
+    original = lm.model.get_submodule(name).weight.clone()
+    with merging(lm.model) as merged:
+        for _ in range(200):
+            merged.wear(small)
+            merged.keep()
+        a, b = small.weights[name]
+        exact = original.float() + 200 * small.alpha / small.rank * (b @ a)
+        weight = lm.model.get_submodule(name).weight
+        assert weight.dtype == torch.bfloat16
+        assert torch.allclose(weight.float(), exact, rtol=1e-2, atol=1e-3)
+    assert torch.equal(lm.model.get_submodule(name).weight, original)
+
+
+def test_the_model_is_as_before_after_an_error(
+    tiny: Callable[..., LanguageModel], random_lora: Callable[..., Lora]
+) -> None:
+    lm = tiny("llama", seed=3)
+    before = snapshot(lm.model)
+    lora = random_lora(lm.model, ("q_proj", "down_proj"))
+    block = merging(lm.model)
+    block.__enter__().wear(lora)
+    assert not block.__exit__(KeyError, KeyError("in the block"), None)  # goes on its way
+    assert all(torch.equal(before[n], t) for n, t in lm.model.state_dict().items())
