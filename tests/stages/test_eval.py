@@ -10,7 +10,7 @@ import pytest
 from stages.config import EvalConfig, ScoreConfig
 from stages.domains import knowledge
 from stages.engines.scripted import ScriptedEngine
-from stages.eval import bootstrap, evaluate, summarise
+from stages.eval import Measured, bootstrap, evaluate, probed, summarise
 from stages.exam import Examiner
 from stages.grading import GRADERS
 from stages.records import Adapter, Answer, Context, Metric, Policy, Question, SelfEdit, Verdict
@@ -216,3 +216,27 @@ def test_the_three_methods_are_examined_on_every_context(
         methods = [row.method for row in own if isinstance(row, Answer)]
         assert methods == ["unadapted"] * 2 + ["passage-only"] * 2 + ["self-edits"] * 2
     assert sum(isinstance(row, SelfEdit) for row in rows) == 2
+
+
+def test_what_became_of_a_probe_is_told_by_method(three: list[Context], policy: Policy) -> None:
+    def asked(context: Context, edit: str | None, after: float | None, kl: float | None) -> Adapter:
+        row = _adapter(context, f"{edit} {context.ordinal} {after}", edit)
+        change = None if after is None else after - 0.5
+        return replace(row, probe_accuracy=after, probe_change=change, probe_kl=kl)
+
+    rows = [
+        asked(three[0], "e", 0.5, 0.1),
+        asked(three[0], "e", 0.25, 0.3),
+        asked(three[1], "e", 0.0, 0.4),
+        asked(three[2], "e", None, None),
+        asked(three[0], None, 0.5, 0.0),
+        _adapter(three[1], "bad", "e", "invalid"),
+    ]
+    measured = Measured(policy, "contexts-1", "single", "exact", CONFIG)
+    found = {(m.method, m.metric): m for m in probed(rows, measured)}
+    assert found["unadapted", "probe_accuracy"].value == 0.5
+    change = found["self-edits", "probe_change"]
+    assert (change.value, change.n, change.n_failed) == (-0.3125, 2, 1)
+    assert found["self-edits", "probe_kl"].value == pytest.approx(0.3)
+    assert found["passage-only", "probe_change"].value == 0.0
+    assert [m.value for m in probed([], measured) if m.method == "unadapted"] == []
