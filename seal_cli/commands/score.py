@@ -230,6 +230,8 @@ def _task(
     adapted = adapt.material(session, model, asked.domain, adapting) if adapting else None
     # Other questions before the model: what is upstream of the rewards is looked for in this order.
     others = [] if asked.artifact.id == own.id else [asked.artifact]
+    # A student that wrote nothing is in no other artifact's `policies`: reports could not name it.
+    foreign = model.artifact is None and model.id != self_edits.manifest["key"].get("policy")
     return Task(
         stage="score",
         kind="rewards",
@@ -241,6 +243,7 @@ def _task(
         open=open,
         plan=plan,
         tables=("answers", "verdicts"),
+        finish=lambda _: [model.policy] if foreign else [],
         models=model.location() | grader_location(session, config.grader),
     )
 

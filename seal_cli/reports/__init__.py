@@ -18,6 +18,7 @@ NAMES = (
     "tools",
     "grids",
     "prompt-ablation",
+    "transfer",
     "continual",
     "forgetting",
     "reward-noise",

@@ -197,23 +197,50 @@ def _retention(plt: Any, rows: Sequence[Row]) -> "Figure":
     positions = sorted((key for key in rows[0] if key.isdigit()), key=int)
     figure, panels = _panels(plt, [0.8 + 0.36 * len(g) for g in groups.values()], width=6.0)
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
-        nothing = float("nan")
-        cells = [[nothing if row[p] is None else row[p] for p in positions] for row in group]
-        image = axes.imshow(cells, cmap="viridis", aspect="auto", vmin=0)
-        brightest = max(cell for line in cells for cell in line if cell == cell)  # not NaN
-        for i, line in enumerate(cells):
-            for j, cell in enumerate(line):
-                color = "black" if cell > 0.7 * brightest else "white"
-                if cell == cell:
-                    axes.text(j, i, f"{cell:.2f}", ha="center", va="center", color=color, size=8)
-        axes.set_xticks(range(len(positions)), positions)
-        axes.set_yticks(range(len(group)), [str(row["step"]) for row in group])
+        cells = [[row[p] for p in positions] for row in group]
+        _heat(axes, cells, [str(row["step"]) for row in group], positions)
         axes.set_ylabel("self-edits so far")
-        axes.spines[:].set_visible(False)
         axes.set_title(_text(key[0], key[2], f"{key[4]} sequences"), loc="left")
-        figure.colorbar(image, ax=axes, label="accuracy")
     panels[-1].set_xlabel("passage, by the place of its edit")
     return figure
+
+
+def _transfer(plt: Any, rows: Sequence[Row]) -> "Figure":
+    """A heat map per prompt: writers downwards, students to the right."""
+    groups = _groups(rows, "prompt", "split", "grader")
+    students = list(dict.fromkeys(row["student"] for row in rows))
+    tall = [0.9 + 0.36 * len(_groups(group, "writer")) for group in groups.values()]
+    figure, panels = _panels(plt, tall, width=3.0 + 1.2 * len(students))
+    for axes, (key, group) in zip(panels, groups.items(), strict=True):
+        writers = list(dict.fromkeys(row["writer"] for row in group))
+        found = {(row["writer"], row["student"]): row["accuracy"] for row in group}
+        cells = [[found.get((w, s)) for s in students] for w in writers]
+        _heat(axes, cells, [_text(w) for w in writers], [_text(s) for s in students])
+        axes.set_ylabel("writer")
+        axes.set_title(_text(*key), loc="left")
+    panels[-1].set_xlabel("student")
+    return figure
+
+
+def _heat(
+    axes: "Axes", cells: Sequence[Sequence[float | None]], down: list[str], across: list[str]
+) -> None:
+    """Accuracies as colours and numbers; what is not there stays empty."""
+    nothing = float("nan")
+    image = axes.imshow(
+        [[nothing if cell is None else cell for cell in line] for line in cells],
+        cmap="viridis", aspect="auto", vmin=0,
+    )  # fmt: skip
+    brightest = max((cell for line in cells for cell in line if cell is not None), default=0)
+    for i, line in enumerate(cells):
+        for j, cell in enumerate(line):
+            if cell is not None:
+                color = "black" if cell > 0.7 * brightest else "white"
+                axes.text(j, i, f"{cell:.2f}", ha="center", va="center", color=color, size=8)
+    axes.set_xticks(range(len(across)), across)
+    axes.set_yticks(range(len(down)), down)
+    axes.spines[:].set_visible(False)
+    axes.figure.colorbar(image, ax=axes, label="accuracy")
 
 
 def _noise(plt: Any, rows: Sequence[Row]) -> "Figure":
@@ -262,6 +289,7 @@ def _bars(
 _PLOTS: dict[str, Callable[[Any, Sequence[Row]], Any]] = {
     "paper-table2": _methods,
     "prompt-ablation": _prompts,
+    "transfer": _transfer,
     "rounds": _rounds,
     "tools": _tools,
     "continual": _retention,
