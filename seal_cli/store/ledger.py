@@ -5,6 +5,7 @@ line holds an answer under the digest of all that was sent: no prompt, no addres
 that a killed process left unfinished is passed over. Deletable: then everything is asked again.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -48,7 +49,9 @@ class Ledger:
         entry = json.dumps({"key": key, "completion": asdict(completion)})
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            os.write(self._file, self._mend() + entry.encode() + b"\n")
+            line = self._mend() + entry.encode() + b"\n"
+            if os.write(self._file, line) < len(line):
+                raise OSError(errno.ENOSPC, "an answer could not be written whole")
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
         self._unsynced += 1
