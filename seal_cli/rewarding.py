@@ -29,6 +29,7 @@ def rewarding(
     *,
     student: str | None = None,
     questions: Artifact | None = None,
+    probe: Artifact | None = None,
     proxy_model: str | None = None,
 ) -> RewardConfig:
     """The reward that is wanted for `source`. Raises ConfigError where it does not fit the rest."""
@@ -38,10 +39,10 @@ def rewarding(
         raise ConfigError(
             "--reward proxy and --proxy-model go together.", "Name the model that judges, or none."
         )
-    if proxied and (source.kind != "self_edits" or student or questions):
+    if proxied and (source.kind != "self_edits" or student or questions or probe):
         raise ConfigError(
             "the proxy reward judges the texts of self-edits: it adapts and asks nobody.",
-            "Give it self-edits, and leave --student and --questions out.",
+            "Give it self-edits, and leave --student, --questions and --probe out.",
         )
     if config.racing != "off" and (proxied or source.kind != "self_edits"):
         raise ConfigError(

@@ -4,7 +4,7 @@
 state on disk: run again, every finished stage is a hit and the same rounds come out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -54,7 +54,7 @@ class Chain:
     """The rounds of one loop, made one at a time.
 
     The `writer` is the policy that is trained; `student`, or else the policy itself, is adapted and
-    examined. `stopped` says why there are no more rounds.
+    examined; on the contexts of `probe`, too. `stopped` says why there are no more rounds.
     """
 
     session: Session
@@ -64,6 +64,7 @@ class Chain:
     student: LocalModel | None
     config: LoopConfig
     allow_split: Sequence[str] | None = None
+    probe: Artifact | None = None
     prompt: str | None = None
     rounds: list[Round] = field(default_factory=list)
     made: list[Artifact] = field(default_factory=list)
@@ -126,7 +127,8 @@ class Chain:
         rank = self._adapting().rank
         written = generate.task(self.session, self.source, self.writer, writing, rank)
         edits = self._run(replace(written, check=check))
-        rewards = self._run(replace(self._scoring(edits), check=check))
+        scoring = self._scoring(edits)
+        rewards = self._run(replace(scoring, check=partial(_both, check, scoring.check)))
         config = self.session.resolve(FilterConfig, self.writer)
         selection = self._run(filtering.task(self.session, rewards, config))
         if not any(row.kept for row in selection.rows(Selection)):
@@ -148,7 +150,7 @@ class Chain:
         scoring = score.judging(self.session, student, self.source)
         wanted = rewarding.rewarding(self.session, edits)
         return score.task_of_self_edits(
-            self.session, edits, student, scoring, self._adapting(), wanted
+            self.session, edits, student, scoring, self._adapting(), wanted, probe=self.probe
         )
 
     def _adapting(self) -> AdaptConfig:
@@ -193,6 +195,11 @@ class Chain:
             row = connection.execute(_PAIRED, parameters).fetchone()
         assert row is not None  # an aggregate has one
         return Gain(*row)
+
+
+def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
+    first()
+    second()
 
 
 def given(**values: int | str | None) -> dict[str, Any]:

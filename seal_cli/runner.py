@@ -52,7 +52,8 @@ class Task:
     `open` loads what the work needs and returns it; `finish` makes the rows that need all others.
     `check` raises when this may not be run; what is there already was, and is not asked. `aside`
     are inputs that the rows are not about (what is replayed, a probe): nothing is looked up through
-    them, and `material` says which they are.
+    them, and `material` says which they are. `owners` tells of all rows to which item each belongs;
+    by default that is its context.
     """
 
     stage: str
@@ -70,6 +71,7 @@ class Task:
     models: dict[str, dict[str, str]] = field(default_factory=dict)
     source: str | None = None
     aside: Sequence[Artifact] = ()
+    owners: Callable[[Sequence[Record]], Callable[[Record], str]] = lambda _: _context_of
 
 
 @dataclass(frozen=True)
@@ -257,12 +259,9 @@ class _Run:
     def _kept_rows(self, before: Artifact) -> list[Record]:
         """The rows of every item in which nothing failed, with their weights."""
         rows = [row for table in before.tables for row in before.rows(TABLES[table])]
-        failed = {
-            getattr(row, "context_id", WHOLE)
-            for row in rows
-            if getattr(row, "status", "ok") == "failed"
-        }
-        kept = [row for row in rows if hasattr(row, "context_id") and row.context_id not in failed]
+        owner = self.task.owners(rows)
+        failed = {owner(row) for row in rows if getattr(row, "status", "ok") == "failed"}
+        kept = [row for row in rows if hasattr(row, "context_id") and owner(row) not in failed]
         for row in kept:
             relative = getattr(row, "weights", None)
             if relative:
@@ -273,7 +272,8 @@ class _Run:
     def _commit(self, names: list[str]) -> None:
         rows = list(self.journal.rows(names))
         place = {item: i for i, item in enumerate(self.items)}
-        rows.sort(key=lambda row: place.get(getattr(row, "context_id", WHOLE), 0))
+        owner = self.task.owners(rows)
+        rows.sort(key=lambda row: place.get(owner(row), 0))
         if self.task.finish is not None:
             rows += self.task.finish(rows)
         tables = {self.task.kind: [], **{t: [] for t in self.task.tables}, **by_table(rows)}
@@ -320,6 +320,11 @@ class _Run:
             "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "seconds": round(time.perf_counter() - self.clock, 3),
         }
+
+
+def _context_of(row: Record) -> str:
+    """The item of a row in a stage that is cut by context."""
+    return str(getattr(row, "context_id", WHOLE))
 
 
 def _entry(artifact: Artifact) -> dict[str, Any]:

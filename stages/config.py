@@ -280,6 +280,10 @@ class ScoreConfig(Config):
         False, "ask for grids in eight ways and give the two that come most often as attempts"
     )
     chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
+    # In the key only where there is a probe.
+    probe_limit: int = option(
+        10, "contexts of the probe that are asked about; 0 is all", minimum=0, volatile=True
+    )
     decode_batch: int = option(128, "sequences decoded together", minimum=1, volatile=True)
 
     def __post_init__(self) -> None:
@@ -332,6 +336,14 @@ class FilterConfig(Config):
     keep: int = option(1, "self-edits kept per context (top-k)", minimum=1)
     threshold: float = option(0.5, "smallest reward kept (threshold)")
     margin: float = option(0.0, "gain over the baseline that must be exceeded (improves)")
+    # In the key only where it is given.
+    max_forget: float | None = option(
+        None,
+        "before any rule, drop self-edits whose adapter loses more points than this on the probe",
+        minimum=0,
+        maximum=100,
+        volatile=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from stages.identity import digest
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Status, Verdict
 
+PROBE = "probe"  # the method of answers about contexts that no self-edit is about
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -3,6 +3,9 @@
 A rule is a SQL query over the tables `rewards` and `self_edits`, run on an in-memory DuckDB with
 nothing else in reach: `rules/*.sql`, or the user's own. It returns `self_edit_id` and, if it likes,
 `rank`, `kept` and `reason`; self-edits that it does not return are not kept.
+
+With `max_forget` the rule does not get to see self-edits that make the student forget more than
+that: so the best of the others is kept, whatever the rule is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.config import FilterConfig
-from stages.errors import ConfigError
+from stages.errors import ConfigError, InputError
 from stages.records import Reward, Selection
 
 if TYPE_CHECKING:
@@ -30,14 +33,16 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
 ) -> Iterator[Selection]:
     """One row per reward, in order: kept or not, and why.
 
-    `tables` are what the query sees, `rewards` among them; `$keep`, `$threshold` and `$margin` are
-    the config's.
+    `tables` are what the query sees, `rewards` among them; `$keep`, `$threshold`, `$margin` and
+    `$max_forget` are the config's.
 
     Raises:
         ConfigError: the query does not run, or does not return what it should.
+        InputError: there is a `max_forget`, and the rewards have no probe.
 
     """
-    verdicts = _run(query, tables, config)
+    forgetful = _forgetful(rewards, config.max_forget)
+    verdicts = _run(query, tables, config, without=list(forgetful))
     unknown = verdicts.keys() - {reward.self_edit_id for reward in rewards}
     if unknown:
         raise ConfigError(
@@ -48,6 +53,7 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
         rank, kept, reason = verdicts.get(
             reward.self_edit_id, (0, False, "not returned by the rule")
         )
+        reason = forgetful.get(reward.self_edit_id, reason)
         if reward.reward is None:
             kept, reason = False, f"{reward.status}: {reward.reason}"
         yield Selection(
@@ -59,6 +65,27 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
             reason=reason,
             reward=reward.reward,
         )
+
+
+def _forgetful(rewards: Sequence[Reward], limit: float | None) -> dict[str, str]:
+    """The usable self-edits that lose more than `limit` percentage points on the probe, and why."""
+    if limit is None:
+        return {}
+    usable = [reward for reward in rewards if reward.status == "ok"]
+    if usable and all(reward.probe_baseline is None for reward in usable):
+        raise InputError(
+            "--max-forget needs a probe, which these rewards do not have.",
+            "Score the self-edits with --probe CONTEXTS.",
+        )
+    reasons = {}
+    for reward in usable:
+        if reward.probe_baseline is None or reward.probe_accuracy is None:
+            reasons[reward.self_edit_id] = "what it makes the student forget is not known"
+            continue
+        lost = round(100 * (reward.probe_baseline - reward.probe_accuracy), 6)
+        if lost > limit:
+            reasons[reward.self_edit_id] = f"loses {lost:g} points on the probe, over {limit:g}"
+    return reasons
 
 
 def rule_text(config: FilterConfig) -> str:
@@ -73,9 +100,9 @@ def rule_text(config: FilterConfig) -> str:
 
 
 def _run(
-    query: str, tables: "Mapping[str, pa.Table]", config: FilterConfig
+    query: str, tables: "Mapping[str, pa.Table]", config: FilterConfig, without: list[str]
 ) -> dict[str, tuple[int, bool, str]]:
-    """self_edit_id -> (rank, kept, reason) as the query has it."""
+    """self_edit_id -> (rank, kept, reason) as the query has it, which sees no reward `without`."""
     import duckdb
 
     with duckdb.connect(":memory:") as connection:
@@ -83,6 +110,10 @@ def _run(
             connection.register("incoming", table)
             connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')
             connection.unregister("incoming")
+        if without:
+            connection.execute(
+                "DELETE FROM rewards WHERE self_edit_id IN (SELECT unnest(?))", [without]
+            )
         connection.execute("SET enable_external_access = false")
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET lock_configuration = true")
@@ -118,7 +149,8 @@ def _fetch(
     connection: "duckdb.DuckDBPyConnection", query: str, config: FilterConfig
 ) -> list[dict[str, Any]]:
     """The rows of one query, given those of our parameters that it names."""
-    values = {"keep": config.keep, "threshold": config.threshold, "margin": config.margin}
+    parameters = ("keep", "threshold", "margin", "max_forget")
+    values = {name: getattr(config, name) for name in parameters}
     (statement,) = _one_statement(connection, query)
     wanted = {name: values[name] for name in statement.named_parameters if name in values}
     result = connection.execute(statement, wanted)

@@ -16,7 +16,7 @@ from stages.config import RewardConfig
 from stages.exam import Examiner, Outcome
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Verdict
-from stages.score import examined, reward, unadapted
+from stages.score import Examined, Probe, examined, reward, unadapted
 
 SEMANTICS = 1
 PRIOR = 4  # degrees of freedom that the binomial variance counts for
@@ -33,6 +33,7 @@ def race(
     questions: Mapping[str, Sequence[Question]],
     examiner: Examiner,
     config: RewardConfig,
+    probe: Probe | None = None,
 ) -> Iterator[Adapter | Answer | Verdict | Reward]:
     """What `score` gives, with at most `repeats` runs for each self-edit.
 
@@ -40,13 +41,13 @@ def race(
     work has none to come: its reward is decided.
     """
     baselines = yield from unadapted(self_edits, contexts, questions, examiner)
-    outcomes: dict[str, list[Outcome]] = {edit.self_edit_id: [] for edit in self_edits}
+    found: dict[str, list[Examined]] = {edit.self_edit_id: [] for edit in self_edits}
     running = list(self_edits)
     for repeat in range(repeats):
-        for row, outcome in (
-            yield from examined(adapt(running, repeat), contexts, questions, examiner)
-        ):
-            outcomes[str(row.self_edit_id)].append(outcome)
+        trained = adapt(running, repeat)
+        for one in (yield from examined(trained, contexts, questions, examiner, probe)):
+            found[str(one.adapter.self_edit_id)].append(one)
+        outcomes = {name: [one.outcome for one in ones] for name, ones in found.items()}
         left = _left(running, outcomes, questions, config)
         running = [edit for edit in running if edit.self_edit_id in left]
         if not running:
@@ -56,10 +57,11 @@ def race(
         yield reward(
             edit,
             baselines[about],
-            outcomes[edit.self_edit_id],
+            found[edit.self_edit_id],
             questions[about],
             examiner,
             rule=config.reward,
+            probe=probe,
         )
 
 

@@ -147,7 +147,8 @@ class Adapter(Sourced):
 class Answer(Sourced):
     """What a student said to one question; both ids are null for the unadapted student.
 
-    `method` is `unadapted`, `passage-only` or `self-edits` (an import may have others). A question
+    `method` is `unadapted`, `passage-only` or `self-edits`, or `probe` where what the student keeps
+    of other contexts is examined (an import may have others). A question
     that could not be answered is a `failed` row without a verdict.
     """
 
@@ -210,6 +211,9 @@ class Reward(Sourced):
     the store, `recorded` where an import has only the number. `rule` says what `reward` is:
     `accuracy`, `gain`, `improved`, `solved` (`stages.rewards`) or `proxy`; `origin` who wrote the
     questions.
+
+    `probe_baseline` and `probe_accuracy` are the unadapted and the adapted student's accuracy on a
+    probe: contexts that no self-edit is about (means over contexts and repeats; null without one).
     """
 
     self_edit_id: str
@@ -231,6 +235,8 @@ class Reward(Sourced):
     basis: Basis = "answers"
     rule: str = "accuracy"
     origin: Literal["gold", "self"] = "gold"
+    probe_baseline: float | None = None
+    probe_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         if (self.reward is None) != (self.status == "failed"):

@@ -12,10 +12,10 @@ from typing import Any
 
 from stages import eval as evaluation
 from stages.config import EvalConfig
-from stages.exam import Outcome, judge, method_of, outcome_of
+from stages.exam import PROBE, Outcome, judge, method_of, outcome_of
 from stages.grading import Grader
 from stages.records import Adapter, Answer, Metric, Policy, Question, Reward, Sourced, Verdict
-from stages.score import earned
+from stages.score import earned, mean_of
 
 SEMANTICS = 1
 # A row that is made here was read nowhere.
@@ -39,8 +39,11 @@ def rewards(
     yield from verdicts.values()
     unadapted: defaultdict[str, list[Answer]] = defaultdict(list)
     by_edit: defaultdict[str, list[Answer]] = defaultdict(list)
+    probed: defaultdict[str | None, list[Answer]] = defaultdict(list)
     for answer in answers:
-        if answer.self_edit_id is not None:
+        if answer.method == PROBE:
+            probed[answer.self_edit_id].append(answer)
+        elif answer.self_edit_id is not None:
             by_edit[answer.self_edit_id].append(answer)
         elif answer.method == "unadapted":
             unadapted[answer.context_id].append(answer)
@@ -51,7 +54,24 @@ def rewards(
         given, trained = by_edit[reward.self_edit_id], worn[reward.self_edit_id]
         baseline = _baseline(unadapted[reward.context_id], verdicts, reward)
         outcomes = _outcomes(given, trained, verdicts, reward)
-        yield _regraded(reward, baseline, outcomes, grader)
+        yield replace(
+            _regraded(reward, baseline, outcomes, grader),
+            probe_baseline=_probed(probed[None], verdicts),
+            probe_accuracy=_probed(probed[reward.self_edit_id], verdicts),
+        )
+
+
+def _probed(answers: Sequence[Answer], verdicts: Mapping[str, Verdict]) -> float | None:
+    """What is kept of the probe, or null: the mean over its contexts, of every repeat."""
+    asked: defaultdict[tuple[str | None, str], list[Answer]] = defaultdict(list)
+    for answer in answers:
+        asked[answer.adapter_id, answer.context_id].append(answer)
+    outcomes = []
+    for given in asked.values():
+        failed = next((answer for answer in given if answer.status != "ok"), None)
+        known = [verdicts[answer.answer_id] for answer in given if failed is None]
+        outcomes.append(Outcome(None, "failed", failed.reason) if failed else outcome_of(known))
+    return mean_of(outcomes)
 
 
 def metrics(

@@ -3,18 +3,45 @@
 The unadapted student is examined once per context; each adapter is examined on the same questions,
 and a self-edit's reward is the mean accuracy over its adapters (the paper's three seeds). A failed
 adapter, answer or verdict makes the reward null, never zero.
+
+With a probe, the same adapters are also asked about contexts that no self-edit is about: what they
+make the student forget. It changes no reward; `filter` may look at it.
 """
 
 import statistics
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from stages.exam import Examination, Examiner, Outcome
+from stages.errors import ResourceError
+from stages.exam import PROBE, Examination, Examiner, Outcome
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
 from stages.rewards import RULES, rule_of
 
 SEMANTICS = 1
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What every adapter is asked besides, and how the unadapted student did (a mean of contexts).
+
+    `questions` are by context.
+    """
+
+    contexts: Sequence[Context]
+    questions: Mapping[str, Sequence[Question]]
+    baseline: float
+
+    def examinations(self, one: Examination) -> list[Examination]:
+        """What the adapter of an examination is asked besides."""
+        asked = ((context, self.questions[context.context_id]) for context in self.contexts)
+        return [Examination(*each, one.adapter, one.lora, PROBE) for each in asked]
+
+    def beside(self, reward: Reward, outcomes: Sequence[Outcome]) -> Reward:
+        """A reward with what its adapters kept."""
+        accuracy = mean_of(outcomes)
+        return replace(reward, probe_baseline=self.baseline, probe_accuracy=accuracy)
 
 
 def score(
@@ -25,6 +52,7 @@ def score(
     questions: Mapping[str, Sequence[Question]],
     examiner: Examiner,
     rule: str = "accuracy",
+    probe: Probe | None = None,
 ) -> Iterator[Adapter | Answer | Verdict | Reward]:
     """Adapters, answers and verdicts, then one reward per self-edit.
 
@@ -32,19 +60,51 @@ def score(
     way. All of them are held until all are examined, which is done together.
     """
     baselines = yield from unadapted(self_edits, contexts, questions, examiner)
-    outcomes: dict[str, list[Outcome]] = {edit.self_edit_id: [] for edit in self_edits}
-    for row, outcome in (yield from examined(adapters, contexts, questions, examiner)):
-        outcomes[str(row.self_edit_id)].append(outcome)
+    found: dict[str, list[Examined]] = {edit.self_edit_id: [] for edit in self_edits}
+    for one in (yield from examined(adapters, contexts, questions, examiner, probe)):
+        found[str(one.adapter.self_edit_id)].append(one)
     for edit in self_edits:
         about = edit.context_id
         yield reward(
             edit,
             baselines[about],
-            outcomes[edit.self_edit_id],
+            found[edit.self_edit_id],
             questions[about],
             examiner,
             rule=rule,
+            probe=probe,
         )
+
+
+def probe_unadapted(
+    contexts: Sequence[Context],
+    *,
+    questions: Mapping[str, Sequence[Question]],
+    examiner: Examiner,
+) -> Generator[Answer | Verdict, None, Probe]:
+    """Examine the unadapted student on the probe; yields answers and verdicts, returns the probe.
+
+    Raises:
+        ResourceError: it could not be examined; nothing can be said about forgetting then.
+
+    """
+    probe = Probe(contexts, questions, 0.0)
+    asked = [Examination(c, questions[c.context_id], method=PROBE) for c in contexts]
+    outcomes = yield from examiner.examine(asked)
+    baseline = mean_of(outcomes)
+    if baseline is None:
+        reason = next((o.reason for o in outcomes if o.reason), "it has no contexts")
+        raise ResourceError(
+            f"the unadapted student could not be examined on the probe: {reason}.",
+            "Run the same command again, or choose another --probe.",
+        )
+    return replace(probe, baseline=baseline)
+
+
+def mean_of(outcomes: Sequence[Outcome]) -> float | None:
+    """The mean accuracy of examinations; null unless there are some and all of them worked."""
+    known = [outcome.accuracy for outcome in outcomes if outcome.accuracy is not None]
+    return statistics.fmean(known) if known and len(known) == len(outcomes) else None
 
 
 def unadapted(
@@ -59,36 +119,53 @@ def unadapted(
     return dict(zip(asked, outcomes, strict=True))
 
 
+@dataclass(frozen=True)
+class Examined:
+    """An adapter, how it did, and how it did on each context of the probe, where there is one."""
+
+    adapter: Adapter
+    outcome: Outcome
+    probed: Sequence[Outcome] = ()
+
+
 def examined(
     adapters: Iterable[tuple[Adapter, Lora | None]],
     contexts: Mapping[str, Context],
     questions: Mapping[str, Sequence[Question]],
     examiner: Examiner,
-) -> Generator[Adapter | Answer | Verdict, None, list[tuple[Adapter, Outcome]]]:
+    probe: Probe | None = None,
+) -> Generator[Adapter | Answer | Verdict, None, list[Examined]]:
     """Examines adapters, all together; returns each with how it did."""
     pairs = list(adapters)
     yield from (row for row, _ in pairs)
-    outcomes = yield from examiner.examine(
-        [
-            Examination(contexts[row.context_id], questions[row.context_id], row, lora)
-            for row, lora in pairs
-        ]
-    )
-    return [(row, outcome) for (row, _), outcome in zip(pairs, outcomes, strict=True)]
+    own = [
+        Examination(contexts[row.context_id], questions[row.context_id], row, lora)
+        for row, lora in pairs
+    ]
+    besides = [too for one in own for too in probe.examinations(one)] if probe else []
+    outcomes = yield from examiner.examine(own + besides)
+    size = len(probe.contexts) if probe else 0
+    probed = [outcomes[len(own) + i * size :][:size] for i in range(len(own))]
+    return [
+        Examined(row, outcome, kept)
+        for (row, _), outcome, kept in zip(pairs, outcomes[: len(own)], probed, strict=True)
+    ]
 
 
 def reward(
     edit: SelfEdit,
     baseline: Outcome,
-    outcomes: Sequence[Outcome],
+    found: Sequence[Examined],
     questions: Sequence[Question],
     examiner: Examiner,
     *,
     rule: str = "accuracy",
+    probe: Probe | None = None,
 ) -> Reward:
-    """The reward of one self-edit from its examinations."""
+    """The reward of one self-edit from the examinations of its adapters."""
     rule = rule_of(rule, examiner.domain.REGIME)
-    return Reward(
+    outcomes = [one.outcome for one in found]
+    row = Reward(
         self_edit_id=edit.self_edit_id,
         context_id=edit.context_id,
         sample=edit.sample,
@@ -101,6 +178,7 @@ def reward(
         origin="self" if any(question.origin == "self" for question in questions) else "gold",
         **earned(baseline, outcomes, floor=examiner.config.reward_floor, rule=rule),
     )
+    return probe.beside(row, [outcome for one in found for outcome in one.probed]) if probe else row
 
 
 def earned(

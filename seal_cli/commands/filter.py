@@ -56,8 +56,13 @@ def task(session: Session, source: Artifact, config: FilterConfig) -> Task:
         stage="filter",
         kind="selections",
         inputs=[source],
-        material={"semantics": [stage.SEMANTICS], "config": config.key(), "rule": digest(sql)},
-        config={"filter": config.key(), "rule": sql},
+        material={
+            "semantics": [stage.SEMANTICS],
+            "config": config.key(),
+            "rule": digest(sql),
+            **({} if config.max_forget is None else {"max_forget": config.max_forget}),
+        },
+        config={"filter": config.key() | {"max_forget": config.max_forget}, "rule": sql},
         items=lambda: [WHOLE],
         open=open,
     )

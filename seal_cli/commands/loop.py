@@ -13,6 +13,7 @@ import typer
 
 from seal_cli import console
 from seal_cli.commands import import_contexts
+from seal_cli.commands.score import ProbeOption
 from seal_cli.models import SHIPPED, resolve_model
 from seal_cli.options import StudentOption
 from seal_cli.rounds import Chain, Round, given
@@ -53,6 +54,7 @@ def loop(
     policy: PolicyOption = None,
     student: StudentOption = None,
     eval_contexts: EvalOption = None,
+    probe: ProbeOption = None,
     allow_split: AllowOption = None,
 ) -> None:
     """Run rounds of generate, score, filter and update, and measure every policy.
@@ -67,8 +69,9 @@ def loop(
     config = session.resolve(LoopConfig, model)
     session = _as_asked(session, config, started)
     source, measured = _contexts(session, contexts, eval_contexts)
+    other = session.artifact(probe, "contexts") if probe else None
     chains = [
-        Chain(session, source, measured, model, adapted, config, allow_split, prompt)
+        Chain(session, source, measured, model, adapted, config, allow_split, other, prompt)
         for prompt in config.names or (None,)
     ]
     try:

@@ -18,6 +18,7 @@ from seal_cli.endpoints import (
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel, find_model, resolve_model, writer_of
 from seal_cli.options import StudentOption
+from seal_cli.probe import Probing
 from seal_cli.runner import Job, Plan, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
@@ -48,6 +49,14 @@ ProxyOption = Annotated[
     str | None,
     typer.Option("--proxy-model", help="Who judges the texts, with --reward proxy."),
 ]
+ProbeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--probe",
+        metavar="CONTEXTS",
+        help="Contexts to ask every adapted model about, too: what it forgot. See --probe-limit.",
+    ),
+]
 Score = Callable[..., Iterator[Record]]  # self-edits -> rows, given contexts, questions, examiner
 
 
@@ -56,6 +65,7 @@ def score(
     source: SourceArg,
     student: StudentOption = None,
     questions: QuestionsOption = None,
+    probe: ProbeOption = None,
     proxy_model: ProxyOption = None,
 ) -> None:
     """Examine adapted students and reward the self-edits.
@@ -64,8 +74,9 @@ def score(
     """
     found = session.artifact(source, "adapters", "self_edits")
     asked = session.artifact(questions, "contexts") if questions else None
+    other = session.artifact(probe, "contexts") if probe else None
     wanted = rewarding.rewarding(
-        session, found, student=student, questions=asked, proxy_model=proxy_model
+        session, found, student=student, questions=asked, probe=other, proxy_model=proxy_model
     )
     if proxy_model is not None:
         judge = resolve_model(session.workspace, proxy_model)
@@ -73,11 +84,11 @@ def score(
     elif found.kind == "self_edits":
         model = writer_of(session.workspace, found, wanted=student)
         config, adapting = judging(session, model, found), session.resolve(AdaptConfig, model)
-        task = task_of_self_edits(session, found, model, config, adapting, wanted, asked)
+        task = task_of_self_edits(session, found, model, config, adapting, wanted, asked, other)
         session.answer(session.run(task))
     elif student is None:
         _refuse_training_flags(session)
-        session.answer(session.run(task_of_adapters(session, found, wanted, asked)))
+        session.answer(session.run(task_of_adapters(session, found, wanted, asked, other)))
     else:
         raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
 
@@ -95,7 +106,11 @@ def _refuse_training_flags(session: Session) -> None:
 
 
 def task_of_adapters(
-    session: Session, source: Artifact, wanted: RewardConfig, questions: Artifact | None = None
+    session: Session,
+    source: Artifact,
+    wanted: RewardConfig,
+    questions: Artifact | None = None,
+    probe: Artifact | None = None,
 ) -> Task:
     """Score the adapters that `seal adapt` kept; their rows stay where they are."""
     edits = session.workspace.upstream(source, "self_edits")
@@ -131,7 +146,7 @@ def task_of_adapters(
 
     how = {"score": config, "reward": wanted}
     rank = source.manifest["config"]["adapt"]["rank"]
-    return _task(session, [source], edits, asked, model, stored, how, plan, rank)
+    return _task(session, [source], edits, asked, model, stored, how, plan, rank, probe)
 
 
 def task_of_self_edits(
@@ -142,6 +157,7 @@ def task_of_self_edits(
     adapting: AdaptConfig,
     wanted: RewardConfig,
     questions: Artifact | None = None,
+    probe: Artifact | None = None,
 ) -> Task:
     """Adapt in memory and score; the adapters' rows go into the rewards artifact."""
     asked = _asked(session, source, questions)
@@ -175,6 +191,7 @@ def task_of_self_edits(
         {"score": config, "reward": wanted, "adapt": adapting},
         lambda: adapt.plan(session, model, adapting, per_context),
         adapting.rank,
+        probe,
     )
 
 
@@ -209,22 +226,31 @@ def _task(
     how: Mapping[str, Any],
     plan: Callable[[], Plan],
     rank: int,
+    probe: Artifact | None,
 ) -> Task:
     """One run; `how` are the configurations, of `adapt` where it adapts."""
     config: ScoreConfig = how["score"]
     own = session.workspace.upstream(self_edits, "contexts")
+    probing = Probing(probe, config.probe_limit) if probe else None
 
     def open(job: Job) -> Work:
         asked.require_questions()
         edits = group(self_edits.rows(SelfEdit))
         questioner = examiner(session, model, asked.domain, config, rank)
         score = scoring(job)
-        return lambda ids: score(
-            pick(edits, ids),
-            contexts=asked.contexts,
-            questions=asked.questions,
-            examiner=questioner,
-        )
+
+        def work(ids: Sequence[str]) -> Iterator[Record]:
+            if probing:
+                yield from probing.unadapted(questioner, first=next(iter(edits)) in ids)
+            yield from score(
+                pick(edits, ids),
+                contexts=asked.contexts,
+                questions=asked.questions,
+                examiner=questioner,
+                probe=probing.probe if probing else None,
+            )
+
+        return work
 
     adapting = how.get("adapt")
     adapted = adapt.material(session, model, asked.domain, adapting) if adapting else None
@@ -232,7 +258,7 @@ def _task(
     others = [] if asked.artifact.id == own.id else [asked.artifact]
     # A student that wrote nothing is in no other artifact's `policies`: reports could not name it.
     foreign = model.artifact is None and model.id != self_edits.manifest["key"].get("policy")
-    return Task(
+    task = Task(
         stage="score",
         kind="rewards",
         inputs=[*inputs, *others, *model.inputs],
@@ -246,6 +272,7 @@ def _task(
         finish=lambda _: [model.policy] if foreign else [],
         models=model.location() | grader_location(session, config.grader),
     )
+    return probing.beside(task, self_edits, asked) if probing else task
 
 
 def _by_edit(adapters: Iterable[Adapter]) -> dict[str, list[Adapter]]:

@@ -59,6 +59,11 @@ class Artifact:
         return hashlib.sha256((self.path / MANIFEST).read_bytes()).hexdigest()
 
     @property
+    def aside(self) -> list[str]:
+        """The inputs that its rows are not about: a probe, what was replayed."""
+        return [e["artifact_id"] for e in self.manifest["inputs"] if e.get("aside")]
+
+    @property
     def n_failed(self) -> int:
         """Rows with status `failed`, over all tables."""
         return sum(table["status"].get("failed", 0) for table in self.manifest["tables"].values())

@@ -114,6 +114,8 @@ def test_only_how_many_at_once_and_paths_stay_out_of_a_key(cls: type[Config]) ->
     # What is volatile for another reason is in the key where it does something.
     own = {
         AdaptConfig: {"slots"},
+        ScoreConfig: {"probe_limit"},
+        FilterConfig: {"max_forget"},
         UpdateConfig: {"replay"},
         VllmConfig: {"adapters", "kv_cache_mib", "memory"},
     }.get(cls, set())

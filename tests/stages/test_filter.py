@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from stages.config import RULES, FilterConfig
-from stages.errors import ConfigError
+from stages.errors import ConfigError, InputError
 from stages.filter import RULES as RULE_FILES
 from stages.filter import filter as select
 from stages.filter import rule_text
@@ -239,3 +239,68 @@ def test_rule_sql_and_a_query_file_go_together(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError):
         rule_text(FilterConfig(rule="sql", query=str(path)))
+
+
+@pytest.fixture
+def probed(reward: Make) -> list[Reward]:
+    """Of context a the best forgets 20 points, the next 10 and the third none; b's is not known."""
+    return [
+        reward("a0", 0.9, probe_baseline=0.6, probe_accuracy=0.4),
+        reward("a1", 0.8, probe_baseline=0.6, probe_accuracy=0.5),
+        reward("a2", 0.7, probe_baseline=0.6, probe_accuracy=0.6),
+        reward("b0", 0.9, probe_baseline=0.6),
+        reward("b1", 0.6, probe_baseline=0.6, probe_accuracy=0.7),
+        reward("c0", 0.0, status="invalid", probe_baseline=0.6),
+        reward("c1", None, probe_baseline=0.6),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("points", "names"),
+    [
+        (None, ["a0", "b0"]),
+        (100.0, ["a0", "b1"]),
+        (20.0, ["a0", "b1"]),  # no more than 20 points
+        (19.9, ["a1", "b1"]),
+        (10.0, ["a1", "b1"]),
+        (5.0, ["a2", "b1"]),
+        (0.0, ["a2", "b1"]),
+    ],
+)
+def test_the_best_of_those_that_forget_little_enough_is_kept(
+    probed: list[Reward], points: float | None, names: list[str]
+) -> None:
+    assert kept(run(probed, max_forget=points)) == names
+
+
+def test_what_forgets_too_much_says_so(probed: list[Reward]) -> None:
+    rows = {row.self_edit_id: row for row in run(probed, max_forget=5)}
+    assert (rows["a0"].rank, rows["a0"].reason) == (0, "loses 20 points on the probe, over 5")
+    assert rows["a1"].reason == "loses 10 points on the probe, over 5"
+    assert rows["b0"].reason == "what it makes the student forget is not known"
+    assert rows["c0"].reason == "invalid"
+    assert rows["c1"].reason == "failed: out of memory"
+    assert rows["a2"].rank == 1
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "sql"])
+def test_max_forget_goes_with_every_rule(probed: list[Reward], rule: str) -> None:
+    found = kept(run(probed, rule=rule, max_forget=5, keep=9, threshold=0, margin=-1))
+    assert set(found) <= {"a2", "b1"}
+    assert "a2" in found
+
+
+def test_a_query_of_the_user_sees_the_probe_and_its_limit(probed: list[Reward]) -> None:
+    query = """
+        SELECT self_edit_id FROM rewards
+        WHERE 100 * (probe_baseline - probe_accuracy) <= $max_forget / 2 AND status = 'ok'
+    """
+    assert kept(run(probed, query, max_forget=20)) == ["a1", "a2", "b1"]
+    everything = "SELECT self_edit_id FROM rewards WHERE status = 'ok'"
+    assert kept(run(probed, everything, max_forget=5)) == ["a2", "b1"]
+
+
+def test_without_a_probe_nothing_can_be_said_of_forgetting(mixed: list[Reward]) -> None:
+    with pytest.raises(InputError, match="needs a probe") as refused:
+        run(mixed, max_forget=5)
+    assert "--probe" in refused.value.hint

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from stages.config import ScoreConfig
 from stages.domains import knowledge
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine
+from stages.errors import ResourceError
 from stages.exam import Examiner
 from stages.grading import GRADERS
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Verdict
-from stages.score import score
+from stages.score import Probe, probe_unadapted, score
 
 Edit = Callable[..., SelfEdit]
 
@@ -182,3 +184,84 @@ def test_a_reward_that_contradicts_its_status_cannot_be_built(
 ) -> None:
     with pytest.raises(ValueError, match=status):
         reward("a0", value, status=status)
+
+
+class Probed:
+    """Self-edits about the first passage, probed with the questions of the second."""
+
+    def __init__(self, contexts: Any, questions: Any, edit: Edit, baseline: int) -> None:
+        self.own, self.other = contexts.values()
+        self.edit, self.questions, self.contexts = edit, questions, contexts
+        self.engine = Recording(baseline)
+        self.examiner = Examiner(
+            student="s",
+            engine=self.engine,
+            domain=knowledge,
+            grader=GRADERS["exact"],
+            render=str,
+            config=ScoreConfig(),
+        )
+
+    def unadapted(self) -> tuple[list[Any], Probe]:
+        asking = probe_unadapted([self.other], questions=self.questions, examiner=self.examiner)
+        rows = []
+        while True:
+            try:
+                rows.append(next(asking))
+            except StopIteration as end:
+                return rows, end.value
+
+    def score(self, right: Sequence[Sequence[int | str]], probe: Probe | None) -> list[Any]:
+        edits = [self.edit(self.own, sample=i) for i in range(len(right))]
+        return list(
+            score(
+                edits,
+                adapters(edits, right),
+                contexts=self.contexts,
+                questions=self.questions,
+                examiner=self.examiner,
+                probe=probe,
+            )
+        )
+
+
+@pytest.fixture
+def probed(
+    contexts: dict[str, Context], questions: dict[str, list[Question]], edit: Edit
+) -> Callable[[int], Probed]:
+    return lambda baseline: Probed(contexts, questions, edit, baseline)
+
+
+def test_a_probe_tells_what_each_self_edit_made_the_student_forget(
+    probed: Callable[[int], Probed],
+) -> None:
+    using = probed(2)
+    rows, probe = using.unadapted()
+    assert probe.baseline == 1.0  # both questions about the other passage
+    assert {r.method for r in rows if isinstance(r, Answer)} == {"probe"}
+    scored = using.score([[2, 1], [0, 0], [1, "failed"], ["invalid", "invalid"]], probe)
+    found = [(r.probe_baseline, r.probe_accuracy) for r in rewards(scored)]
+    assert found == [(1.0, 0.75), (1.0, 0.0), (1.0, None), (1.0, None)]
+
+
+def test_a_probe_changes_no_reward_and_its_answers_say_that_they_are_of_one(
+    probed: Callable[[int], Probed],
+) -> None:
+    using = probed(1)
+    _, probe = using.unadapted()
+    right: list[list[int | str]] = [[2, 1], [0, 1], ["invalid", "invalid"]]
+    with_probe, without = using.score(right, probe), using.score(right, None)
+    plain = [replace(r, probe_baseline=None, probe_accuracy=None) for r in rewards(with_probe)]
+    assert plain == rewards(without)
+    asked = [r for r in with_probe if isinstance(r, Answer)]
+    about = {(r.method == "probe", r.context_id) for r in asked}
+    assert about == {(True, using.other.context_id), (False, using.own.context_id)}
+    assert sum(r.method == "probe" for r in asked) == 4 * 2  # adapters that are ok, two questions
+    assert all(r.self_edit_id is not None for r in asked if r.method == "probe")
+
+
+def test_an_unadapted_student_that_cannot_be_probed_is_an_error(
+    probed: Callable[[int], Probed],
+) -> None:
+    with pytest.raises(ResourceError, match="the server is down"):
+        probed(-1).unadapted()

@@ -1,0 +1,175 @@
+"""A probe beside the scoring: its key and answers, what may be one, and that it counts nowhere."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from passages import PASSAGES
+from reading import tables_of
+
+SMALL = ["--rank", 2, "--epochs", 1, "--repeats", 2]
+
+
+def imported(seal: Any, path: Path, rows: Sequence[Any], split: str = "train") -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(seal("import", "contexts", path, "--split", split).id)
+
+
+@pytest.fixture
+def edits(seal: Any, tmp_path: Path, random_model: Path) -> str:
+    """Two self-edits about each of two passages."""
+    contexts = imported(seal, tmp_path / "learned.jsonl", PASSAGES[:2])
+    scripted = ["--engine", "scripted", "--samples", 2]
+    return str(seal("generate", contexts, "--policy", random_model, *scripted).id)
+
+
+@pytest.fixture
+def probe(seal: Any, tmp_path: Path) -> str:
+    return imported(seal, tmp_path / "probe.jsonl", PASSAGES[2:])
+
+
+def rows(seal: Any, query: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in seal("sql", query, "-f", "json").out.splitlines()]
+
+
+def test_every_adapter_is_probed_and_the_unadapted_student_once(
+    seal: Any, edits: str, probe: str, tmp_path: Path
+) -> None:
+    plain = seal("score", edits, *SMALL).id
+    rewards = seal("score", edits, *SMALL, "--probe", probe, "--slots", 1).id
+    assert rewards != plain
+    found = tables_of(tmp_path / "store" / "artifacts" / rewards)
+    probed = [row for row in found["__answers"] if row["method"] == "probe"]
+    assert len(probed) == (2 * 2 * 2 + 1) * 2  # adapters and the unadapted, two questions each
+    assert len({row["answer_id"] for row in found["__answers"]}) == len(found["__answers"])
+    assert all(row["probe_baseline"] is not None for row in found[""])
+    without = tables_of(tmp_path / "store" / "artifacts" / plain)
+    drop = {"artifact_id", "probe_baseline", "probe_accuracy"}
+    same = [
+        [{k: v for k, v in row.items() if k not in drop} for row in table[""]]
+        for table in (found, without)
+    ]
+    assert same[0] == same[1]  # it changes no reward
+    manifest = json.loads(
+        (tmp_path / "store" / "artifacts" / rewards / "_manifest.json").read_text()
+    )
+    assert manifest["key"]["probe"] == {"contexts": probe, "limit": 10}
+    assert manifest["inputs"][-1]["artifact_id"] == probe
+
+
+def test_the_limit_of_a_probe_is_in_the_key_only_with_one(
+    seal: Any, edits: str, probe: str
+) -> None:
+    plain = seal("score", edits, *SMALL).id
+    assert seal("score", edits, *SMALL, "--probe-limit", 3).id == plain
+    probed = seal("score", edits, *SMALL, "--probe", probe).id
+    assert seal("score", edits, *SMALL, "--probe", probe, "--probe-limit", 3).id != probed
+
+
+def test_probe_answers_count_in_no_other_table(seal: Any, edits: str, probe: str) -> None:
+    rewards = seal("score", edits, *SMALL).id
+    before = seal("report", "reward-noise", "--format", "csv").out.splitlines()[1].split(",")
+    probed = seal("score", edits, *SMALL, "--probe", probe).id
+    noise = seal("report", "reward-noise", "--format", "csv").out.splitlines()[1:]
+    by_id = {line.split(",")[0]: line.split(",")[1:] for line in noise}
+    assert by_id[rewards] == by_id[probed] == before[1:]
+    assert rows(seal, "SELECT count(*) AS n FROM accuracies") == [{"n": 0}]
+    edit = rows(seal, f"SELECT self_edit_id FROM rewards WHERE artifact_id = '{probed}' LIMIT 1")
+    why = json.loads(seal("why", edit[0]["self_edit_id"], "--rewards", probed, "--json").out)
+    assert len(why["questions"]) == 2
+    assert all(len(asked["after"]) == 2 for asked in why["questions"])
+
+
+def test_max_forget_selects_by_the_probe(seal: Any, edits: str, probe: str) -> None:
+    refused = seal("filter", seal("score", edits, *SMALL).id, "--max-forget", 5)
+    assert refused.code == 3
+    assert "--probe CONTEXTS" in refused.err
+    rewards = seal("score", edits, *SMALL, "--probe", probe).id
+    plain = seal("filter", rewards).id
+    picky = seal("filter", rewards, "--max-forget", 0)
+    assert picky.id != plain
+    assert seal("filter", rewards, "--max-forget", 5).id != picky.id
+
+
+def test_a_regrade_judges_the_probe_again(seal: Any, edits: str, probe: str) -> None:
+    rewards = seal("score", edits, *SMALL, "--probe", probe).id
+    again = seal("regrade", rewards, "--grader", "offline").id
+    query = """
+        SELECT self_edit_id, probe_baseline, probe_accuracy, reward
+        FROM rewards WHERE artifact_id = '{}' ORDER BY 1
+    """
+    assert rows(seal, query.format(again)) == rows(seal, query.format(rewards))
+    assert all(r["probe_accuracy"] is not None for r in rows(seal, query.format(again)))
+    other = seal("regrade", rewards, "--grader", "exact").id
+    assert seal("filter", other, "--max-forget", 50).code == 0
+
+
+def test_a_probe_of_the_passages_that_are_learned_is_refused(
+    seal: Any, edits: str, tmp_path: Path
+) -> None:
+    both = imported(seal, tmp_path / "both.jsonl", PASSAGES[1:])
+    refused = seal("score", edits, *SMALL, "--probe", both)
+    assert refused.code == 2
+    assert "1 contexts of the probe" in refused.err
+    grids = seal("import", "contexts", "tiny-grids", "--split", "train").id
+    assert "of the same domain" in seal("score", edits, *SMALL, "--probe", grids).err
+    silent = imported(seal, tmp_path / "silent.jsonl", [{"title": "Lake", "context": "Deep."}])
+    refused = seal("score", edits, *SMALL, "--probe", silent)
+    assert refused.code == 3
+    assert "no questions" in refused.err
+
+
+def test_a_probe_for_evaluation_is_pointed_out(seal: Any, edits: str, tmp_path: Path) -> None:
+    held_out = imported(seal, tmp_path / "held-out.jsonl", PASSAGES[2:], "val")
+    said = seal("score", edits, *SMALL, "--probe", held_out)
+    assert said.code == 0
+    assert "the probe is of split val" in said.err
+
+
+def test_a_loop_probes_every_round(
+    seal: Any, probe: str, random_model: Path, tmp_path: Path
+) -> None:
+    contexts = imported(seal, tmp_path / "learned.jsonl", PASSAGES[:2])
+    sets = ["generate.engine=scripted", "adapt.epochs=1", "adapt.rank=2", "update.rank=2"]
+    loop = [
+        "loop", "--contexts", contexts, "--policy", random_model, "--rounds", 1, "--samples", 1,
+        "--repeats", 1, "--eval-limit", 1, *(arg for pair in sets for arg in ("--set", pair)),
+    ]  # fmt: skip
+    made = seal(*loop, "--probe", probe, "--set", "filter.max_forget=100")
+    assert made.code == 0, made.err
+    found = rows(seal, "SELECT count(*) AS n FROM rewards WHERE probe_accuracy IS NOT NULL")
+    assert found == [{"n": 2}]
+    assert seal(*loop, "--set", "filter.max_forget=100").code == 3  # no probe
+
+
+def test_failed_probe_answers_are_retried_with_their_self_edits(
+    seal: Any, edits: str, probe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.engines import transformers as engine
+
+    whole = engine.TransformersEngine.complete
+    broken = {"now": True}
+
+    def complete(self: Any, requests: Any, loras: Any = ()) -> Any:
+        from dataclasses import replace
+
+        given = list(whole(self, requests, loras))
+        worn = list(loras) or [None] * len(given)
+        for i, (request, lora) in enumerate(zip(requests, worn, strict=True)):
+            if broken["now"] and lora is not None and "Harbour Lun" in request.prompt:
+                given[i] = replace(given[i], error="the engine is down")
+                broken["now"] = False
+        return given
+
+    monkeypatch.setattr(engine.TransformersEngine, "complete", complete)
+    calm = ["score", edits, *SMALL, "--probe", probe, "--slots", 1]
+    first = seal(*calm)
+    assert "1 failed rows" in first.err
+    again = seal(*calm, "--retry-failed").id
+    assert again != first.id
+    found = tables_of(tmp_path / "store" / "artifacts" / again)
+    assert len({row["answer_id"] for row in found["__answers"]}) == len(found["__answers"])
+    assert len([r for r in found["__answers"] if r["method"] == "probe"]) == (2 * 2 * 2 + 1) * 2
+    assert all(row["probe_accuracy"] is not None for row in found[""])
