@@ -15,7 +15,7 @@ from seal_cli.splits import is_evaluation
 from seal_cli.store.artifact import Artifact
 from stages.errors import ConfigError
 from stages.exam import PROBE, Examiner
-from stages.records import Answer, Record, SelfEdit, Verdict
+from stages.records import Answer, Record, Reward, SelfEdit, Verdict
 from stages.score import Probe, probe_unadapted
 
 
@@ -98,7 +98,9 @@ class Probing:
                 yield from rows
 
 
-def owner(rows: Sequence[Record], edits: Sequence[SelfEdit]) -> Callable[[Record], str]:
+def owner(
+    rows: Sequence[Record], edits: Sequence[SelfEdit] | Sequence[Reward]
+) -> Callable[[Record], str]:
     """Row -> the context it was made for: for a probe's answer its self-edit's, not its own.
 
     What the unadapted student said on the probe belongs to the first context of all.

@@ -1,5 +1,6 @@
 """`seal regrade`: the stored answers of rewards or metrics -> the same under another grader."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Annotated
@@ -13,6 +14,7 @@ from seal_cli.endpoints import (
     grader_semantics,
 )
 from seal_cli.inputs import group, pick
+from seal_cli.probe import owner
 from seal_cli.runner import Job, Plan, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
@@ -20,6 +22,7 @@ from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
 from stages.config import JUDGE, EvalConfig, JudgeConfig, ScoreConfig, check_grader
 from stages.errors import InputError
+from stages.exam import PROBE
 from stages.grading import GRADERS, Grader
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
@@ -84,9 +87,14 @@ def task(session: Session, source: Artifact, grader: str) -> Task:
         open=open,
         plan=plan,
         finish=finish if source.kind == "metrics" else None,
+        owners=lambda rows: owner([*answers.rows(Answer), *rows], _stored(source)),
         tables=("verdicts",),
         models=grader_location(session, grader),
     )
+
+
+def _stored(source: Artifact) -> Sequence[Reward]:
+    return source.rows(Reward) if source.kind == "rewards" else ()
 
 
 def answers_of(workspace: Workspace, source: Artifact) -> Artifact:
@@ -118,15 +126,34 @@ def _rewards(workspace: Workspace, source: Artifact, answers: Artifact, grader: 
     trained = answers
     with suppress(InputError):  # an import may have none
         trained = workspace.upstream(answers, "adapters")
-    stored, said, worn = group(rewards), group(given), group(_adapters(trained))
+    stored, said, worn = group(rewards), _said(given, rewards), group(_adapters(trained))
     questions = _questions(workspace, answers)
-    return lambda ids: stage.rewards(
-        pick(stored, ids),
-        answers=pick(said, ids),
-        adapters=pick(worn, ids),
-        questions=questions,
-        grader=grader,
-    )
+    # What the unadapted student said on a probe is about every context, and is told with the first.
+    probed = [row for row in given if row.method == PROBE and row.self_edit_id is None]
+    about_all = {row.answer_id for row in probed}
+
+    def work(ids: Sequence[str]) -> Iterator[Record]:
+        first = rewards[0].context_id in ids
+        rows = stage.rewards(
+            pick(stored, ids),
+            answers=pick(said, ids) + ([] if first else probed),
+            adapters=pick(worn, ids),
+            questions=questions,
+            grader=grader,
+        )
+        told = set() if first else about_all
+        return (r for r in rows if not (isinstance(r, Verdict) and r.answer_id in told))
+
+    return work
+
+
+def _said(answers: Sequence[Answer], rewards: Sequence[Reward]) -> dict[str, list[Answer]]:
+    """Answers by the context they were given for: for a probe's the one that was learned about."""
+    of = owner(answers, rewards)
+    said: defaultdict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        said[of(answer)].append(answer)
+    return said
 
 
 def _metrics(workspace: Workspace, source: Artifact, answers: Artifact, grader: Grader) -> Work:
@@ -171,7 +198,8 @@ def _summary(
 
 def _questions(workspace: Workspace, answers: Artifact) -> dict[str, Question]:
     """By id."""
-    asked = workspace.upstream(answers, "questions").rows(Question)
+    sources = [workspace.upstream(answers, "questions"), *map(workspace.artifact, answers.aside)]
+    asked = (question for source in sources for question in source.rows(Question))
     return {question.question_id: question for question in asked}
 
 
