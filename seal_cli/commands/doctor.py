@@ -67,10 +67,12 @@ def _version(package: str, line: str) -> tuple[bool, str]:
     """Found by import, not by distribution name: vLLM's CPU build has another one."""
     if importlib.util.find_spec(package) is None:
         return False, f"not installed: {line}"
-    try:
-        return True, metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return True, "installed"
+    for name in (package, f"{package}-cpu"):
+        try:
+            return True, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return True, "installed"
 
 
 def _machine() -> dict[str, tuple[bool, str]]:

@@ -4,9 +4,11 @@ Runs inside this process (no workers), so that a training run and its engine can
 turns. What is marked "GPU" was written from vLLM's sources and not run: no GPU was at hand.
 """
 
+import atexit
 import gc
 import hashlib
 import itertools
+import logging
 import os
 import shutil
 import warnings
@@ -23,15 +25,18 @@ from stages.config import VllmConfig
 from stages.errors import ConfigError, ResourceError, RowFailure
 from stages.lora import Lora
 from stages.lora.directory import save
-from stages.models import check_directory, choose_threads, weight_shapes
+from stages.models import check_directory, choose_threads, weight_shapes, window_of
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's kernels are made for
 CPU_KV_CACHE = 512  # MiB; left to itself vLLM takes nearly all memory
+_CPU_BATCH = 4096  # tokens of one step, vLLM's own figure
 _ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # stdout is for ids
+}
+_UNLESS_SET = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "CRITICAL",  # its errors become rows and messages; it adds pages of state
 }
 _numbers = itertools.count(1)  # one counter for all adapters: vLLM confuses equal numbers
 _running: "Running | None" = None
@@ -98,6 +103,7 @@ class Running:
         self.llm = _start(served, config, self.rank)
         self.adapters: OrderedDict[str, Any] = OrderedDict()
         self.folder = TemporaryDirectory(prefix="seal-adapters-")
+        atexit.register(self.folder.cleanup)
         self.trusted = False
         self.asleep = False
 
@@ -195,7 +201,11 @@ def _start(served: Served, config: VllmConfig, rank: int) -> Any:
         # vLLM seeds the process's own generator.
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return vllm.LLM(str(served.path), **_arguments(served, config, rank))
+            llm = vllm.LLM(str(served.path), **_arguments(served, config, rank))
+            # Some of what it cannot run (heads of 16 on a CPU) shows only when it runs.
+            once = vllm.SamplingParams(max_tokens=1, detokenize=False)
+            llm.generate([{"prompt_token_ids": [0]}], once, use_tqdm=False)
+            return llm
     except (ValueError, RuntimeError, OSError, vllm.exceptions.VLLMError) as error:
         said = first_line(error)
         if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error).lower():
@@ -208,7 +218,8 @@ def _start(served: Served, config: VllmConfig, rank: int) -> Any:
 
 def _imported() -> Any:
     """The module `vllm`. Raises ConfigError when it is broken."""
-    os.environ |= _ENVIRONMENT  # it reads them when it is imported
+    os.environ |= _UNLESS_SET | dict(os.environ) | _ENVIRONMENT  # it reads them when imported
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # "not available"
     try:
         with warnings.catch_warnings():  # its parts warn of each other
             warnings.simplefilter("ignore")
@@ -220,6 +231,8 @@ def _imported() -> Any:
 
 
 def _arguments(served: Served, config: VllmConfig, rank: int) -> dict[str, Any]:
+    from transformers import AutoConfig
+
     arguments: dict[str, Any] = {
         "dtype": served.dtype,
         "load_format": "safetensors",
@@ -230,6 +243,7 @@ def _arguments(served: Served, config: VllmConfig, rank: int) -> dict[str, Any]:
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "use_tqdm_on_load": False,
     }
+    window = config.max_model_len or window_of(AutoConfig.from_pretrained(served.path))
     kv_cache = config.kv_cache_mib
     if _on_gpu():
         arguments |= {"gpu_memory_utilization": config.memory, "enable_sleep_mode": True}
@@ -238,7 +252,13 @@ def _arguments(served: Served, config: VllmConfig, rank: int) -> dict[str, Any]:
 
         repair()
         kv_cache = kv_cache or CPU_KV_CACHE
-        arguments |= {"enforce_eager": True}  # compiling takes longer than most runs
+        arguments |= {
+            "enforce_eager": True,  # compiling takes longer than most runs
+            # A prompt read in two steps would have its seed taken back by one draw, which
+            # generators on a CPU cannot ("does not use offset", vLLM 0.32): whole prompts only.
+            "enable_chunked_prefill": False,
+            "max_num_batched_tokens": max(_CPU_BATCH, window),
+        }
         choose_threads(sum(torch.Size(s).numel() for s in weight_shapes(served.path).values()))
     if kv_cache:
         arguments["kv_cache_memory_bytes"] = kv_cache << 20

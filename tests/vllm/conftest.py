@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,16 @@ os.environ |= {
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
 }
 
+from stages.config import VllmConfig
+from stages.engines.vllm import VllmEngine
+from stages.engines.vllm_process import Served
+from stages.lora import Lora
+from stages.models import LanguageModel, load
+
 ROOT = Path(__file__).parent.parent.parent
 TINY = ROOT / "seal_cli" / "tiny"
+TARGETS = ("q_proj", "v_proj", "gate_proj", "down_proj")
+MakeLora = Callable[..., Lora]
 STARTS_WITHIN = 120  # seconds; about 20 on an idle machine
 
 
@@ -38,6 +46,74 @@ class Server:
     model: str
     log: Path
     process: "subprocess.Popen[bytes]"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """VLLM's own calls of xgrammar are not ours to correct."""
+    config.addinivalue_line("filterwarnings", "ignore:max_rollback_tokens:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def small() -> VllmConfig:
+    """Few adapters at once, so that tests can have more than that."""
+    return VllmConfig(kv_cache_mib=64, adapters=4)
+
+
+@pytest.fixture(scope="session")
+def served() -> Served:
+    """The shipped model in float32, where two engines can be compared token for token."""
+    return Served(TINY, "tiny", "float32")
+
+
+@pytest.fixture(scope="session")
+def lm() -> LanguageModel:
+    """The same in transformers."""
+    return load(TINY, "cpu", "float32")
+
+
+@pytest.fixture(scope="session")
+def engine(served: Served, small: VllmConfig, lm: LanguageModel) -> VllmEngine:
+    """An engine that expects adapters of rank 8; vLLM is started when it is first asked."""
+    return VllmEngine(served, small, lambda: lm, rank=8)
+
+
+@pytest.fixture(scope="session")
+def make_lora() -> MakeLora:
+    """`make_lora(lm, rank, seed)`: an adapter large enough to change answers."""
+    import torch
+
+    def make(lm: LanguageModel, rank: int, seed: int, targets: Sequence[str] = TARGETS) -> Lora:
+        chance = torch.Generator().manual_seed(seed)
+        weights = {}
+        for name, module in lm.model.named_modules():
+            if name.rsplit(".", 1)[-1] in targets:
+                n_out, n_in = module.weight.shape
+                weights[name] = (
+                    torch.randn(rank, n_in, generator=chance) * 0.1,
+                    torch.randn(n_out, rank, generator=chance) * 0.1,
+                )
+        return Lora(rank, 2 * rank, weights)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def loras(lm: LanguageModel, make_lora: MakeLora) -> list[Lora]:
+    """Three of different ranks."""
+    return [make_lora(lm, rank=4 + 2 * seed, seed=seed) for seed in range(3)]
+
+
+@pytest.fixture(scope="session")
+def arc_grammar() -> Callable[[], str]:
+    """The grammar of few-shot tool calls."""
+    from stages.domains import arc
+
+    def grammar() -> str:
+        found = arc.grammar()
+        assert found is not None
+        return found
+
+    return grammar
 
 
 Serve = Callable[..., Server]
