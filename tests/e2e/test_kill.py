@@ -17,8 +17,8 @@ from seal_cli.store.workspace import Workspace
 KILLED = -signal.SIGKILL
 SMALL = ["--epochs", "1", "--rank", "2", "--max-sequences", "2"]
 ONE = ["--slots", 1]  # a batch is one context
-STAGES = ["import", "generate", "adapt", "score", "filter", "update", "eval"]
-BATCHED = {"generate", "adapt", "score", "eval"}
+STAGES = ["import", "generate", "adapt", "score", "filter", "update", "eval", "cpt", "continual"]
+BATCHED = {"generate", "adapt", "score", "eval", "cpt", "continual"}
 
 
 class Pipeline:
@@ -41,6 +41,15 @@ class Pipeline:
             "filter": lambda: ["filter", ids["score"]],
             "update": lambda: ["update", ids["filter"], "--rank", 2],
             "eval": lambda: ["eval", self.model, ids["import"], *scripted, *SMALL, *ONE],
+            "cpt": lambda: [
+                "eval", self.model, ids["import"], "--regime", "cpt", *scripted, *SMALL, *ONE,
+                "--decode-batch", 2,
+            ],
+            # Written by the model as it is by then: a sequence taken up again must be the same.
+            "continual": lambda: [
+                "eval", self.model, ids["import"], "--regime", "continual", "--edits", 2,
+                "--sequences", 2, "--replay", 1, "--max-tokens", 20, *SMALL,
+            ],
         }[stage]()  # fmt: skip
 
     def run(self, stage: str, ids: dict[str, str], store: Path, **how: Any) -> Any:
@@ -106,7 +115,12 @@ def kill_and_rerun(
 
 
 def failpoints_of(stage: str) -> list[str]:
-    """Every fail point; those of a batch also at the second batch, where there is one."""
+    """Every fail point; those of a batch also at the second batch, where there is one.
+
+    What is after the batches is the same for every regime of eval.
+    """
+    if stage in ("cpt", "continual"):
+        return ["batch-written:kill@2", "batch-renamed:kill@2"]
     later = ["batch-written:kill@2", "batch-renamed:kill@2"] if stage in BATCHED else []
     return [f"{name}:kill" for name in FAILPOINTS] + later
 

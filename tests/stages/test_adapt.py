@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from arc_made import call
 
-from stages.adapt import Student, adapt, adapt_to_passages, jobs
+from stages.adapt import Student, adapt, adapt_to_passages, jobs, rehearse
 from stages.config import AdaptConfig
 from stages.domains import arc, knowledge
 from stages.lora import Job, Lora, Trained
@@ -208,6 +209,36 @@ def test_jobs_are_what_would_be_trained(
         config=AdaptConfig(**SMALL),
     )
     assert list(found) == list(zip([edits[0], edits[2]], run(edits, repeats=1)[1], strict=True))
+
+
+def test_earlier_self_edits_and_their_passages_are_learned_again(
+    pair: list[Context], edit: Edit, language_model: LanguageModel, contexts: dict[str, Context]
+) -> None:
+    trainer = Watched(language_model)
+    common: dict[str, Any] = {
+        "contexts": contexts,
+        "student": Student("model-1", language_model.tokenizer, ("q_proj", "v_proj")),
+        "trainer": trainer,
+        "domain": knowledge,
+        "config": AdaptConfig(**SMALL),
+    }
+    new, old = edit(pair[0]), edit(pair[1], "It is\nold.")
+    plain, lora = rehearse(new, [], **common)
+    (own,) = trainer.jobs
+    (expected, same), *_ = adapt([new], **common)
+    assert replace(plain, seconds=0.0) == replace(expected, seconds=0.0)
+    assert lora is not None
+    assert same is not None
+    for name, sides in lora.weights.items():
+        assert all(a.equal(b) for a, b in zip(sides, same.weights[name], strict=True))
+    row, lora = rehearse(new, [old, edit(pair[1], "\x00")], **common)
+    (job,) = trainer.jobs
+    assert job.rows[:2] == own.rows
+    assert [text.split("\n")[0] for text in text_of(job, language_model)[2:]] == [pair[1].title] * 3
+    assert (row.n_sequences, row.n_steps, row.self_edit_id) == (5, 10, new.self_edit_id)
+    assert lora is not None
+    unusable, nothing = rehearse(edit(pair[0], "\x00"), [old], **common)
+    assert (unusable.status, nothing) == ("invalid", None)
 
 
 def test_a_lone_surrogate_is_an_invalid_row(run: Any, pair: list[Context], edit: Edit) -> None:
