@@ -170,7 +170,9 @@ class GenerateConfig(Config):
 
     samples: int = option(5, "self-edits per context", minimum=1)
     prompt: str = option(
-        "default", "prompt preset of the domain, or a text file with {context} or {demonstrations}"
+        "default",
+        "prompt or recipe of the domain by name, or a file: a text with {context} or "
+        "{demonstrations}, or the steps of a recipe (.toml)",
     )
     constrained: bool = option(
         False, "let the policy write nothing but self-edits that can be read (needs xgrammar)"
@@ -178,7 +180,9 @@ class GenerateConfig(Config):
     engine: str = option("transformers", "who generates", choices=ENGINES)
     temperature: float = option(1.0, "sampling temperature; 0 is greedy", minimum=0)
     top_p: float = option(0.95, "nucleus sampling mass", minimum=0.01, maximum=1)
-    max_tokens: int = option(1024, "longest self-edit in tokens (the paper: 8192)", minimum=1)
+    max_tokens: int = option(
+        1024, "longest text of one request in tokens (the paper: 8192)", minimum=1
+    )
     chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
     limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
     offset: int = option(0, "start at this context", minimum=0)

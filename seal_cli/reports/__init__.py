@@ -17,6 +17,7 @@ NAMES = (
     "rounds",
     "tools",
     "grids",
+    "prompts",
     "prompt-ablation",
     "transfer",
     "continual",

@@ -1,4 +1,4 @@
-"""Writer by student, on rewards made by hand: four passages, two self-edits each."""
+"""Rewards by writer and student, and by prompt: by hand, four passages, two self-edits each."""
 
 import statistics
 from pathlib import Path
@@ -135,6 +135,20 @@ def test_two_models_of_one_name_are_told_apart(
     store.learned(edits, SMALL, OWN)
     students = {row["student"] for row in report("transfer")}
     assert students == {f"strong {STRONG}", f"strong {SMALL}"}
+
+
+def test_prompts_side_by_side(store: Store, report: Any) -> None:
+    store.learned(store.wrote(STRONG, "entity-pairs"), STRONG, THEIRS)
+    store.learned(store.wrote(STRONG), STRONG, OWN)
+    pairs, rewrite = report("prompts")
+    assert (pairs["prompt"], pairs["accuracy"], pairs["best"]) == (
+        "entity-pairs",
+        "0.2813",
+        "0.4375",
+    )
+    assert (pairs["self_edits"], pairs["invalid"], pairs["failed"]) == ("8", "1", "1")
+    assert (rewrite["prompt"], rewrite["accuracy"], rewrite["best"]) == ("rewrite", "0.5", "0.6875")
+    assert (rewrite["baseline"], rewrite["tokens"], rewrite["writer"]) == ("0.25", "1.0", "strong")
 
 
 def test_it_has_a_plot(store: Store, seal: Any) -> None:
