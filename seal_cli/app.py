@@ -19,6 +19,7 @@ from seal_cli.commands import (
     adapt,
     bench,
     bench_generate,
+    bench_repeats,
     bench_store,
     doctor,
     filter,  # noqa: A004  # the stage's name
@@ -154,7 +155,7 @@ app.command("eval")(
     )
 )
 app.command("regrade")(stage_command(regrade.regrade, JudgeConfig, models=False, retries=True))
-app.command("loop")(stage_command(loop.loop, LoopConfig, JudgeConfig))
+app.command("loop")(stage_command(loop.loop, LoopConfig, RewardConfig, JudgeConfig))
 app.command("ls")(ls.ls)
 app.command("show")(show.show)
 app.command("log")(log.log)
@@ -164,6 +165,7 @@ app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 benching.command("adapters")(bench.adapters)
 benching.command("generate")(bench_generate.generate)
+benching.command("repeats")(bench_repeats.repeats)
 benching.command("store")(bench_store.store)
 
 

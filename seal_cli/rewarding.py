@@ -25,26 +25,31 @@ from stages.rewards import PROXY
 
 def rewarding(
     session: Session,
-    source: Artifact,
+    kind: str,
     *,
     student: str | None = None,
     questions: Artifact | None = None,
     probe: Artifact | None = None,
     proxy_model: str | None = None,
 ) -> RewardConfig:
-    """The reward that is wanted for `source`. Raises ConfigError where it does not fit the rest."""
+    """The reward that is wanted for adapters or self-edits.
+
+    Raises:
+        ConfigError: it does not fit them, or what else was given.
+
+    """
     config = session.resolve(RewardConfig)
     proxied = config.reward == PROXY
     if proxied != (proxy_model is not None):
         raise ConfigError(
             "--reward proxy and --proxy-model go together.", "Name the model that judges, or none."
         )
-    if proxied and (source.kind != "self_edits" or student or questions or probe):
+    if proxied and (kind != "self_edits" or student or questions or probe):
         raise ConfigError(
             "the proxy reward judges the texts of self-edits: it adapts and asks nobody.",
             "Give it self-edits, and leave --student, --questions and --probe out.",
         )
-    if config.racing != "off" and (proxied or source.kind != "self_edits"):
+    if config.racing != "off" and (proxied or kind != "self_edits"):
         raise ConfigError(
             "--racing decides who is trained again; here nobody is.",
             "Leave it out, or score self-edits by what they teach.",

@@ -5,7 +5,7 @@ state on disk: run again, every finished stage is a hit and the same rounds come
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from seal_cli.session import Session
 from seal_cli.splits import refuse_evaluation
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
-from stages.config import AdaptConfig, FilterConfig, GenerateConfig, LoopConfig
+from stages.config import AdaptConfig, FilterConfig, GenerateConfig, LoopConfig, RewardConfig
 from stages.curve import Gain, best, said, settled
 from stages.records import Metric, Selection
 
@@ -54,17 +54,21 @@ class Chain:
     """The rounds of one loop, made one at a time.
 
     The `writer` is the policy that is trained; `student`, or else the policy itself, is adapted and
-    examined; on the contexts of `probe`, too. `stopped` says why there are no more rounds.
+    examined; on the contexts of `probe`, too. A `judge` gives the proxy reward. `stopped` says why
+    there are no more rounds.
     """
 
     session: Session
     source: Artifact
     measured: Artifact
     writer: LocalModel
-    student: LocalModel | None
     config: LoopConfig
-    allow_split: Sequence[str] | None = None
+    _: KW_ONLY
+    reward: RewardConfig
+    student: LocalModel | None = None
+    judge: LocalModel | None = None
     probe: Artifact | None = None
+    allow_split: Sequence[str] | None = None
     prompt: str | None = None
     rounds: list[Round] = field(default_factory=list)
     made: list[Artifact] = field(default_factory=list)
@@ -148,9 +152,10 @@ class Chain:
     def _scoring(self, edits: Artifact) -> Task:
         student = self.student or self.writer
         scoring = score.judging(self.session, student, self.source)
-        wanted = rewarding.rewarding(self.session, edits)
+        if self.judge is not None:
+            return rewarding.proxy_task(self.session, edits, self.judge, self.reward)
         return score.task_of_self_edits(
-            self.session, edits, student, scoring, self._adapting(), wanted, probe=self.probe
+            self.session, edits, student, scoring, self._adapting(), self.reward, probe=self.probe
         )
 
     def _adapting(self) -> AdaptConfig:

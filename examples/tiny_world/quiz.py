@@ -1,4 +1,4 @@
-"""The table of `quiz.sh`: RL's gain with self-written questions, as a share of that with gold.
+"""The table of `quiz.sh`: what RL gains with self-written questions, beside gold ones.
 
 Reads lines `seed,origin,questions,round,context_id,accuracy`. Gains are after the last round less
 before RL, paired by person. Intervals are 95 %: Student's t over people for the gains (each the

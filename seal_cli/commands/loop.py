@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from seal_cli import console
+from seal_cli import console, rewarding
 from seal_cli.commands import import_contexts
-from seal_cli.commands.score import ProbeOption
+from seal_cli.commands.score import ProbeOption, ProxyOption
 from seal_cli.models import SHIPPED, resolve_model
 from seal_cli.options import StudentOption
 from seal_cli.rounds import Chain, Round, given
@@ -56,6 +56,7 @@ def loop(
     eval_contexts: EvalOption = None,
     probe: ProbeOption = None,
     allow_split: AllowOption = None,
+    proxy_model: ProxyOption = None,
 ) -> None:
     """Run rounds of generate, score, filter and update, and measure every policy.
 
@@ -70,8 +71,24 @@ def loop(
     session = _as_asked(session, config, started)
     source, measured = _contexts(session, contexts, eval_contexts)
     other = session.artifact(probe, "contexts") if probe else None
+    wanted = rewarding.rewarding(
+        session, "self_edits", student=student, probe=other, proxy_model=proxy_model
+    )
+    judge = resolve_model(session.workspace, proxy_model) if proxy_model else None
     chains = [
-        Chain(session, source, measured, model, adapted, config, allow_split, other, prompt)
+        Chain(
+            session,
+            source,
+            measured,
+            model,
+            config,
+            reward=wanted,
+            student=adapted,
+            judge=judge,
+            probe=other,
+            allow_split=allow_split,
+            prompt=prompt,
+        )
         for prompt in config.names or (None,)
     ]
     try:

@@ -76,7 +76,12 @@ def score(
     asked = session.artifact(questions, "contexts") if questions else None
     other = session.artifact(probe, "contexts") if probe else None
     wanted = rewarding.rewarding(
-        session, found, student=student, questions=asked, probe=other, proxy_model=proxy_model
+        session,
+        found.kind,
+        student=student,
+        questions=asked,
+        probe=other,
+        proxy_model=proxy_model,
     )
     if proxy_model is not None:
         judge = resolve_model(session.workspace, proxy_model)

@@ -23,6 +23,8 @@ NAMES = (
     "continual",
     "forgetting",
     "reward-noise",
+    "quiz",
+    "reward-agreement",
     "empty-answers",
     "grader-agreement",
     "examples",

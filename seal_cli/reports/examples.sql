@@ -8,8 +8,10 @@ WITH scored AS (
     FROM rewards r
     JOIN lineage l ON l.artifact_id = r.artifact_id
     JOIN self_edits s ON s.artifact_id = l.ancestor AND s.self_edit_id = r.self_edit_id
-    JOIN lineage m ON m.artifact_id = r.artifact_id
-    JOIN contexts c ON c.artifact_id = m.ancestor AND c.context_id = r.context_id
+    JOIN (  -- several artifacts may have the same contexts: an import, and a quiz about them
+        SELECT context_id, any_value(title) AS title, min(ordinal) AS ordinal
+        FROM contexts GROUP BY context_id
+    ) c ON c.context_id = r.context_id
     LEFT JOIN (
         SELECT input AS artifact_id, self_edit_id, bool_or(kept) AS kept
         FROM selections JOIN (SELECT artifact_id, unnest(inputs) AS input FROM artifacts)

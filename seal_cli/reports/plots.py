@@ -28,16 +28,16 @@ def svg(name: str, rows: Sequence[Row]) -> str | None:
     """
     if name not in _PLOTS or not rows:
         return None
-    with _drawing() as plt:
+    with drawing() as plt:
         figure = _PLOTS[name](plt, rows)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None})
         plt.close(figure)
-    return _responsive(stream.getvalue())
+    return framed(stream.getvalue())
 
 
 @contextmanager
-def _drawing() -> Iterator[Any]:
+def drawing() -> Iterator[Any]:
     """Draw without a screen; text stays text, and the same rows give the same bytes."""
     try:
         import matplotlib as mpl
@@ -61,7 +61,7 @@ def _drawing() -> Iterator[Any]:
         yield plt
 
 
-def _responsive(text: str) -> str:
+def framed(text: str) -> str:
     """Only the element, as wide as its place allows."""
     element = text[text.index("<svg") :]
     width = re.search(r'width="([\d.]+)pt"', element)

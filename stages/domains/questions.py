@@ -47,7 +47,7 @@ def written(completion: str) -> list[tuple[str, str, str]]:
     """
     marks = _BEGINS if _BEGINS.search(completion) else _UNMARKED
     starts = [found.span() for found in marks.finditer(completion)][:MAX_WRITTEN]
-    ends = [begin for begin, _ in starts[1:]] + [len(completion)]
+    ends = [begin for begin, _ in starts[1:]] + [len(completion)] * bool(starts)
     pieces = [
         (completion[begin:end], completion[text:end])
         for (begin, text), end in zip(starts, ends, strict=True)

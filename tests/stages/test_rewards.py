@@ -1,0 +1,53 @@
+"""What examinations are worth by each rule, by hand."""
+
+import pytest
+
+from stages.config import REWARDS
+from stages.exam import Outcome
+from stages.rewards import PROXY, RULES, rule_of
+from stages.score import earned
+
+RUNS = [Outcome(0.5), Outcome(1.0)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "baseline", "worth"),
+    [
+        ("accuracy", 0.25, 0.75),
+        ("gain", 0.25, 0.5),
+        ("gain", 1.0, -0.25),
+        ("improved", 0.5, 1.0),
+        ("improved", 0.75, 0.0),  # as good is not better
+        ("solved", 0.0, 0.5),  # one of the two repeats got everything right
+    ],
+)
+def test_a_rule_makes_the_reward_and_nothing_else(rule: str, baseline: float, worth: float) -> None:
+    row = earned(Outcome(baseline), RUNS, floor=0.0, rule=rule)
+    assert row["reward"] == worth
+    assert (row["adapted_accuracy"], row["gain"]) == (0.75, 0.75 - baseline)
+    assert (row["status"], row["n_repeats"]) == ("ok", 2)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_failed_earns_nothing_and_what_was_invalid_the_floor(rule: str) -> None:
+    failed = [Outcome(1.0), Outcome(None, "failed", "out of memory")]
+    row = earned(Outcome(0.0), failed, floor=-1.0, rule=rule)
+    assert (row["reward"], row["status"], row["reason"]) == (None, "failed", "out of memory")
+    row = earned(Outcome(0.0), [Outcome(None, "invalid", "no text")], floor=-1.0, rule=rule)
+    assert (row["reward"], row["status"]) == (-1.0, "invalid")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_baseline_that_is_not_known_fails_what_needs_it(rule: str) -> None:
+    row = earned(Outcome(None), RUNS, floor=0.0, rule=rule)
+    assert (row["reward"], row["status"]) == (
+        (0.75, "ok") if rule == "accuracy" else (None, "failed")
+    )
+
+
+def test_every_choice_has_a_rule_or_is_the_proxy() -> None:
+    for choice in REWARDS:
+        assert choice == PROXY or {rule_of(choice, "single"), rule_of(choice, "fewshot")} <= {
+            *RULES
+        }
+    assert (rule_of("binary", "single"), rule_of("binary", "fewshot")) == ("improved", "solved")
