@@ -47,8 +47,8 @@ WITH pairs AS (
 )
 SELECT artifact_id, any_value(rule) AS rule, any_value(origin) AS questions,
        any_value(grader) AS grader, count(*) AS contexts, sum(n)::BIGINT AS self_edits,
-       round(avg(spearman), 3) AS spearman, round(greatest(mean_low(spearman), -1), 3) AS low,
-       round(least(mean_high(spearman), 1), 3) AS high, count(spearman) AS ranked_contexts,
+       round(avg(spearman), 3) AS spearman, round(mean_low(spearman), 3) AS low,
+       round(mean_high(spearman), 3) AS high, count(spearman) AS ranked_contexts,
        round(any_value(within), 3) AS pearson_within,
        round(avg(random), 3) AS random, round(avg(chosen), 3) AS chosen, round(avg(best), 3) AS best,
        round(avg(best - chosen), 3) AS regret, round(avg(best - random), 3) AS random_regret,

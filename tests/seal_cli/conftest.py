@@ -129,3 +129,16 @@ def _reward(edit: SelfEdit, numbers: dict[str, Any]) -> Reward:
         n_questions=2,
         **numbers,
     )
+
+
+@pytest.fixture(scope="session")
+def released(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything at hand of the release, imported once."""
+    from typer.testing import CliRunner
+
+    from seal_cli.app import app
+
+    store = tmp_path_factory.mktemp("released") / "store"
+    done = CliRunner().invoke(app, ["--store", str(store), "import", "official", str(official)])
+    assert done.exit_code == 0, done.stderr
+    return store

@@ -118,10 +118,12 @@ def test_a_judge_ranks_self_edits_without_training(
     rewards = seal("score", edits, "--reward", "proxy", "--proxy-model", random_model,
                    "--proxy-engine", "scripted").id  # fmt: skip
     selection = seal("filter", rewards).id
-    rows = ask(seal, "select s.completion, r.reward, k.kept from rewards r"
-                     " join self_edits s using (self_edit_id)"
-                     " join selections k using (self_edit_id)"
-                     f" where k.artifact_id = '{selection}'")  # fmt: skip
+    query = (
+        "select s.completion, r.reward, k.kept from rewards r"
+        " join self_edits s using (self_edit_id) join selections k using (self_edit_id)"
+        f" where k.artifact_id = '{selection}'"
+    )
+    rows = ask(seal, query)
     for row in rows:
         assert row["reward"] == 9 + len(row["completion"].splitlines())
     assert sum(row["kept"] for row in rows) == 3

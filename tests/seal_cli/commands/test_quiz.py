@@ -62,14 +62,12 @@ def test_self_edits_are_scored_with_either_questions(seal: Any, gold: str, quiz:
     found = [{r["self_edit_id"]: r for r in rows if r["a"] == a} for a in (by_own, twin)]
     assert {row["origin"] for row in found[0].values()} == {"self"}
     # The artifact that a passage came in does not matter to its self-edits or to their rewards.
-    assert next({k: v["reward"] for k, v in one.items()} for one in found) == {
-        k: v["reward"] for k, v in found[1].items()
-    }
+    one, other = ({name: row["reward"] for name, row in rows.items()} for rows in found)
+    assert one == other
     adapters = seal("adapt", edits).id
     seal("score", adapters, "--questions", quiz)
     report = seal("report", "reward-agreement", "-f", "csv").out.splitlines()
     assert len(report) == 4  # three with own questions against one with gold
-    assert seal("why", next(iter(found[0]))[:16]).code in (0, 2)
 
 
 def test_rewards_follow_the_questions_they_were_asked(seal: Any, gold: str, quiz: str) -> None:

@@ -1,22 +1,9 @@
-"""A store with the release in it, and one's own evaluations, for the reports."""
+"""What reports say, as rows."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def released(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything at hand of the release, imported once."""
-    from typer.testing import CliRunner
-
-    from seal_cli.app import app
-
-    store = tmp_path_factory.mktemp("released") / "store"
-    done = CliRunner().invoke(app, ["--store", str(store), "import", "official", str(official)])
-    assert done.exit_code == 0, done.stderr
-    return store
 
 
 @pytest.fixture
