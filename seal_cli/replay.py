@@ -87,12 +87,12 @@ def _self_edits(session: Session, selection: Artifact) -> list[Earlier]:
 
 
 def _passages(_: Session, artifact: Artifact) -> list[Earlier]:
-    """The contexts' own texts as they are trained on without a self-edit."""
+    """What there is to learn of the contexts without any self-edit or answer."""
     context_set = ContextSet(artifact)
     found = [
-        Earlier(f"{context.context_id}/{i}", context.context_id, (lesson,))
+        Earlier(f"{context.context_id}/{i}", context.context_id, (lesson,), asks=True)
         for context in context_set.contexts.values()
-        for i, lesson in enumerate(context_set.domain.passage_lessons(context))
+        for i, lesson in enumerate(context_set.domain.rehearsal(context))
     ]
     if not found:
         raise InputError(

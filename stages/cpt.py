@@ -216,7 +216,11 @@ def _lessons(
     if edit.status != "ok":
         raise InvalidSelfEdit(edit.reason or edit.status)
     lines = domain.lessons(
-        context, edit.completion, edit.prompt_name, limit=adapting.max_sequences
+        context,
+        edit.completion,
+        edit.prompt_name,
+        limit=adapting.max_sequences,
+        split=edit.text_split,
     )  # also tells whether it can be read
     return lines if config.lines else [domain.document(context, edit.completion)]
 

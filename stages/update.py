@@ -8,8 +8,8 @@ learned once more.
 
 import logging
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 from stages.config import UpdateConfig
 from stages.errors import ConfigError, InputError, ResourceError
@@ -25,11 +25,22 @@ SEMANTICS = 1
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What was learned before the selection (a self-edit, a text), under its own id."""
+    """What was learned before the selection (a self-edit, a text), under its own id.
+
+    `asks`: its prompts are questions to the policy that have not gone through a chat template yet.
+    """
 
     name: str
     context_id: str
     examples: tuple[Example, ...]
+    asks: bool = False
+
+    def rendered(self, render: Callable[[str], str]) -> list[Example]:
+        """The examples with their prompts as the policy is given them."""
+        return [
+            replace(one, prompt=render(one.prompt)) if self.asks and one.prompt else one
+            for one in self.examples
+        ]
 
 
 def draw(
@@ -60,11 +71,13 @@ def update(
     trainer: Trainer,
     config: UpdateConfig,
     replayed: Sequence[Earlier] = (),
+    render: Callable[[str], str] = str,
 ) -> tuple[Trained, int]:
     """One LoRA for the policy that wrote `selected`, and how many examples it learned from.
 
-    `replayed` are learned along with them. A completion that was cut at its token limit is learned
-    without an end token; a pair longer than `config.max_length` is left out, and that is said.
+    `replayed` are learned along with them, questions among them put by `render`. A completion that
+    was cut at its token limit is learned without an end token; a pair longer than
+    `config.max_length` is left out, and that is said.
 
     Raises:
         InputError: there is nothing to learn from.
@@ -72,7 +85,7 @@ def update(
 
     """
     learned = [pair for edit in selected for pair in pairs(edit)]
-    examples = [*learned, *(one for earlier in replayed for one in earlier.examples)]
+    examples = [*learned, *(one for earlier in replayed for one in earlier.rendered(render))]
     whole = [row(tokenizer, one, max_length=config.max_length) for one in examples]
     rows = learnable([r for r in whole if not r.cut])
     if not selected:

@@ -60,6 +60,9 @@ class Domain(Protocol):
     def passage_lessons(self, context: Context) -> list[Example]:
         """The training sequences without any self-edit: the passage alone."""
 
+    def rehearsal(self, context: Context) -> list[Example]:
+        """What a policy may learn of a context so as not to forget it: no self-edit, no answer."""
+
     def ask(self, context: Context, question: Question, view: int = 0) -> str:
         """What the student is asked, before any chat template, in one of `VIEWS` ways.
 

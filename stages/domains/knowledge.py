@@ -163,6 +163,11 @@ def passage_lessons(context: Context) -> list[Example]:
     return [_under_title(context, context.text)]
 
 
+def rehearsal(context: Context) -> list[Example]:
+    """The passage, as it is trained on."""
+    return passage_lessons(context)
+
+
 def _under_title(context: Context, text: str) -> Example:
     return Example("", f"{context.title}\n{text}" if context.title else text)
 

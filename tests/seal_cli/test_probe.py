@@ -8,6 +8,12 @@ from typing import Any
 import pytest
 from passages import PASSAGES
 from reading import tables_of
+from stored import publish
+
+from stages.domains import knowledge
+from stages.exam import judge
+from stages.grading import GRADERS
+from stages.records import Adapter, Answer, Record, Reward, Verdict
 
 SMALL = ["--rank", 2, "--epochs", 1, "--repeats", 2]
 
@@ -80,6 +86,55 @@ def test_probe_answers_count_in_no_other_table(seal: Any, edits: str, probe: str
     why = json.loads(seal("why", edit[0]["self_edit_id"], "--rewards", probed, "--json").out)
     assert len(why["questions"]) == 2
     assert all(len(asked["after"]) == 2 for asked in why["questions"])
+
+
+@pytest.fixture
+def by_hand(scored: Any) -> Any:
+    """The rewards of `scored` with a probe of one question about Lun, as answered by hand.
+
+    `exact` takes "1956" alone, `contained` also "in 1956": the unadapted student says the latter,
+    the adapters of `good` and the first of `mixed` too, the second "1956"; `bad` knows nothing.
+    """
+    context, asked = knowledge.read(
+        PASSAGES[2] | {"questions": PASSAGES[2]["questions"][:1]}, ordinal=0, split="known"
+    )
+    probe = publish(scored.root, "import", "contexts", [context, *asked], name="probe")
+    rows: list[Record] = []
+    for record in (Adapter, Answer, Verdict, Reward):
+        rows += scored.rewards.rows(record)
+    said = {None: ["in 1956"], "good": ["in 1956"] * 2, "mixed": ["in 1956", "1956"]}
+    said["bad"] = ["no", "no"]
+    for name, texts in said.items():
+        edit = scored.edits[name] if name else None
+        for repeat, text in enumerate(texts):
+            worn = f"{edit}/{repeat}" if edit else None
+            answer = Answer(
+                f"probe {name} {repeat}", context.context_id, asked[0].question_id, "model", edit,
+                worn, "probe", repeat, text, 1,
+            )  # fmt: skip
+            rows += [answer, judge(GRADERS["exact"], asked[0], answer)]
+    return publish(
+        scored.root, "score", "rewards", rows, [scored.self_edits], name="probed", aside=[probe],
+        config=scored.rewards.manifest["config"],
+    )  # fmt: skip
+
+
+def test_a_probe_by_hand_counts_in_no_report(seal: Any, scored: Any, by_hand: Any) -> None:
+    noise = seal("report", "reward-noise", "--format", "csv", store=scored.root)
+    lines = {line.split(",")[0]: line.split(",")[1:] for line in noise.out.splitlines()[1:]}
+    assert lines[scored.rewards.id] == lines[by_hand.id]
+    why = json.loads(seal("why", scored.edits["mixed"], "--json", store=scored.root).out)
+    assert len(why["questions"]) == 2
+
+
+def test_a_probe_by_hand_judged_again(seal: Any, scored: Any, by_hand: Any) -> None:
+    def kept(grader: str) -> list[tuple[float, float]]:
+        made = seal("regrade", by_hand.id, "--grader", grader, store=scored.root).id
+        table = tables_of(scored.root / "artifacts" / made)[""]
+        return [(row["probe_baseline"], row["probe_accuracy"]) for row in table]
+
+    assert kept("exact") == [(0.0, 0.0), (0.0, 0.5), (0.0, 0.0), (0.0, None)]
+    assert kept("contained") == [(1.0, 1.0), (1.0, 1.0), (1.0, 0.0), (1.0, None)]
 
 
 def test_max_forget_selects_by_the_probe(seal: Any, edits: str, probe: str) -> None:

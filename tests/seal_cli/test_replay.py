@@ -148,9 +148,14 @@ def test_what_is_replayed_is_not_taken_for_what_the_policy_was_made_from(
         workspace.upstream(passed_over, "selections")
 
 
-def test_contexts_without_a_text_of_their_own_are_refused(seal: Any, rounds: Rounds) -> None:
+def test_contexts_without_a_text_of_their_own_are_refused(
+    seal: Any, rounds: Rounds, tmp_path: Path
+) -> None:
     selection = rounds.select()
-    grids = seal("import", "contexts", "tiny-grids", "--split", "train").id
+    task = {"title": "t", "train": [{"input": [[1]], "output": [[2]]}], "test": []}
+    path = tmp_path / "task.jsonl"
+    path.write_text(json.dumps(task) + "\n")
+    grids = seal("import", "contexts", path, "--domain", "arc").id  # one demonstration: no other
     refused = seal("update", selection, *SMALL, "--replay", 1, "--replay-contexts", grids)
     assert refused.code == 3
     assert "no text of their own" in refused.err

@@ -38,7 +38,10 @@ def run(trainer: Watched, policy: Policy) -> Callable[..., tuple[Trained, int]]:
     """`run(edits, **config)`: the trained LoRA and how many self-edits it learned from."""
 
     def go(
-        edits: Sequence[SelfEdit], replayed: Sequence[Earlier] = (), **config: Any
+        edits: Sequence[SelfEdit],
+        replayed: Sequence[Earlier] = (),
+        render: Any = str,
+        **config: Any,
     ) -> tuple[Trained, int]:
         return update(
             edits,
@@ -48,6 +51,7 @@ def run(trainer: Watched, policy: Policy) -> Callable[..., tuple[Trained, int]]:
             trainer=trainer,
             config=UpdateConfig(**{"rank": 2, "alpha": 4, "max_length": 120} | config),
             replayed=replayed,
+            render=render,
         )
 
     return go
@@ -202,3 +206,15 @@ def test_who_is_drawn_follows_from_seed_and_policy_and_not_from_the_order(policy
 def test_half_an_example_is_no_count() -> None:
     with pytest.raises(ConfigError, match=r"replay is 2\.5"):
         UpdateConfig(replay=2.5)
+
+
+def test_a_question_that_is_replayed_is_put_as_the_policy_is_asked(
+    run: Any, trainer: Watched, context: Context, edit: Edit
+) -> None:
+    asked = [Earlier(n, "c", (Example(p, " So."),), asks=asks) for n, p, asks in
+             [("a", "Why?", True), ("b", "Written.", False), ("c", "", True)]]  # fmt: skip
+    run([edit(context, "New.")], epochs=1, replayed=asked, render=lambda text: f"[user] {text}")
+    decode = trainer.lm.tokenizer.decode
+    prompts = [decode(row.ids[: row.first_target]) for row in trainer.job.rows[1:]]
+    assert prompts[:2] == ["[user] Why?", "Written."]
+    assert "[user]" not in prompts[2]

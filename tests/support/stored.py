@@ -29,6 +29,7 @@ def publish(
     name: str = "",
     config: dict[str, Any] | None = None,
     tables: Sequence[str] = (),
+    aside: Sequence[Artifact] = (),
 ) -> Artifact:
     """One artifact of these rows; `name` is its key."""
     task = Task(
@@ -40,5 +41,6 @@ def publish(
         items=lambda: [WHOLE],
         open=lambda job: lambda _: rows,
         tables=tables,
+        aside=aside,
     )
     return Runner(Workspace(store), RunOptions()).run(task)

@@ -156,6 +156,16 @@ def passage_lessons(context: Context) -> list[Example]:
     return []
 
 
+def rehearsal(context: Context) -> list[Example]:
+    """Each demonstration asked with the others in view, as tests are: how to learn in context."""
+    pairs = demonstrations(context.text)
+    return [
+        Example(asked([*pairs[:i], *pairs[i + 1 :]], pair.input), grids.to_text(pair.output))
+        for i, pair in enumerate(pairs)
+        if len(pairs) > 1
+    ]
+
+
 def grammar() -> str | None:
     """The tool call, spelled in one way, its numbers within the default bounds."""
     return (PROMPTS / "tool_call.ebnf").read_text(encoding="utf-8")

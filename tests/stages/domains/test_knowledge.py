@@ -168,6 +168,11 @@ def test_each_line_is_a_sequence_under_the_title_and_the_passage_is_the_last() -
     ]
 
 
+def test_a_passage_is_rehearsed_as_it_is_trained_on() -> None:
+    context, _ = knowledge.read({"title": "T", "context": "Text."}, ordinal=0, split="train")
+    assert knowledge.rehearsal(context) == knowledge.passage_lessons(context)
+
+
 def test_without_a_title_a_sequence_is_the_line_alone() -> None:
     examples = knowledge.lessons(context_of(""), "Old.", "implications", limit=9)
     assert [example.completion for example in examples] == ["Old.", "The harbour opened in 1871."]

@@ -195,3 +195,21 @@ def test_the_papers_training_sets_are_built_in_time() -> None:
     seconds = time.process_time() - started
     print(f"{n_tasks} tasks in {seconds:.1f} s")
     assert seconds < 30
+
+
+def test_a_task_is_rehearsed_by_asking_each_demonstration_with_the_others_in_view() -> None:
+    context, _ = arc.read(TASK, ordinal=0, split="train")
+    rehearsed = arc.rehearsal(context)
+    assert [example.completion.split() for example in rehearsed] == [
+        ["2", "1"],
+        ["4", "3"],
+        ["5", "5"],
+    ]
+    assert rehearsed[0].prompt.index("3 4") < rehearsed[0].prompt.index("1 2")  # asked last
+    assert "2 1" not in rehearsed[0].prompt
+    others = TASK | {"train": TASK["train"][1:], "test": TASK["train"][:1]}  # type: ignore[index]
+    asked, (question,) = arc.read(others, ordinal=0, split="train")
+    assert rehearsed[0].prompt == arc.ask(asked, question)
+    assert all("7 8" not in example.prompt for example in rehearsed)  # no test
+    alone, _ = arc.read(TASK | {"train": TASK["train"][:1]}, ordinal=0, split="train")  # type: ignore[index]
+    assert arc.rehearsal(alone) == []
