@@ -9,11 +9,11 @@ import importlib.util
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stages.config import ServerConfig
-from stages.engines import Completion, Request
+from stages.engines import Completion, Request, stop_at
 from stages.engines.background import in_background
 from stages.engines.pace import Pace, retry_after
 from stages.errors import ConfigError, ResourceError
@@ -307,8 +307,9 @@ class _Failure:
 
 def _cut(completion: Completion, stop: str | None) -> Completion:
     """The text up to the stop string, blanks at the front aside."""
-    text = completion.text
-    place = -1 if stop is None else text.find(stop, len(text) - len(text.lstrip()) + 1)
-    if place < 0:
-        return completion
-    return Completion(text[:place], completion.n_tokens, "stop", completion.error)
+    place = stop_at(completion.text, stop)
+    return (
+        completion
+        if place is None
+        else replace(completion, text=completion.text[:place], finish="stop")
+    )
