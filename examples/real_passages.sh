@@ -18,7 +18,7 @@ selection=$(seal filter "$rewards")
 policy=$(seal update "$selection" --rank 4 --epochs 1)
 seal eval "$policy" "$contexts" --limit 5 --epochs 1 --rank 4 --max-tokens 120 --answer-tokens 16
 # A model that writes noise seldom lists two things: such a self-edit is invalid and says why.
-for recipe in entity-pairs entity-triples active-reading; do
+for recipe in entity-triples active-reading; do
   edits=$(seal generate "$contexts" --policy "$model" --prompt $recipe --samples 1 --max-tokens 24)
 done
 seal score "$edits" --repeats 1 --epochs 1 --rank 4 --max-sequences 3 --answer-tokens 8
