@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 import pytest
@@ -42,12 +43,13 @@ class Forks:
         kill_after: float | None = None,
         signal: int = 9,
         patch: str | None = None,
+        environ: Mapping[str, str] = MappingProxyType({}),
     ) -> Ended:
         out, err = self.folder / "out", self.folder / "err"
         request = {
             "argv": ["--store", str(store), *map(str, argv)],
             "cwd": str(self.folder),
-            "env": {"SEAL_FAILPOINT": failpoint},
+            "env": {"SEAL_FAILPOINT": failpoint, **environ},
             "out": str(out),
             "err": str(err),
             "kill_after": kill_after,

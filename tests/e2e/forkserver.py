@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import duckdb  # noqa: F401  # all of these are here to be loaded before the fork
+import openai  # noqa: F401
 import peft  # noqa: F401
 import pyarrow.parquet  # noqa: F401
 import torch  # noqa: F401

@@ -121,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send(200, answer(body, self.path.endswith("chat/completions"), options.reply))
             status = 200
-        headers = dict(self.headers) if options.headers else None
+        headers = {n.lower(): v for n, v in self.headers.items()} if options.headers else None
         self.server.note(status=status, key=key, at=time.time(), body=body, headers=headers)
 
     def send(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
