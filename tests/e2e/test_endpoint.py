@@ -137,10 +137,12 @@ def test_no_key_header_or_address_with_a_secret_is_left_anywhere(
     # Another key: the server says it aloud, in a body and in a header.
     server.start(key="another")
     assert "accept the key" in run("show", run(*teacher, *where, "--seed", 1).id).out
-    server.start(share=1, faults="400,500,drop,html")
-    assert run(*teacher, *where, "--seed", 2).code == 0
+    for seed, fault in enumerate(("400", "500", "html", "drop"), 2):
+        server.start(share=1, faults=fault)
+        failed = run(*teacher, *where, "--seed", seed)
+        assert {row["status"] for row in self_edits(store, failed.id)} == {"failed"}
     server.stop()
-    assert run(*teacher, *where, "--seed", 3).code == 0
+    assert run(*teacher, *where, "--seed", 9).code == 0
     # A judge, well and with a key that is refused.
     scripted = run("generate", contexts, "--policy", "tiny", "--engine", "scripted", "--samples", 1)
     judged = ["score", scripted.id, "--grader", "judge:j", *where, "--repeats", 1, "--epochs", 1]
@@ -161,6 +163,14 @@ def test_no_key_header_or_address_with_a_secret_is_left_anywhere(
     assert run(*teacher, *where, SEAL_ENDPOINT_API_KEY=KEY).code == 2
     files = [path for path in store.rglob("*") if path.is_file()]
     assert any(path.parent.name == "requests" for path in files)
-    for text in [path.read_bytes() for path in files] + [text.encode() for text in said]:
+    for text in [*map(content, files), *(text.encode() for text in said)]:
         assert KEY.encode() not in text
         assert HEADER.encode() not in text
+
+
+def content(path: Path) -> bytes:
+    """What is in a file; Parquet is compressed."""
+    if path.suffix != ".parquet":
+        return path.read_bytes()
+    table = pq.read_table(path)
+    return f"{table.schema.metadata} {table.to_pylist()}".encode("utf-8", "surrogatepass")
