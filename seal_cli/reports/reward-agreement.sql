@@ -1,4 +1,4 @@
--- Rewards that stand in for the real one: how they rank the same self-edits, and what choosing by them costs.
+-- Stand-ins for the real reward: how they rank the same self-edits, and what choosing by them costs.
 --
 -- Stand-ins are rewards from questions that a model wrote itself and the proxy of a rubric; the real
 -- one is accuracy on gold questions. Within each context with several self-edits that have both:

@@ -31,7 +31,7 @@ CONTRACT = {
 
 
 def test_the_tables_have_the_columns_that_others_rely_on() -> None:
-    assert list(TABLES) == list(CONTRACT)
+    assert [name for name in TABLES if name in CONTRACT] == list(CONTRACT)
     for table, names in CONTRACT.items():
         assert set(names.split()) <= set(arrow_schema(table).names), table
         assert "artifact_id" in arrow_schema(table).names
