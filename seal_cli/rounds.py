@@ -76,9 +76,9 @@ class Chain:
 
     def __post_init__(self) -> None:
         if self.prompt is not None:
-            flags = {**self.session.flags.get(GenerateConfig, {}), "prompt": self.prompt}
-            own = {**self.session.flags, GenerateConfig: flags}
-            self.session = replace(self.session, flags=own)
+            writing = {**self.session.flags.get(GenerateConfig, {}), "prompt": self.prompt}
+            flags = {**self.session.flags, GenerateConfig: writing}
+            self.session = replace(self.session, flags=flags)
 
     def check(self) -> None:
         """Raise ConfigError for a prompt that there is not, before any work is done."""
