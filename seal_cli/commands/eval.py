@@ -97,6 +97,7 @@ def _by_context(wanted: Evaluation) -> Task:
         stage="eval",
         kind="metrics",
         inputs=wanted.inputs,
+        aside=wanted.aside,
         material=wanted.material(),
         config=settings.keys(),
         items=wanted.chosen,

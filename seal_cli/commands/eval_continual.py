@@ -31,6 +31,7 @@ def task(wanted: Evaluation) -> Task:
         stage="eval",
         kind="metrics",
         inputs=wanted.inputs,
+        aside=wanted.aside,
         material=wanted.material(continual=own),
         config=settings.keys(),
         items=lambda: list(dict.fromkeys(i for dealt in _dealt(wanted) for i in dealt)),

@@ -28,6 +28,7 @@ def task(wanted: Evaluation) -> Task:
         stage="eval",
         kind="metrics",
         inputs=wanted.inputs,
+        aside=wanted.aside,
         material=wanted.material(cpt=settings.cpt.key() | {"semantics": cpt.SEMANTICS}),
         config=settings.keys(),
         items=wanted.chosen,

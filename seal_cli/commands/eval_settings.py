@@ -70,8 +70,12 @@ class Evaluation:
         return [
             self.source,
             *{a.id: a for a in self.model.inputs + self.student.inputs}.values(),
-            *([self.probe.artifact] if self.probe else []),
         ]
+
+    @property
+    def aside(self) -> list[Artifact]:
+        """The probe: an input that the rows are not about."""
+        return [self.probe.artifact] if self.probe else []
 
     @property
     def locations(self) -> dict[str, dict[str, str]]:
@@ -104,7 +108,9 @@ class Evaluation:
             "adapt": adapt.material(session, student, domain, settings.adapt),
             "score": score.material(session, student, domain, settings.score),
         }
-        return found | own | ({"probe": probe.SEMANTICS} if self.probe else {})
+        if self.probe is not None:
+            own["probe"] = {"contexts": self.probe.artifact.id, "semantics": probe.SEMANTICS}
+        return found | own
 
     def prober(self, inner: Inner, examiner: Examiner, loaded: LanguageModel) -> Probe | None:
         """The probe set as this model is asked about it; it is asked at once, before any change."""
