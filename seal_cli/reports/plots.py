@@ -147,7 +147,8 @@ def _rounds(plt: Any, rows: Sequence[Row]) -> "Figure":
     groups = _groups(rows, "dataset", "grader")
     figure, panels = _panels(plt, [2.8] * len(groups), width=8.0)
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
-        for (method, *about), line in _groups(group, "method", "model", "prompt").items():
+        lines = _groups(group, "method", "model", "student", "prompt")
+        for (method, *about), line in lines.items():
             _line_of_rounds(axes, method, _text(method, *about), line)
         axes.set_title(_text(*key), loc="left")
         axes.set(ylim=(0, 1), ylabel="accuracy")

@@ -65,10 +65,16 @@ class Evaluation:
     """The rows of one evaluation: who wrote, with which prompt, and how much it learned."""
 
     def __init__(
-        self, policy: str, learned: int, prompt: str = "implications", seed: int = 0
+        self,
+        policy: str,
+        learned: int,
+        prompt: str = "implications",
+        seed: int = 0,
+        student: str | None = None,
     ) -> None:
         """Of `learned` contexts the self-edits teach the answers; `trouble` is by context."""
         self.policy, self.learned, self.prompt, self.seed = policy, learned, prompt, seed
+        self.student = student or policy
         self.rows: list[Record] = []
         self.trouble: dict[int, str] = {}
 
@@ -93,9 +99,9 @@ class Evaluation:
             self._answers(asked, right, "self-edits", edit.self_edit_id, adapter, failed=failed)
 
     def _adapter(self, name: str, context: Context, edit: str | None, status: Status) -> str:
-        name = f"{name} {self.policy} {self.prompt} {self.seed}"
+        name = f"{name} {self.policy} {self.student} {self.prompt} {self.seed}"
         self.rows.append(
-            Adapter(name, edit, context.context_id, self.policy, 0, 0, status, None, "{}", 1, 1, 1,
+            Adapter(name, edit, context.context_id, self.student, 0, 0, status, None, "{}", 1, 1, 1,
                     None, None, 0.0)
         )  # fmt: skip
         return name
@@ -107,8 +113,8 @@ class Evaluation:
         for j, (question, text) in enumerate(zip(asked, texts, strict=True)):
             status: Status = "failed" if failed and j == 1 else "ok"
             answer = Answer(
-                digest(self.policy, adapter, question.question_id, text), question.context_id,
-                question.question_id, self.policy, edit, adapter, method, 0, text, 1, status,
+                digest(self.student, adapter, question.question_id, text), question.context_id,
+                question.question_id, self.student, edit, adapter, method, 0, text, 1, status,
             )  # fmt: skip
             self.rows.append(answer)
             if status == "ok":
@@ -128,7 +134,7 @@ class Evaluation:
                 grader="exact", floor=0.0, config=EvalConfig(),
             )
         )  # fmt: skip
-        name = f"{self.policy} {self.prompt} {self.seed}"
+        name = f"{self.policy} {self.student} {self.prompt} {self.seed}"
         rows = [POLICIES[self.policy], *self.rows, *metrics]
         return publish(store, "eval", "metrics", rows, [contexts], name=name)
 
@@ -219,6 +225,19 @@ def test_rounds_keep_models_and_prompts_apart(report: Any, many: Path) -> None:
     }
     (other,) = [r for r in rows if r["method"] == "self-edits" and r["model"] == "other"]
     assert (other["accuracy"], other["gain_since_0"]) == ("1.0", "")
+
+
+def test_rounds_keep_students_apart(report: Any, tmp_path: Path, contexts: Artifact) -> None:
+    store = tmp_path / "store"
+    Evaluation(ONE, learned=2).publish(store, contexts)
+    Evaluation(TRAINED, learned=4).publish(store, contexts)
+    Evaluation(TRAINED, learned=8, student=ONE).publish(store, contexts)  # the student stays
+    found = [
+        (r["student"], r["round"], r["accuracy"], r["gain_since_0"])
+        for r in report("rounds")
+        if r["method"] == "self-edits"
+    ]
+    assert found == [("", "0", "0.25", ""), ("", "1", "0.5", "0.25"), ("one", "1", "1.0", "0.75")]
 
 
 def test_table_2_compares_within_one_model(report: Any, many: Path) -> None:
