@@ -1,6 +1,7 @@
 """`--engine openai` against the server of vLLM: texts, seeds, grammars, a crash in the middle."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from stages.config import EndpointConfig
 from stages.engines import Completion, Request
 from stages.engines.openai import OpenAIEngine
 from stages.engines.transformers import TransformersEngine
-from stages.models import LanguageModel
+from stages.models import load
 
+TINY = Path(__file__).parent.parent.parent / "seal_cli" / "tiny"
 PROMPTS = ["Ada", "Ada Zeller\nNow a jeweler.", "Question: What does Ada Zeller like?\nAnswer:"]
 
 
@@ -32,7 +34,8 @@ def sampled(count: int, first: int = 0) -> list[Request]:
     return [Request("Ada", seed=s, max_tokens=8, temperature=1.0, top_p=0.95) for s in seeds]
 
 
-def test_greedy_texts_and_counts_are_those_of_transformers(server: Any, lm: LanguageModel) -> None:
+def test_greedy_texts_and_counts_are_those_of_transformers(server: Any) -> None:
+    lm = load(TINY, "cpu", "float32")
     expected = TransformersEngine(lm).complete(greedy())
     found = engine(server).complete(greedy())
     assert [c.text.strip() for c in found] == [c.text.strip() for c in expected]
