@@ -13,6 +13,7 @@ TREE = {
     "InputError": ("SealError", 3),
     "RowsFailed": ("SealError", 4),
     "ResourceError": ("SealError", 5),
+    "OutOfTime": ("ResourceError", 5),
     "BusyError": ("SealError", 75),
     "InvalidSelfEdit": ("SealError", 1),
     "RowFailure": ("SealError", 1),
