@@ -1,12 +1,14 @@
 """Adapters: one per self-edit and repeat, what is trained on, and what is not trained at all."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from arc_made import call
+from arc_made import call, self_edits
+from hypothesis import given, settings
 
 from stages.adapt import Student, adapt, adapt_to_passages, jobs, rehearse
 from stages.config import AdaptConfig
@@ -317,3 +319,48 @@ def test_outside_the_bounds_it_is_invalid_and_not_trained(
     row, jobs = adapted(language_model, completion, edit, **bounds)
     assert (row.status, jobs) == ("invalid", [])
     assert reason in row.reason
+
+
+class Untrained:
+    """A trainer that only remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def train(self, jobs: Sequence[Job]) -> Iterator[Trained]:
+        self.jobs += jobs
+        return (Trained(None, 0, None, None, 0.0, None) for _ in jobs)
+
+
+@pytest.fixture(scope="module")
+def asked(language_model: LanguageModel, edit: Edit) -> Iterator[Callable[..., list[Job]]]:
+    """`asked(completion, **bounds)`: the jobs it makes; at the end, both kinds have been met."""
+    context, _ = arc.read(TASK, ordinal=0, split="")
+    student = Student("s", language_model.tokenizer, ("q_proj",))
+    met: Counter[int] = Counter()
+
+    def go(completion: str, **bounds: Any) -> list[Job]:
+        trainer = Untrained()
+        config = AdaptConfig(**SMALL | {"repeats": 1, "max_length": 400} | bounds)
+        contexts = {context.context_id: context}
+        common: dict[str, Any] = {"student": student, "trainer": trainer, "domain": arc}
+        edits = [edit(context, completion)]
+        ((row, _),) = adapt(edits, contexts=contexts, config=config, **common)
+        assert row.status == ("ok" if trainer.jobs else "invalid")
+        assert trainer.jobs or row.reason
+        met[len(trainer.jobs)] += 1
+        return trainer.jobs
+
+    yield go
+    assert min(met[0], met[1]) > 100
+
+
+@settings(max_examples=10_000)
+@given(self_edits())
+def test_no_self_edit_is_too_odd_and_none_trains_beyond_the_bounds(
+    asked: Any, completion: str
+) -> None:
+    for job in asked(completion, max_epochs=5, max_learning_rate=0.005, max_steps=40):
+        assert 1 <= job.epochs <= 5
+        assert 0 < job.learning_rate <= 0.005
+        assert job.epochs * len(job.rows) <= 40

@@ -1,4 +1,4 @@
-"""Made-up tasks and tool calls, and hypothesis' grids."""
+"""Made-up tasks and tool calls, and hypothesis' grids and self-edits."""
 
 import json
 from typing import Any
@@ -29,3 +29,40 @@ def call(*, learning_rate: Any = 1e-4, epochs: Any = 2, **tools: Any) -> str:
             },
         }
     )
+
+
+_wild = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+_numbers = (
+    st.floats()
+    | st.integers()
+    | st.sampled_from(
+        [1, 3, 20, 1e-2, 10**400, -(10**400), 1e308, 5e-324, 2**63, "1e-4", None, [], {}]
+    )
+)
+
+
+@st.composite
+def self_edits(draw: st.DrawFn) -> str:
+    """Garbage; JSON of any kind; tool calls with anything in any place."""
+    kind = draw(st.integers(0, 3))
+    if kind == 0:
+        return draw(st.text(max_size=200))
+    if kind == 1:
+        return json.dumps(draw(_wild))
+    made = json.loads(call())
+    part = draw(st.sampled_from(["data_generation", "training"]))
+    if kind == 2:
+        made["training"]["learning_rate"] = draw(_numbers)
+        made["training"]["num_train_epochs"] = draw(_numbers)
+    else:
+        key = draw(st.sampled_from([*made[part], "more"]))
+        made[part][key] = draw(_wild)
+        if draw(st.booleans()):
+            made[part] = draw(_wild)
+    return json.dumps(made)
