@@ -129,17 +129,23 @@ def summarise(
     were asked about each context. A context counts for a method only
     when every examination of it worked; `n` says how many did and `n_failed` how many did not. An
     invalid self-edit counts as `floor`. In the regime `cpt` (one adapter for all contexts) means go
-    over questions, and so does `n`; the intervals resample contexts all the same.
+    over questions, and so does `n`; the intervals resample contexts all the same. In the regime
+    `fewshot` there is also `success`, the share of tasks all of whose tests are right (the paper's
+    measure, Table 1), and its gain.
     """
     measured = Measured(policy, dataset, regime, grader, config)
     judged = [r for r in records if not isinstance(r, Verdict) or r.grader == grader]
-    scores = _scores(judged, questions, floor, belongs_to)
-    untrained = scores[methods[0]]
+    kinds = {("accuracy", "gain"): _scores(judged, questions, floor, belongs_to)}
+    if regime == "fewshot":
+        whole = _scores(judged, questions, floor, belongs_to, whole=True)
+        kinds["success", "success_gain"] = whole
     for method in methods:
-        cells = scores[method]
-        values = {"accuracy": cells}
-        if method != methods[0]:
-            values["gain"] = {key: cells[key] - untrained[key] for key in cells if key in untrained}
+        values: dict[str, dict[str, float]] = {}
+        for (name, gain), scores in kinds.items():
+            cells, untrained = scores[method], scores[methods[0]]
+            values[name] = cells
+            if method != methods[0]:
+                values[gain] = {k: cells[k] - untrained[k] for k in cells if k in untrained}
         for metric, found in values.items():
             counted = [key for key in questions if key in found]
             asked = [len(questions[key]) for key in counted]
@@ -208,8 +214,13 @@ def _scores(
     questions: Mapping[str, Sequence[Question]],
     floor: float,
     belongs_to: Callable[[Adapter], str],
+    *,
+    whole: bool = False,
 ) -> defaultdict[str, dict[str, float]]:
-    """Method -> context -> mean accuracy over its examinations, complete contexts only."""
+    """Method -> context -> mean accuracy over its examinations, complete contexts only.
+
+    With `whole` an examination is worth 1 when all is right and 0 otherwise.
+    """
     answers = [row for row in records if isinstance(row, Answer)]
     correct = {row.answer_id: row.correct for row in records if isinstance(row, Verdict)}
     examined: defaultdict[tuple[str, str, str | None, int], list[Answer]] = defaultdict(list)
@@ -220,7 +231,8 @@ def _scores(
     runs = defaultdict(lambda: defaultdict(list))
     for (method, context_id, *_), given in examined.items():
         n_asked = len(questions.get(context_id, ()))
-        runs[method][context_id].append(accuracy_of(given, correct, n_asked))
+        share = accuracy_of(given, correct, n_asked)
+        runs[method][context_id].append(float(share == 1) if whole and share is not None else share)
     with_answers = {answer.adapter_id for answer in answers}
     for adapter in (row for row in records if isinstance(row, Adapter)):
         if adapter.adapter_id not in with_answers:

@@ -11,7 +11,7 @@ from stages.identity import digest
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, SelfEdit, Verdict
 
-SEMANTICS = 1
+SEMANTICS = 2
 METHODS = ("in-context", "self-edits", "oracle")
 ORACLE = "oracle"  # as prompt name and as policy of its self-edits
 

@@ -3,10 +3,12 @@
 -- Evaluations of one passage or task at a time; runs of the same model, prompt and round (other seeds) are
 -- averaged. Without self-edits there is one line per method: the model before RL, over all its
 -- evaluations. Intervals are 95 % over contexts. `student` is who was adapted, where that is not
--- the policy itself (`--student`).
+-- the policy itself (`--student`); `success` is the share of few-shot tasks all of whose tests are
+-- right.
 -- Needs: `seal eval POLICY CONTEXTS` (`seal loop` does it after every round).
 WITH cells AS (
     SELECT dataset, asked, grader, base, method, round, context_id, avg(accuracy) AS accuracy,
+           avg(success) FILTER (regime = 'fewshot') AS success,
            CASE method WHEN 'self-edits' THEN prompt_name END AS prompt,
            CASE WHEN student <> policy THEN student END AS adapted
     FROM accuracies
@@ -26,6 +28,7 @@ SELECT method, round, round(avg(accuracy), 4) AS accuracy,
        round(least(mean_high(accuracy), 1), 4) AS high,
        round(avg(gain), 4) AS gain_since_0,
        round(mean_low(gain), 4) AS gain_low, round(mean_high(gain), 4) AS gain_high,
+       round(avg(success), 4) AS success,
        count(*) AS contexts, coalesce(any_value(n.name), base) AS model,
        coalesce(any_value(a.name), adapted) AS student, prompt, grader, dataset
 FROM paired

@@ -2,7 +2,8 @@
 -- the means in `metrics` are made of. A view, like a table to `seal sql`.
 --
 -- A context is there only when every examination of it worked: all its questions answered and judged,
--- with every adapter. An invalid self-edit was never examined and counts as 0. `asked` is how many
+-- with every adapter. An invalid self-edit was never examined and counts as 0. `success` is the
+-- share of its examinations in which every answer was right. `asked` is how many
 -- questions the evaluation had in all; `base` is the model before any RL that the student comes
 -- from, `own` whether the policy comes from it, too.
 WITH RECURSIVE parents AS (
@@ -51,7 +52,8 @@ WITH RECURSIVE parents AS (
 )
 SELECT runs.artifact_id, runs.regime, runs.dataset, runs.asked, runs.student, b.base,
        runs.policy, runs.round, w.base = b.base AS own, runs.prompt_name, runs.method, e.grader,
-       e.context_id, avg(e.accuracy) AS accuracy, any_value(n.n_questions) AS n_questions
+       e.context_id, avg(e.accuracy) AS accuracy,
+       avg((e.accuracy = 1)::INT) AS success, any_value(n.n_questions) AS n_questions
 FROM (FROM examined UNION ALL FROM unexamined) e
 JOIN runs USING (artifact_id, method)
 JOIN bases b ON b.model = runs.student

@@ -51,14 +51,16 @@ def adapter(edit: SelfEdit, status: str = "ok") -> Adapter:
     )
 
 
-def evaluated(policy: Any, edit: Any, status: str = "ok") -> tuple[list[Any], dict[str, Any]]:
-    """All rows, and the accuracies by method."""
+def evaluated(
+    policy: Any, edit: Any, status: str = "ok", wrong: int = 0
+) -> tuple[list[Any], dict[str, Any]]:
+    """All rows, and the metrics by method; the first `wrong` grids are wrong in any case."""
     context, questions = arc.read(TASK, ordinal=0, split="")
     rows = list(
         fewshot.evaluate(
             [context],
             questions={context.context_id: questions},
-            examiner=examiner(Turner()),
+            examiner=examiner(Turner(wrong)),
             write=lambda contexts: [edit(context, call(epochs=1))],
             adapt=lambda edits: [
                 (adapter(e, "ok" if e.prompt_name == "oracle" else status), object()) for e in edits
@@ -86,10 +88,15 @@ def test_the_three_methods(policy: Any, edit: Any) -> None:
     rows, values = evaluated(policy, edit)
     assert values == {
         ("in-context", "accuracy"): 0.0,
+        ("in-context", "success"): 0.0,
         ("self-edits", "accuracy"): 1.0,
         ("self-edits", "gain"): 1.0,
+        ("self-edits", "success"): 1.0,
+        ("self-edits", "success_gain"): 1.0,
         ("oracle", "accuracy"): 1.0,
         ("oracle", "gain"): 1.0,
+        ("oracle", "success"): 1.0,
+        ("oracle", "success_gain"): 1.0,
     }
     (oracle,) = [r for r in rows if isinstance(r, SelfEdit) and r.policy == "oracle"]
     assert oracle.completion == call(epochs=2)
@@ -103,6 +110,14 @@ def test_an_invalid_self_edit_counts_as_the_floor_and_only_for_its_method(
     _, values = evaluated(policy, edit, status="invalid")
     assert values["self-edits", "accuracy"] == 0.0
     assert values["oracle", "accuracy"] == 1.0
+
+
+def test_a_task_is_solved_when_all_its_tests_are(policy: Any, edit: Any) -> None:
+    # The two asked in context are wrong anyway; the third is the self-edit's first of two.
+    _, values = evaluated(policy, edit, wrong=3)
+    assert (values["self-edits", "accuracy"], values["self-edits", "success"]) == (0.5, 0.0)
+    assert (values["self-edits", "gain"], values["self-edits", "success_gain"]) == (0.5, 0.0)
+    assert (values["oracle", "accuracy"], values["oracle", "success"]) == (1.0, 1.0)
 
 
 def voted(wrong_views: int) -> tuple[Answer, Verdict]:
