@@ -13,7 +13,7 @@ from stages.errors import InputError
 if TYPE_CHECKING:
     from seal_cli.official.sources import Source
 
-SEMANTICS = 2
+SEMANTICS = 3
 
 DirectoryArg = Annotated[
     Path,

@@ -180,7 +180,8 @@ def results(
             solved.append(trials.correct[row])
         for name, marks in by_task.items():
             yield _reward(file, run, about[name], index, marks)
-    yield _success(file, run, solved, len(names))
+    dataset = f"arc_{labels.split_of(source.name)}-{len(names)}"  # as the others are called
+    yield _success(file, run, dataset, solved, len(names))
 
 
 def _reward(file: File, run: Run, about: Context, index: str, marks: Sequence[bool]) -> Reward:
@@ -207,11 +208,11 @@ def _reward(file: File, run: Run, about: Context, index: str, marks: Sequence[bo
     )
 
 
-def _success(file: File, run: Run, solved: Sequence[bool], n_tasks: int) -> Metric:
+def _success(file: File, run: Run, dataset: str, solved: Sequence[bool], n_tasks: int) -> Metric:
     return Metric(
         policy=run.policy,
         round=run.round,
-        dataset="arc",
+        dataset=dataset,
         regime="fewshot",
         method="self-edits",
         step=None,

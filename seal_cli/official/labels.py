@@ -96,7 +96,7 @@ def split_of(name: str) -> str:
     The name of the dataset decides, not the folder: one file under `train/` is a validation run.
     """
     stem = stem_of(name).lower()
-    if re.search(r"(^|[_-])(val|eval|validation)([_-]|$)", stem):
+    if re.search(r"(^|[_-])(val|eval|evaluation|validation)([_-]|$)", stem):
         return "eval"
     if re.search(r"(^|[_-])train(ing)?([_-]|$)", stem):
         return "train"

@@ -342,7 +342,19 @@ def test_few_shot_tasks_edits_and_results(seal: Any, ask: Any, put: Any) -> None
     ]
     (joined,) = ask("select count(*) as n from rewards join self_edits using (self_edit_id)")
     assert joined["n"] == 1
-    assert ask("select value, n from metrics") == [{"value": 0.5, "n": 2}]
+    (metric,) = ask("select value, n, dataset from metrics")
+    assert metric == {"value": 0.5, "n": 2, "dataset": "arc_train-2"}
+
+
+def test_few_shot_results_are_of_the_tasks_they_name(seal: Any, ask: Any, put: Any) -> None:
+    few_shot(put)
+    put("few-shot/data/evaluation_challenges.json", {"cc22": TASK})
+    put("few-shot/data/evaluation_solutions.json", {"cc22": [[[3, 2]]]})
+    held_out = {"0": {"task_id": {"0": "cc22-0"}, "correct": {"0": True}}}
+    release = put("few-shot/eval_RL_iteration_1/final_results.json", held_out)
+    assert seal("import", "official", release).code == 0
+    found = {row["dataset"]: row["round"] for row in ask("select dataset, round from metrics")}
+    assert found == {"arc_train-2": 0, "arc_eval-1": 1}
 
 
 TRIED = {"0": {"task_id": {"0": "aa00"}, "correct": {"0": True}}}
