@@ -7,7 +7,8 @@ VLLM := .venv-vllm
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test test-vllm check soak tiny-model tiny-grids-model tiny-seeds clean
+.PHONY: help setup demo demo-arc smoke test test-vllm check soak tiny-model tiny-grids-model tiny-seeds \
+	tiny-grids-seeds clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -59,6 +60,9 @@ tiny-grids-model: setup ## pretrain the shipped grid model again (about 15 minut
 
 tiny-seeds: setup ## the tiny world's figures: five run seeds (about 5 minutes on one core)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_world/seeds.sh
+
+tiny-grids-seeds: setup ## the grid world's figures: five run seeds (about half an hour on one core)
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/tiny_grids/seeds.sh
 
 clean: ## remove what make made (not your stores)
 	rm -rf $(VENV) $(VLLM) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

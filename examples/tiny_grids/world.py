@@ -111,32 +111,34 @@ def half_known() -> list[Rule]:
 def tasks(split: str) -> list[dict[str, Any]]:
     """The tasks of a split: rules in turn, grids of their own."""
     known = half_known()
-    rng = random.Random({"train": 20261122, "eval": 20261124}[split])
+    rng = random.Random({"train": 20261122, "eval": 20261126}[split])
     n_tasks = {"train": TRAIN_TASKS, "eval": EVAL_TASKS}[split]
     return [task(f"{split}-{i:02}", known[i % len(known)], rng, split) for i in range(n_tasks)]
 
 
-# What the untrained model chooses, and how often: every choice by itself, none by the task.
 TOOLS = (
     "use_basic_augmentations",
     "use_size_augmentations",
     "use_chain_augmentations",
     "use_repeat_augmentations",
 )
-HABIT: dict[str, Mapping[Any, float]] = {
-    **{tool: {True: 0.5, False: 0.5} for tool in TOOLS},
-    "strategy": {"train_using_output_tokens": 0.5, "train_using_all_tokens": 0.5},
+# The untrained habit chooses without a look at the task. One self-edit is written lavishly (most
+# tools, all tokens), another sparingly: five choices that go together, or the model would never
+# need to tell `true` from `false` and RL had nothing to hold on to. The numbers are drawn alone.
+LAVISH = (0.2, 0.8)
+HABIT: dict[str, Mapping[float, float]] = {
     "learning_rate": {0.00001: 0.25, 0.0001: 0.25, 0.001: 0.45, 0.01: 0.05},
     "num_train_epochs": {1: 0.34, 2: 0.33, 4: 0.33},
 }
 
 
 def self_edit(rng: random.Random) -> str:
-    """A tool call with every choice drawn by the habit."""
-    drawn = {
-        name: rng.choices(list(shares), list(shares.values()))[0] for name, shares in HABIT.items()
-    }
-    return tool_call(**drawn)
+    """A tool call by the habit."""
+    lavish = rng.choice(LAVISH)
+    tools = {tool: rng.random() < lavish for tool in TOOLS}
+    tokens = "all" if rng.random() < lavish else "output"
+    rate, epochs = (rng.choices(list(s), list(s.values()))[0] for s in HABIT.values())
+    return tool_call(f"train_using_{tokens}_tokens", rate, int(epochs), **tools)
 
 
 def tool_call(strategy: str, learning_rate: float, num_train_epochs: int, **tools: bool) -> str:
