@@ -133,6 +133,11 @@ def test_an_answer_is_its_grid(grid: Any) -> None:
     assert arc.answer(f"Here it is:\n{as_text.to_text(grid)}\n\nmore") == as_text.to_json(grid)
 
 
+def test_the_two_grids_that_come_most_often_are_the_attempts() -> None:
+    assert arc.vote(["[[1]]", "[[2]]", "[[3]]", "who knows", "[[2]]"]) == "[[2]]\n[[1]]"
+    assert arc.vote(["who", "knows"]) == "who"
+
+
 def test_an_answer_that_is_no_grid_stays_as_it_was() -> None:
     assert arc.answer(" I do not know. ") == "I do not know."
 
