@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,13 +34,22 @@ from stages.config import GenerateConfig
 from stages.engines import Engine, Request
 
 if TYPE_CHECKING:
-    from stages.engines.bench import Measured
+    from stages.engines.bench import Measured, Overhead
+
+BATCHED = ("transformers", "scripted")
 
 ModelOption = Annotated[
     str, typer.Option("--model", help="Model folder, hub name, update artifact, or tiny.")
 ]
 EngineOption = Annotated[
-    str | None, typer.Option("--engine", help="transformers or scripted [default: the settings'].")
+    str | None,
+    typer.Option("--engine", help="Engines, with commas between [default: the settings']."),
+]
+OverheadOption = Annotated[
+    int,
+    typer.Option(
+        "--overhead", min=0, help="Pairs of runs with vLLM and with vLLM alone, to compare."
+    ),
 ]
 NumberOption = Annotated[int, typer.Option("-n", "--number", min=1, help="Self-edits.")]
 ContextsOption = Annotated[
@@ -58,6 +67,7 @@ def generate(
     number: NumberOption = 64,
     contexts: ContextsOption = "tiny",
     batches: BatchesOption = "1,4,16,64",
+    overhead: OverheadOption = 0,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
     assignments: SetOption = [],  # noqa: B006  # typer's way
@@ -65,27 +75,37 @@ def generate(
     """Let an engine write self-edits of contexts, and keep none of them."""
     from stages.engines import bench
 
-    wanted = numbers(batches, "--decode-batch")
-    own = {"engine": engine}
-    settings = Settings(None, assignments)
-    session = Session(store_of(ctx), settings, RunOptions(), {GenerateConfig: own}, device)
+    sizes = numbers(batches, "--decode-batch")
+    session = Session(store_of(ctx), Settings(None, assignments), RunOptions(), {}, device)
     policy = resolve_model(session.workspace, model)
     config = session.resolve(GenerateConfig, policy)
+    names = engine.split(",") if engine else [config.engine]
+    config = replace(config, engine=names[0])
+    # The others make their batches themselves.
+    wanted = [(name, size) for name in names for size in (sizes if name in BATCHED else [number])]
 
-    def engine_of(batch: int) -> Engine:
-        return _seated(session, policy, config, batch).engine
+    def engine_of(name: str, batch: int) -> Engine:
+        return _seated(session, policy, replace(config, engine=name), batch).engine
 
     asked = list(islice(_requests(session, policy, config, contexts), number))
     facts, now = _facts(session, policy, config)
     results = []
     for result in bench.measure(engine_of, asked, wanted, now):
         results.append(result)
-        console.say(f"batch {result.decode_batch}: {result.tokens_per_second:.1f} tokens/s")
+        said = f"{result.engine}, batch {result.decode_batch}"
+        console.say(f"{said}: {result.tokens_per_second:.1f} tokens/s")
+    added = _overhead(engine_of("vllm", number), asked, overhead, now) if overhead else None
     if as_json:
-        said = {"model": model, "contexts": contexts, "config": config.key()}
-        console.out_json(facts | said | {"results": [asdict(r) for r in results]})
-    else:
-        _print(results)
+        what = {"model": model, "contexts": contexts, "config": config.key()}
+        found = {"results": [asdict(r) for r in results]}
+        console.out_json(facts | what | found | (asdict(added) if added else {}))
+        return
+    _print(results)
+    if added:
+        console.out(
+            f"overhead {added.overhead:+.1%}: {added.seconds:.2f} s, vLLM alone "
+            f"{added.direct_seconds:.2f} s, medians of {added.runs} pairs"
+        )
 
 
 def _requests(
@@ -110,6 +130,22 @@ def _seated(session: Session, model: LocalModel, config: GenerateConfig, batch: 
     return seat(session, model, config.engine, chat=config.chat, decode_batch=batch)
 
 
+def _overhead(
+    engine: Engine, asked: Sequence[Request], runs: int, now: Callable[[], float]
+) -> "Overhead":
+    """What `seal` adds to vLLM on the same prompts."""
+    from stages.engines import bench
+    from stages.engines.vllm import VllmEngine
+
+    assert isinstance(engine, VllmEngine)
+    return bench.overhead(
+        lambda: sum(written.n_tokens for written in engine.complete(asked)),
+        lambda: engine.directly(asked),
+        runs,
+        now,
+    )
+
+
 def _facts(
     session: Session, model: LocalModel, config: GenerateConfig
 ) -> tuple[dict[str, Any], Callable[[], float]]:
@@ -124,9 +160,18 @@ def _facts(
 
 
 def _print(results: Sequence["Measured"]) -> None:
-    headings = ("batch", "tokens/s", "s per self-edit", "tokens each", "same texts", "failed")
+    headings = (
+        "engine",
+        "batch",
+        "tokens/s",
+        "s per self-edit",
+        "tokens each",
+        "same texts",
+        "failed",
+    )
     rows = [
         [
+            r.engine,
             str(r.decode_batch),
             f"{r.tokens_per_second:.1f}",
             f"{r.seconds_per_self_edit:.4g}",
@@ -136,4 +181,4 @@ def _print(results: Sequence["Measured"]) -> None:
         ]
         for r in results
     ]
-    console.out_columns(headings, rows, right=headings)
+    console.out_columns(headings, rows, right=headings[1:])

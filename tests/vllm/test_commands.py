@@ -28,7 +28,9 @@ def contexts(seal: Any) -> str:
     return str(seal("import", "contexts", "tiny", "--split", "train", "--limit", 4).id)
 
 
-def test_greedy_rows_and_rewards_are_those_of_transformers(seal: Any, contexts: str) -> None:
+def test_greedy_rows_and_rewards_are_those_of_transformers(
+    seal: Any, contexts: str, tmp_path: Path
+) -> None:
     by_vllm = seal("generate", contexts, "--engine", "vllm", *WRITE).id
     by_transformers = seal("generate", contexts, *WRITE).id
     assert by_vllm != by_transformers
@@ -42,7 +44,7 @@ def test_greedy_rows_and_rewards_are_those_of_transformers(seal: Any, contexts: 
     answers = texts(seal, scored, columns)
     assert answers == texts(seal, other, columns)
     assert len({row["adapter_id"] for row in answers}) == 5  # four adapters and none
-    key = json.loads((scored_path(seal, scored) / "_manifest.json").read_text())["key"]
+    key = key_of(tmp_path, scored)
     assert key["config"]["engine"] == "vllm"
     assert key["vllm"] == {"max_model_len": 0}
     # Kept adapters, asked through the same engine: it is not started anew for them.
@@ -53,18 +55,21 @@ def test_greedy_rows_and_rewards_are_those_of_transformers(seal: Any, contexts: 
     assert vllm_process._running is before
 
 
-def scored_path(seal: Any, artifact: str) -> Path:
-    return Path(json.loads(seal("show", artifact, "--json").out)["path"])
+def key_of(folder: Path, artifact: str) -> Any:
+    manifest = folder / "store" / "artifacts" / artifact / "_manifest.json"
+    return json.loads(manifest.read_text())["key"]
 
 
-def test_eval_and_loop_take_the_engine_for_all_they_ask(seal: Any, contexts: str) -> None:
+def test_eval_and_loop_take_the_engine_for_all_they_ask(
+    seal: Any, contexts: str, tmp_path: Path
+) -> None:
     brief = ["--set", "update.epochs=1", "--set", "adapt.epochs=1", "--set", "adapt.rank=4"]
     brief += ["--set", "vllm.kv_cache_mib=64", "--set", "vllm.adapters=4"]
     shape = ["--rounds", 1, "--limit", 2, "--samples", 2, "--eval-limit", 1]
     looped = seal("loop", "--contexts", contexts, "--engine", "vllm", *shape, *brief)
     assert looped.code == 0, looped.err
     store = [json.loads(line) for line in seal("ls", "--json").out.splitlines()]
-    keys = {a["artifact_id"]: manifest(seal, a["artifact_id"])["key"] for a in store}
+    keys = {a["artifact_id"]: key_of(tmp_path, a["artifact_id"]) for a in store}
     stages = {name.split("-")[0] for name in keys}
     assert {"generate", "score", "eval", "update"} <= stages
     for name, key in keys.items():
@@ -73,10 +78,6 @@ def test_eval_and_loop_take_the_engine_for_all_they_ask(seal: Any, contexts: str
         if name.startswith("eval"):
             assert key["generate"]["config"]["engine"] == "vllm"
             assert key["score"]["config"]["engine"] == "vllm"
-
-
-def manifest(seal: Any, artifact: str) -> Any:
-    return json.loads((scored_path(seal, artifact) / "_manifest.json").read_text())
 
 
 def test_an_interrupted_run_goes_on_where_it_was(
