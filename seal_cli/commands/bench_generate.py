@@ -31,7 +31,7 @@ from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
 from stages.config import GenerateConfig
-from stages.engines import Engine, Request
+from stages.engines import Engine, Request, tokens_of
 
 if TYPE_CHECKING:
     from stages.engines.bench import Measured, Overhead
@@ -139,7 +139,7 @@ def _overhead(
 
     assert isinstance(engine, VllmEngine)
     return bench.overhead(
-        lambda: sum(written.n_tokens for written in engine.complete(asked)),
+        lambda: tokens_of(engine.complete(asked)) or 0,
         lambda: engine.directly(asked),
         runs,
         now,
