@@ -47,7 +47,10 @@ def test_endless_texts_are_cut() -> None:
 
 
 def test_the_default_prompt_is_the_domains_own(tmp_path: Path) -> None:
-    assert questions.template("default") == knowledge.template("self-qa")
+    own = knowledge.recipe("self-qa")
+    assert questions.template("default") == (own.name, own.steps[0].prompt)
+    with pytest.raises(ConfigError, match="is a recipe of 2 steps"):
+        questions.template("active-reading")
     with pytest.raises(ConfigError, match="no prompt"):
         questions.template(str(tmp_path / "none.txt"))
 
