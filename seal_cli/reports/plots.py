@@ -228,20 +228,25 @@ def _heat(
 ) -> None:
     """Accuracies as colours and numbers; what is not there stays empty."""
     nothing = float("nan")
-    image = axes.imshow(
+    # A mesh, not an image: the page stays free of anything but lines and shapes.
+    mesh = axes.pcolormesh(
         [[nothing if cell is None else cell for cell in line] for line in cells],
-        cmap="viridis", aspect="auto", vmin=0,
+        cmap="viridis", vmin=0,
     )  # fmt: skip
+    axes.invert_yaxis()
     brightest = max((cell for line in cells for cell in line if cell is not None), default=0)
     for i, line in enumerate(cells):
         for j, cell in enumerate(line):
             if cell is not None:
                 color = "black" if cell > 0.7 * brightest else "white"
-                axes.text(j, i, f"{cell:.2f}", ha="center", va="center", color=color, size=8)
-    axes.set_xticks(range(len(across)), across)
-    axes.set_yticks(range(len(down)), down)
+                axes.text(
+                    j + 0.5, i + 0.5, f"{cell:.2f}", ha="center", va="center", color=color, size=8
+                )
+    axes.set_xticks([j + 0.5 for j in range(len(across))], across)
+    axes.set_yticks([i + 0.5 for i in range(len(down))], down)
     axes.spines[:].set_visible(False)
-    axes.figure.colorbar(image, ax=axes, label="accuracy")
+    bar = axes.figure.colorbar(mesh, ax=axes, label="accuracy")
+    bar.solids.set_rasterized(False)
 
 
 def _noise(plt: Any, rows: Sequence[Row]) -> "Figure":

@@ -176,6 +176,8 @@ def rewards(chance: np.random.Generator, edits: dict[str, Any]) -> dict[str, Any
         "n_questions": 5,
         "status": "ok",
         "basis": "answers",
+        "rule": "accuracy",
+        "origin": "gold",
     }
 
 

@@ -112,7 +112,7 @@ def by_hand(scored: Any) -> Any:
                 f"probe {name} {repeat}", context.context_id, asked[0].question_id, "model", edit,
                 worn, "probe", repeat, text, 1,
             )  # fmt: skip
-            rows += [answer, judge(GRADERS["exact"], asked[0], answer)]
+            rows += [answer, *judge(GRADERS["exact"], [(asked[0], answer)])]
     return publish(
         scored.root, "score", "rewards", rows, [scored.self_edits], name="probed", aside=[probe],
         config=scored.rewards.manifest["config"],

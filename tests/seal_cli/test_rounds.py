@@ -13,7 +13,7 @@ from seal_cli.session import Session
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
-from stages.config import LoopConfig
+from stages.config import LoopConfig, RewardConfig
 from stages.records import Answer, Metric, Policy, Record, Verdict
 
 
@@ -68,7 +68,8 @@ def chain(tmp_path: Path) -> Any:
         base = Policy("model-0123456789abcdef", "p", None, 0, None, "base", None)
         unused: Any = None
         config = LoopConfig(patience=patience)
-        return ByHand(session, unused, unused, LocalModel(base, tmp_path), None, config)
+        model = LocalModel(base, tmp_path)
+        return ByHand(session, unused, unused, model, config, reward=RewardConfig())
 
     return make
 
