@@ -246,6 +246,7 @@ def _heat(
     axes.set_yticks([i + 0.5 for i in range(len(down))], down)
     axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(mesh, ax=axes, label="accuracy")
+    assert bar.solids is not None  # it was just drawn
     bar.solids.set_rasterized(False)
 
 
