@@ -16,4 +16,4 @@ for seed in ${SEEDS:-1 2 3 4 5}; do
   continual --separate
   continual --gate 5
 done
-seal report continual forgetting --format csv
+seal report forgetting --format csv
