@@ -67,10 +67,15 @@ def matrix(
     *,
     dealt: Sequence[Sequence[str]],
     questions: Mapping[str, Sequence[Question]],
+    grader: str,
     config: ContinualConfig,
 ) -> Matrix:
-    """The cells, from answers and verdicts. Adapters kept apart answer as on their own step."""
-    correct = {row.answer_id: row.correct for row in records if isinstance(row, Verdict)}
+    """The cells, from answers and verdicts. Adapters kept apart answer as on their own step.
+
+    Only the verdicts of `grader` count; others may stand beside them.
+    """
+    verdicts = (row for row in records if isinstance(row, Verdict) and row.grader == grader)
+    correct = {row.answer_id: row.correct for row in verdicts}
     given: dict[tuple[str | None, str], list[Answer]] = {}
     for row in records:
         if isinstance(row, Answer):

@@ -102,6 +102,7 @@ def _metrics(wanted: Evaluation, rows: Sequence[Record]) -> list[Metric]:
         [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
         dealt=_dealt(wanted),
         questions=wanted.contexts.questions,
+        grader=wanted.settings.score.grader,
         config=config,
     )
     return list(retention.metrics(found, wanted.measured, config))

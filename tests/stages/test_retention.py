@@ -1,6 +1,7 @@
 """The retention matrix: every cell from answers, what is missing, and what it comes to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def rows() -> list[Any]:
 
 def of(rows: Sequence[Any], **config: Any) -> Matrix:
     config_ = ContinualConfig(edits=2, sequences=2, **config)
-    return matrix(rows, dealt=DEALT, questions=QUESTIONS, config=config_)
+    return matrix(rows, dealt=DEALT, questions=QUESTIONS, grader="exact", config=config_)
 
 
 def named(rows: Sequence[Any], **config: Any) -> dict[tuple[Any, ...], Metric]:
@@ -105,6 +106,11 @@ def test_one_unanswered_question_makes_a_cell_missing(rows: list[Any]) -> None:
     kept = [r for r in rows if getattr(r, "answer_id", "") != "0.2 a 1"]
     assert of(kept).cells[0, 2, 1] is None
     assert of(kept).cells[0, 2, 2] == 1.0
+
+
+def test_verdicts_of_another_grader_count_for_nothing(rows: list[Any]) -> None:
+    beside = [replace(r, grader="other", correct=True) for r in rows if isinstance(r, Verdict)]
+    assert of([*rows, *beside]).cells == of(rows).cells
 
 
 def test_adapters_kept_apart_answer_as_on_their_own_step(rows: list[Any]) -> None:
