@@ -53,7 +53,8 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
         rank, kept, reason = verdicts.get(
             reward.self_edit_id, (0, False, "not returned by the rule")
         )
-        reason = forgetful.get(reward.self_edit_id, reason)
+        if reward.self_edit_id in forgetful:  # also where a query found it in another table
+            rank, kept, reason = 0, False, forgetful[reward.self_edit_id]
         if reward.reward is None:
             kept, reason = False, f"{reward.status}: {reward.reason}"
         yield Selection(

@@ -304,3 +304,9 @@ def test_without_a_probe_nothing_can_be_said_of_forgetting(mixed: list[Reward]) 
     with pytest.raises(InputError, match="needs a probe") as refused:
         run(mixed, max_forget=5)
     assert "--probe" in refused.value.hint
+
+
+def test_what_a_query_finds_in_another_table_may_forget_no_more(probed: list[Reward]) -> None:
+    rows = run(probed, "SELECT self_edit_id FROM self_edits", max_forget=5)
+    assert kept(rows) == ["a2", "b1", "c0"]
+    assert rows[0].reason == "loses 20 points on the probe, over 5"
