@@ -34,8 +34,8 @@ WITH cells AS (
     FROM means GROUP BY ALL
 ), names AS (SELECT policy, any_value(name) AS name FROM policies GROUP BY policy)
 SELECT regime, asked AS questions, method, coalesce(n.name, lines.policy) AS model,
-       round(mean, 4) AS accuracy, round(greatest(mean - width, 0), 4) AS low,
-       round(least(mean + width, 1), 4) AS high, coalesce(s.name, seal) AS seal,
+       round(mean, 4) AS accuracy, round(at_least_0(mean - width), 4) AS low,
+       round(at_most_1(mean + width), 4) AS high, coalesce(s.name, seal) AS seal,
        CASE WHEN other THEN round(gap, 4) END AS seal_minus_this,
        CASE WHEN other THEN round(gap - gap_width, 4) END AS difference_low,
        CASE WHEN other THEN round(gap + gap_width, 4) END AS difference_high,

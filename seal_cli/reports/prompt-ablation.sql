@@ -14,8 +14,8 @@ WITH cells AS (
 ), names AS (SELECT policy, any_value(name) AS name FROM policies GROUP BY policy)
 SELECT prompt_name AS prompt, coalesce(any_value(n.name), policy) AS model, round,
        round(avg(accuracy), 4) AS accuracy,
-       round(greatest(mean_low(accuracy), 0), 4) AS low,
-       round(least(mean_high(accuracy), 1), 4) AS high,
+       round(at_least_0(mean_low(accuracy)), 4) AS low,
+       round(at_most_1(mean_high(accuracy)), 4) AS high,
        round(avg(accuracy - before), 4) AS gain,
        round(mean_low(accuracy - before), 4) AS gain_low,
        round(mean_high(accuracy - before), 4) AS gain_high,

@@ -22,8 +22,8 @@ WITH scored AS (
     FROM scored GROUP BY ALL
 ), names AS (SELECT policy AS model, any_value(name) AS name FROM policies GROUP BY policy)
 SELECT prompt_name AS prompt, round, round(avg(accuracy), 4) AS accuracy,
-       round(greatest(mean_low(accuracy), 0), 4) AS low,
-       round(least(mean_high(accuracy), 1), 4) AS high, round(avg(best), 4) AS best,
+       round(at_least_0(mean_low(accuracy)), 4) AS low,
+       round(at_most_1(mean_high(accuracy)), 4) AS high, round(avg(best), 4) AS best,
        round(avg(baseline), 4) AS baseline, count(*) AS contexts, sum(n)::BIGINT AS self_edits,
        sum(invalid)::BIGINT AS invalid, sum(failed)::BIGINT AS failed,
        round(sum(tokens) / sum(n), 1) AS tokens, coalesce(any_value(w.name), policy) AS writer,

@@ -24,8 +24,8 @@ WITH cells AS (
      AND b.method = 'self-edits' AND b.round = 0 AND c.method = 'self-edits' AND c.round > 0
 )
 SELECT method, round, round(avg(accuracy), 4) AS accuracy,
-       round(greatest(mean_low(accuracy), 0), 4) AS low,
-       round(least(mean_high(accuracy), 1), 4) AS high,
+       round(at_least_0(mean_low(accuracy)), 4) AS low,
+       round(at_most_1(mean_high(accuracy)), 4) AS high,
        round(avg(gain), 4) AS gain_since_0,
        round(mean_low(gain), 4) AS gain_low, round(mean_high(gain), 4) AS gain_high,
        round(avg(success), 4) AS success,

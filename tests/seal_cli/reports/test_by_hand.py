@@ -275,3 +275,11 @@ def test_tables_that_a_query_names_as_text_are_not_empty(ask: Any, many: Path) -
         "select sum(count)::BIGINT as n from histogram_values('ans' || 'wers', repeat)",
     ):
         assert ask(query)[0]["n"] > 0, query
+
+
+def test_no_interval_is_no_bound(ask: Any, contexts: Artifact) -> None:
+    bounds = "at_least_0(x) as low, at_most_1(x) as high"
+    rows = ask(f"select {bounds} from (values (null::double), (-0.5), (0.5), (1.5)) v(x)")
+    assert [(row["low"], row["high"]) for row in rows] == [
+        (None, None), (0.0, -0.5), (0.5, 0.5), (1.5, 1.0)
+    ]  # fmt: skip
