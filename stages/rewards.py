@@ -11,12 +11,13 @@ from typing import Literal
 Rule = Callable[[Sequence[float], float], float]  # accuracy of each repeat, unadapted -> reward
 
 PROXY = "proxy"
+NOISE = 1e-9  # the mean of 1/5, 1/5 and 1/5 is a little more than 1/5
 RULES: Mapping[str, Rule] = {
     # The paper's for passages: mean accuracy over the repeats.
     "accuracy": lambda scores, baseline: statistics.fmean(scores),
     "gain": lambda scores, baseline: statistics.fmean(scores) - baseline,
     # 1 when the mean is above the unadapted student's, as the paper's Eq. 2 has it.
-    "improved": lambda scores, baseline: float(statistics.fmean(scores) > baseline),
+    "improved": lambda scores, baseline: float(statistics.fmean(scores) - baseline > NOISE),
     # The paper's for tasks: 1 when every test was solved; the share of the repeats that did.
     "solved": lambda scores, baseline: statistics.fmean(score == 1 for score in scores),
 }

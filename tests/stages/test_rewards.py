@@ -10,6 +10,12 @@ from stages.score import earned
 RUNS = [Outcome(0.5), Outcome(1.0)]
 
 
+def test_float_noise_is_no_improvement() -> None:
+    row = earned(Outcome(0.2), [Outcome(0.2)] * 3, floor=0.0, rule="improved")
+    assert row["gain"] > 0  # the noise
+    assert row["reward"] == 0
+
+
 @pytest.mark.parametrize(
     ("rule", "baseline", "worth"),
     [
