@@ -16,17 +16,20 @@ WITH runs AS (
            (hyperparameters->>'$.step')::INT AS step, (hyperparameters->>'$.scale')::DOUBLE AS scale
     FROM adapters SEMI JOIN runs USING (artifact_id)
 ), cells AS (
-    SELECT a.artifact_id, e.sequence, j.grader, e.step, p.step AS position,
+    SELECT a.artifact_id, e.sequence, g.grader, e.step, p.step AS position,
+           -- a failed answer has no verdict: then there is no accuracy
            CASE WHEN count(j.correct) = count(*) THEN avg(j.correct::INT) END AS accuracy
     FROM answers a
     JOIN edits e USING (artifact_id, adapter_id)
     JOIN edits p ON p.artifact_id = a.artifact_id AND p.sequence = e.sequence
                 AND p.context_id = a.context_id
-    JOIN judgements j ON j.artifact_id = a.artifact_id AND j.answer_id = a.answer_id
+    JOIN (SELECT DISTINCT artifact_id, grader FROM judgements) g ON g.artifact_id = a.artifact_id
+    LEFT JOIN judgements j ON j.artifact_id = a.artifact_id AND j.answer_id = a.answer_id
+                          AND j.grader = g.grader
     GROUP BY ALL
 ), passages AS (
     SELECT artifact_id, sequence, grader, position, max(step) AS last,
-           max(accuracy) FILTER (step = position) AS own, arg_max(accuracy, step) AS final
+           max(accuracy) FILTER (step = position) AS own, arg_max_null(accuracy, step) AS final
     FROM cells GROUP BY ALL
 ), drawn AS (
     SELECT artifact_id, sequence, string_agg(context_id ORDER BY step) AS passages,

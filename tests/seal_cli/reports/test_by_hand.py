@@ -283,3 +283,32 @@ def test_no_interval_is_no_bound(ask: Any, contexts: Artifact) -> None:
     assert [(row["low"], row["high"]) for row in rows] == [
         (None, None), (0.0, -0.5), (0.5, 0.5), (1.5, 1.0)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_sequence_with_a_failed_answer_is_not_told_of(
+    report: Any, tmp_path: Path, contexts: Artifact, failed: bool
+) -> None:
+    two = contexts.rows(Context)[:2]
+    asked = {c.context_id: [q for q in contexts.rows(Question) if q.context_id == c.context_id]
+             for c in two}  # fmt: skip
+    made = Evaluation(ONE, learned=2)
+    measured = stage.Measured(POLICIES[ONE], contexts.id, "continual", "exact", EvalConfig())
+    for step, context in enumerate(two, 1):
+        name, about = f"step {step}", f'{{"scale": 1.0, "sequence": 0, "step": {step}}}'
+        made.rows.append(
+            Adapter(name, name, context.context_id, ONE, 0, 0, "ok", None, about, 1, 1, 1, None,
+                    None, 0.0)
+        )  # fmt: skip
+        for seen in two[:step]:
+            questions = asked[seen.context_id]
+            lost = failed and seen is two[0] and step == 2
+            right = [q.answers[0] for q in questions]
+            made._answers(questions, right, "self-edits", name, name, failed=lost)
+        made.rows.append(
+            measured.metric("self-edits", "accuracy", [1.0], n_questions=None, n_failed=0,
+                            step=step, position=step)
+        )  # fmt: skip
+    rows = [POLICIES[ONE], *made.rows]
+    publish(tmp_path / "store", "eval", "metrics", rows, [contexts], name="sequence")
+    assert [line["sequences"] for line in report("forgetting")] == ([] if failed else ["1"])
