@@ -152,6 +152,7 @@ app.command("eval")(
         CptConfig,
         ContinualConfig,
         JudgeConfig,
+        without=("probe_limit",),  # an evaluation asks the whole probe
     )
 )
 app.command("regrade")(stage_command(regrade.regrade, JudgeConfig, models=False, retries=True))

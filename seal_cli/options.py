@@ -128,20 +128,22 @@ def stage_command(
     *configs: type[Config],
     models: bool = True,
     retries: bool | None = None,
+    without: Sequence[str] = (),
 ) -> Callable[..., None]:
     """Turn `f(session, <own parameters>)` into a Typer command with a flag per config field.
 
     The function asks `session.resolve(SomeConfig, model)` for a configuration; the flags given on
     the command line are in it. Without `models` it loads none; `retries` (with models, where it is
-    not said) is whether failed rows can be run again.
+    not said) is whether failed rows can be run again. Fields named in `without`
+    decide nothing here and get no flag.
     """
     own = dict(inspect.signature(function, eval_str=True).parameters)
     del own["session"]
     plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
-    flags = _flags(configs)
+    flags = {name: flag for name, flag in _flags(configs).items() if name not in without}
     retries = models if retries is None else retries
-    without = {*(() if models else _OF_MODELS), *(() if retries else ("retry_failed",))}
-    taken = [name for name in _SHARED if name not in without]
+    left_out = {*(() if models else _OF_MODELS), *(() if retries else ("retry_failed",))}
+    taken = [name for name in _SHARED if name not in left_out]
     shared = [_parameter(name, *_SHARED[name]) for name in taken]
 
     @functools.wraps(function)

@@ -67,12 +67,7 @@ class Probing:
                 "Give a probe of the same domain.",
             )
         self.asked.require_questions()
-        shared = len(self.asked.contexts.keys() & set(context_ids))
-        if shared:
-            raise ConfigError(
-                f"{shared} contexts of the probe {self.artifact.id} are scored here.",
-                "Forgetting shows on other contexts: give a probe without them.",
-            )
+        refuse_shared(self.asked, context_ids)
         splits = {self.asked.contexts[i].split for i in self.chosen}
         for split in sorted(filter(is_evaluation, splits)):
             console.say(
@@ -96,6 +91,17 @@ class Probing:
                     self.probe = end.value
             if first:
                 yield from rows
+
+
+def refuse_shared(probe: ContextSet, learned: Collection[str]) -> None:
+    """Raise ConfigError for a probe that has some of the contexts that are learned about."""
+    shared = len(probe.contexts.keys() & set(learned))
+    if shared:
+        raise ConfigError(
+            f"{shared} of the contexts that are learned about are in the probe "
+            f"{probe.artifact.id}.",
+            "Forgetting shows on other contexts: give a probe without them.",
+        )
 
 
 def owner(

@@ -15,6 +15,7 @@ from seal_cli.commands import filter as filtering
 from seal_cli.commands import generate, score, update
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
+from seal_cli.probe import refuse_shared
 from seal_cli.runner import Task
 from seal_cli.session import Session
 from seal_cli.splits import refuse_evaluation
@@ -81,10 +82,15 @@ class Chain:
             self.session = replace(self.session, flags=flags)
 
     def check(self) -> None:
-        """Raise ConfigError for a prompt that there is not, before any work is done."""
+        """Raise ConfigError for a prompt or a probe that will not do, before any work is done."""
         config = self.session.resolve(GenerateConfig, self.writer)
-        domain = ContextSet(self.source).domain
-        generate.material(self.session, self.writer, domain, config)
+        contexts = ContextSet(self.source)
+        generate.material(self.session, self.writer, contexts.domain, config)
+        if self.reward.racing != "off":
+            score.refuse_race_of_one(self._adapting())
+        if self.probe is not None:
+            learned = contexts.slice(self.config.rounds * self.config.limit, 0)
+            refuse_shared(ContextSet(self.probe), learned)
 
     def begin(self) -> None:
         """Measure the policy that the loop begins with."""

@@ -72,6 +72,7 @@ class Config:
 
 
 ENGINES = ("transformers", "vllm", "openai", "scripted")
+LOCAL = ("transformers", "vllm", "scripted")  # the engines that run on this machine
 WEARERS = ("transformers", "vllm")  # the engines that answer as a model with an adapter
 APIS = ("auto", "chat", "completions")
 CHAT_MODES = ("auto", "on", "off")
@@ -199,7 +200,7 @@ class QuizConfig(Config):
     prompt: str = option(
         "default", "prompt preset that asks for questions, or a text file with {context}"
     )
-    engine: str = option("transformers", "who generates", choices=ENGINES)
+    engine: str = option("transformers", "who generates", choices=LOCAL)
     temperature: float = option(1.0, "sampling temperature; 0 is greedy", minimum=0)
     top_p: float = option(0.95, "nucleus sampling mass", minimum=0.01, maximum=1)
     max_tokens: int = option(1024, "longest text with questions in tokens", minimum=1)
@@ -327,7 +328,7 @@ class RewardConfig(Config):
     racing_confidence: float = option(
         0.5, "confidence of the bounds: lower saves more runs", minimum=0, maximum=0.999
     )
-    proxy_engine: str = option("transformers", "who runs the judge (proxy)", choices=ENGINES)
+    proxy_engine: str = option("transformers", "who runs the judge (proxy)", choices=LOCAL)
     proxy_tokens: int = option(128, "longest judgement in tokens (proxy)", minimum=1)
 
 
@@ -478,6 +479,11 @@ class ContinualConfig(Config):
             raise ConfigError(
                 "separate adapters forget nothing: there is nothing to replay or to gate.",
                 "Leave out --replay and --gate, or --separate.",
+            )
+        if self.gate is None and (self.gate_on, self.gate_action) != ("earlier", "clip"):
+            raise ConfigError(
+                "--gate-on and --gate-action say how --gate works, and there is no gate.",
+                "Give its budget in points, --gate 5, or leave them out.",
             )
 
 

@@ -11,6 +11,7 @@ import typer
 
 from seal_cli.commands import adapt, eval_continual, eval_cpt, generate, score
 from seal_cli.commands.eval_settings import Evaluation, evaluation
+from seal_cli.engines import require_local
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.options import ContextsArg, StudentOption
 from seal_cli.runner import Job, Task, Work
@@ -18,6 +19,7 @@ from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import eval as stage
 from stages import fewshot as tasks
+from stages.config import GenerateConfig
 from stages.records import Adapter, Answer, Metric, Record, SelfEdit, Verdict
 
 PolicyArg = Annotated[
@@ -43,6 +45,7 @@ def evaluate(
     """Measure how well a policy adapts itself, or a student, to contexts."""
     source = session.artifact(contexts, "contexts")
     probe_set = session.artifact(probe, "contexts") if probe else None
+    require_local(session.resolve(GenerateConfig).engine)  # before a server's model is looked for
     model = resolve_model(session.workspace, policy)
     adapted = resolve_model(session.workspace, student) if student else None
     session.answer(session.run(task(session, source, model, adapted, probe_set)))

@@ -9,6 +9,7 @@ from seal_cli.commands.adapt import Inner
 from seal_cli.endpoints import grader_location
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel
+from seal_cli.probe import refuse_shared
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import eval as stage
@@ -156,7 +157,10 @@ def evaluation(
     continual = settings.continual
     if continual and continual.gate is not None and continual.gate_on == "probe" and not probed:
         raise ConfigError("--gate-on probe needs a probe set.", "Give one with --probe CONTEXTS.")
-    return Evaluation(session, source, model, student, settings, context_set, probed)
+    found = Evaluation(session, source, model, student, settings, context_set, probed)
+    if probed is not None:
+        refuse_shared(probed, found.chosen())
+    return found
 
 
 def _check_probe(probed: ContextSet, contexts: ContextSet) -> None:

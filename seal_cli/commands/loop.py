@@ -14,6 +14,7 @@ import typer
 from seal_cli import console, rewarding
 from seal_cli.commands import import_contexts
 from seal_cli.commands.score import ProbeOption, ProxyOption
+from seal_cli.engines import require_local
 from seal_cli.models import SHIPPED, resolve_model
 from seal_cli.options import StudentOption
 from seal_cli.rounds import Chain, Round, given
@@ -63,6 +64,7 @@ def loop(
     Settings of the stages come from seal.toml, SEAL_* variables and --set.
     """
     started = time.monotonic()
+    require_local(session.resolve(GenerateConfig).engine)  # before a server's model is looked for
     model = resolve_model(
         session.workspace, policy or (contexts if contexts in SHIPPED else "tiny")
     )

@@ -28,6 +28,7 @@ def quiz(session: Session, contexts: ContextsArg, policy: PolicyOption) -> None:
     stands in the passage. What was dropped, and why, is in the table `drafts`.
     """
     source = session.artifact(contexts, "contexts")
+    session.resolve(QuizConfig)  # an engine that there is not is said before a model
     model = resolve_model(session.workspace, policy)
     config = session.resolve(QuizConfig, model)
     made = session.run(task(session, source, model, config))

@@ -54,7 +54,8 @@ ProbeOption = Annotated[
     typer.Option(
         "--probe",
         metavar="CONTEXTS",
-        help="Contexts to ask every adapted model about, too: what it forgot. See --probe-limit.",
+        help="Contexts to ask every adapted model about, too: what it forgot. As many as "
+        "probe_limit of [score] says.",
     ),
 ]
 Score = Callable[..., Iterator[Record]]  # self-edits -> rows, given contexts, questions, examiner
@@ -167,6 +168,8 @@ def task_of_self_edits(
     """Adapt in memory and score; the adapters' rows go into the rewards artifact."""
     asked = _asked(session, source, questions)
     racing = wanted.racing != "off"
+    if racing:
+        refuse_race_of_one(adapting)
 
     def trained(job: Job) -> Score:
         inner = adapt.inner_loop(session, model, asked.domain, adapting, job.slots)
@@ -198,6 +201,15 @@ def task_of_self_edits(
         adapting.rank,
         probe,
     )
+
+
+def refuse_race_of_one(adapting: AdaptConfig) -> None:
+    """Raise ConfigError where every self-edit has one run, so that racing could save none."""
+    if adapting.repeats < 2:
+        raise ConfigError(
+            "--racing gives out repeats, and there is one run for each self-edit.",
+            "Give --repeats 2 or more, or leave --racing out.",
+        )
 
 
 def _asked(session: Session, self_edits: Artifact, questions: Artifact | None) -> ContextSet:

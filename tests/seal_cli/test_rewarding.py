@@ -27,8 +27,8 @@ def test_settings_that_decide_nothing_are_in_no_key(seal: Any, edits: str) -> No
         ["--reward", "accuracy"], ["--racing", "off"],
     ):  # fmt: skip
         assert seal("score", edits, *SMALL, "--repeats", 1, *unused).id == plain
-    halved = seal("score", edits, *SMALL, "--repeats", 1, "--racing", "halving").id
-    assert seal("score", edits, *SMALL, "--repeats", 1, "--racing", "halving",
+    halved = seal("score", edits, *SMALL, "--repeats", 2, "--racing", "halving").id
+    assert seal("score", edits, *SMALL, "--repeats", 2, "--racing", "halving",
                 "--racing-confidence", 0.3).id == halved  # fmt: skip
     assert len({plain, halved, seal("score", edits, *SMALL, "--repeats", 1, "--reward",
                                     "gain").id}) == 3  # fmt: skip
@@ -69,6 +69,11 @@ def test_a_race_halves_each_context(seal: Any, edits: str) -> None:
         (["--proxy-model", "tiny"], "--proxy-model go together"),
         (["--reward", "proxy", "--proxy-model", "tiny", "--student", "tiny"], "adapts and asks"),
         (["--reward", "proxy", "--proxy-model", "tiny", "--racing", "bounds"], "nobody is"),
+        (["--racing", "bounds", "--repeats", 1], "--racing gives out repeats"),
+        (
+            ["--proxy-model", "x", "--reward", "proxy", "--proxy-engine", "openai"],
+            "proxy-engine is",
+        ),
         (["--reward", "best"], "Choose one of: accuracy, gain, binary, proxy"),
     ],
 )

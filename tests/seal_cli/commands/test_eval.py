@@ -147,6 +147,9 @@ def test_a_probe_is_told_in_every_regime(
         ([*CONTINUAL, "--separate", "--replay", 1], "separate adapters forget nothing"),
         ([*CONTINUAL, "--replay", 1.5], "replay is 1.5"),
         ([*CONTINUAL, "--gate", 5, "--gate-on", "probe"], "--gate-on probe needs a probe set"),
+        ([*CONTINUAL, "--gate-on", "probe"], "there is no gate"),
+        ([*CONTINUAL, "--gate-action", "reject"], "there is no gate"),
+        (["--engine", "openai"], "cannot wear what is trained here"),
         (["--regime", "cpt", "--warmup", 0.1], "a LoRA is trained without warm-up"),
         (["--regime", "fewshot"], "the regime fewshot is not for contexts of knowledge"),
     ],
@@ -155,6 +158,12 @@ def test_what_does_not_go_together_is_refused(run: Any, flags: list[Any], said: 
     refused = run(*flags)
     assert (refused.code, refused.out) == (2, "")
     assert said in refused.err
+
+
+def test_a_probe_with_contexts_that_are_evaluated_on_is_refused(seal: Any, run: Any) -> None:
+    refused = run("--probe", "@latest:import")
+    assert refused.code == 2
+    assert "are in the probe" in refused.err
 
 
 def test_a_probe_of_another_domain_is_refused(seal: Any, run: Any) -> None:

@@ -50,6 +50,23 @@ def test_a_prompt_that_there_is_not_is_refused_before_any_work(seal: Any, loop: 
     assert len(seal("ls", "--json").out.splitlines()) == 1  # the contexts
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--probe", "@latest:import"], "2 of the contexts that are learned about"),
+        (["--racing", "halving"], "--racing gives out repeats"),
+        (["--set", "generate.engine=openai"], "cannot wear what is trained here"),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_refused_before_any_work(
+    seal: Any, loop: Any, options: list[str], said: str
+) -> None:
+    refused = loop(*options)
+    assert (refused.code, refused.out) == (2, "")
+    assert said in refused.err
+    assert len(seal("ls", "--json").out.splitlines()) == 1  # the contexts
+
+
 def test_the_teacher_is_trained_and_the_student_adapted(
     seal: Any, loop: Any, random_model: Path, chat_model: Path
 ) -> None:
