@@ -167,7 +167,7 @@ def test_a_probe_of_the_passages_that_are_learned_is_refused(
     both = imported(seal, tmp_path / "both.jsonl", PASSAGES[1:])
     refused = seal("score", edits, *SMALL, "--probe", both)
     assert refused.code == 2
-    assert "1 contexts of the probe" in refused.err
+    assert "1 of the contexts that are learned about are in the probe" in refused.err
     grids = seal("import", "contexts", "tiny-grids", "--split", "train").id
     assert "of the same domain" in seal("score", edits, *SMALL, "--probe", grids).err
     silent = imported(seal, tmp_path / "silent.jsonl", [{"title": "Lake", "context": "Deep."}])
