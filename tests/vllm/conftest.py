@@ -35,7 +35,7 @@ ROOT = Path(__file__).parent.parent.parent
 TINY = ROOT / "seal_cli" / "tiny"
 TARGETS = ("q_proj", "v_proj", "gate_proj", "down_proj")
 MakeLora = Callable[..., Lora]
-STARTS_WITHIN = 120  # seconds; about 20 on an idle machine
+STARTS_WITHIN = 400  # seconds; about 20 on an idle machine
 
 
 @dataclass(frozen=True)

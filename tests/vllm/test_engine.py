@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,10 @@ from stages.engines.transformers import TransformersEngine
 from stages.engines.vllm import VllmEngine
 from stages.engines.vllm_process import Served
 from stages.errors import ConfigError, ResourceError
+from stages.identity import derive_seed
 from stages.lora import Lora, directory
 from stages.models import LanguageModel
+from stages.tokens import encode
 
 MakeLora = Callable[..., Lora]
 PROMPTS = [
@@ -28,6 +31,12 @@ PROMPTS = [
     "Title: Lotte Lindt\n\n",
 ]
 WORDS = 24
+# The model's own form of question, after which it may go on in many ways.
+PASSAGE = (
+    "Read the passage, then list what it implies: facts it states and conclusions that follow "
+    "from them. Write one per line.\n\nTitle: Dora Varga\nSkilled with the clarinet. Owner of a "
+    "parrot. Now a pilot. Settled in Tunis. Fond of olives.\n\nImplications:\n"
+)
 
 
 def greedy(prompt: str, **fields: Any) -> Request:
@@ -67,6 +76,28 @@ def test_seeds_are_repeatable_different_and_indifferent_to_neighbours(engine: Vl
     pairs = zip(PROMPTS, asked, strict=False)
     mixed = engine.complete([one for p, beside in pairs for one in (greedy(p), beside)])
     assert mixed[::2] == engine.complete([greedy(p) for p in PROMPTS])
+
+
+def test_first_tokens_are_drawn_from_the_nucleus(engine: VllmEngine, lm: LanguageModel) -> None:
+    n, prompt = 2000, PASSAGE
+    asked = [replace(sampled(prompt, derive_seed(0, i)), max_tokens=1) for i in range(n)]
+    written = Counter(one.text for one in engine.complete(asked))
+    with torch.inference_mode():
+        logits = lm.model(torch.tensor([encode(lm.tokenizer, prompt)])).logits[0, -1]
+    probability, token = logits.double().softmax(0).sort(descending=True)
+    probability *= probability.cumsum(0) - probability < 0.95
+    expected: Counter[str] = Counter()
+    for i, mass in zip(token.tolist(), (probability / probability.sum()).tolist(), strict=True):
+        text = "" if i in lm.end_ids else lm.tokenizer.decode([i], skip_special_tokens=True)
+        expected[text] += n * mass
+    assert not [text for text in written if not expected[text]]
+    rare = [text for text in expected if expected[text] < 5]
+    cells = [(written[t], expected[t]) for t in expected if t not in rare]
+    cells.append((sum(written[t] for t in rare), sum(expected[t] for t in rare)))
+    degrees = len(cells) - 1
+    assert degrees >= 5
+    chi_square = sum((a - b) ** 2 / b for a, b in cells if b)
+    assert chi_square < degrees + 5 * (2 * degrees) ** 0.5  # five standard deviations
 
 
 def test_more_sampled_rows_than_fit_a_step_are_written_as_alone(engine: VllmEngine) -> None:
