@@ -13,6 +13,7 @@ from seal_cli.store.ledger import Ledger
 from stages.config import JUDGE, EndpointConfig, JudgeConfig, ServerConfig
 from stages.domains import Domain
 from stages.engines import SEMANTICS as ENGINE_SEMANTICS
+from stages.engines.openai import Ledger as Answers
 from stages.engines.openai import OpenAIEngine
 from stages.errors import ConfigError
 from stages.grading import GRADERS, Grader
@@ -73,10 +74,14 @@ def endpoint(session: Session, name: str, chat: str) -> EndpointModel:
     return EndpointModel(policy, replace(config, api=api))
 
 
-def engine_of(session: Session, model: EndpointModel) -> OpenAIEngine:
-    """Who asks it."""
+def engine_of(
+    session: Session, model: EndpointModel, ledger: Answers | None = None
+) -> OpenAIEngine:
+    """Who asks it. `ledger`: what was answered before, where it is not the store's."""
     structured = model.config.structured
-    return _engine(session, model.policy.name, model.config, _KEYS, structured=structured)
+    return _engine(
+        session, model.policy.name, model.config, _KEYS, ledger=ledger, structured=structured
+    )
 
 
 def grader_of(session: Session, name: str) -> Grader:
@@ -133,9 +138,11 @@ def _engine(
     name: str,
     config: ServerConfig,
     keys: tuple[str, ...],
+    ledger: Answers | None = None,
     **options: Any,
 ) -> OpenAIEngine:
-    ledger = Ledger(session.workspace.requests / f"{endpoint_id(name)}.jsonl")
+    if ledger is None:
+        ledger = Ledger(session.workspace.requests / f"{endpoint_id(name)}.jsonl")
     key = _key(keys, os.environ)
     secrets = _headers(os.environ.get("OPENAI_CUSTOM_HEADERS", ""))
     engine = OpenAIEngine(name, config, key=key, secrets=secrets, ledger=ledger, **options)

@@ -21,6 +21,7 @@ from seal_cli.commands.bench import (
     numbers,
     processor,
 )
+from seal_cli.endpoints import endpoint, engine_of
 from seal_cli.engines import Seated, seat
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
@@ -30,13 +31,14 @@ from seal_cli.session import Session
 from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
-from stages.config import GenerateConfig
+from stages.config import EndpointConfig, GenerateConfig
 from stages.engines import Engine, Request, tokens_of
 
 if TYPE_CHECKING:
     from stages.engines.bench import Measured, Overhead
 
-BATCHED = ("transformers", "scripted")
+SERVER = "openai"
+BATCHED = ("transformers", "scripted", SERVER)
 
 ModelOption = Annotated[
     str, typer.Option("--model", help="Model folder, hub name, update artifact, or tiny.")
@@ -56,7 +58,17 @@ ContextsOption = Annotated[
     str, typer.Option("--contexts", help="Contexts artifact, or tiny (its train split).")
 ]
 BatchesOption = Annotated[
-    str, typer.Option("--decode-batch", help="Sequences decoded together: numbers, with commas.")
+    str,
+    typer.Option(
+        "--decode-batch",
+        help="Sequences decoded together, of a server requests at once: numbers, with commas.",
+    ),
+]
+AddressOption = Annotated[
+    str | None, typer.Option("--base-url", help="The server that the engine openai asks.")
+]
+ServedOption = Annotated[
+    str | None, typer.Option("--server-model", help="What the server calls it [default: --model].")
 ]
 
 
@@ -68,6 +80,8 @@ def generate(
     contexts: ContextsOption = "tiny",
     batches: BatchesOption = "1,4,16,64",
     overhead: OverheadOption = 0,
+    base_url: AddressOption = None,
+    server_model: ServedOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
     assignments: SetOption = [],  # noqa: B006  # typer's way
@@ -76,25 +90,33 @@ def generate(
     from stages.engines import bench
 
     sizes = numbers(batches, "--decode-batch")
-    session = Session(store_of(ctx), Settings(None, assignments), RunOptions(), {}, device)
+    asks = {"base_url": base_url} if base_url else {}
+    session = Session(
+        store_of(ctx), Settings(None, assignments), RunOptions(), {EndpointConfig: asks}, device
+    )
     policy = resolve_model(session.workspace, model)
     config = session.resolve(GenerateConfig, policy)
     names = engine.split(",") if engine else [config.engine]
-    config = replace(config, engine=names[0])
-    # The others make their batches themselves.
+    # A server has no prompts of its own: they are put as the model here wants them.
+    config = replace(config, engine=next((n for n in names if n != SERVER), "transformers"))
+    # vLLM makes its batches itself.
     wanted = [(name, size) for name in names for size in (sizes if name in BATCHED else [number])]
 
-    def engine_of(name: str, batch: int) -> Engine:
+    def choose(name: str, batch: int) -> Engine:
+        if name == SERVER:
+            return _server(session, server_model or model, batch)
         return _seated(session, policy, replace(config, engine=name), batch).engine
 
     asked = list(islice(_requests(session, policy, config, contexts), number))
-    facts, now = _facts(session, policy, config)
+    facts, now = _facts(session, policy, config, elsewhere=SERVER in names)
     results = []
-    for result in bench.measure(engine_of, asked, wanted, now):
+    for result in bench.measure(choose, asked, wanted, now):
         results.append(result)
         said = f"{result.engine}, batch {result.decode_batch}"
         console.say(f"{said}: {result.tokens_per_second:.1f} tokens/s")
-    added = _overhead(engine_of("vllm", number), asked, overhead, now) if overhead else None
+        if result.reason is not None:
+            console.say(f"{result.n_failed} failed, the first: {result.reason}")
+    added = _overhead(choose("vllm", number), asked, overhead, now) if overhead else None
     if as_json:
         what = {"model": model, "contexts": contexts, "config": config.key()}
         found = {"results": [asdict(r) for r in results]}
@@ -130,6 +152,13 @@ def _seated(session: Session, model: LocalModel, config: GenerateConfig, batch: 
     return seat(session, model, config.engine, chat=config.chat, decode_batch=batch)
 
 
+def _server(session: Session, name: str, at_once: int) -> Engine:
+    """Asks a server for plain completions, and knows none of its answers from before."""
+    asked = endpoint(session, name, "off")
+    config = replace(asked.config, concurrency=at_once)
+    return engine_of(session, replace(asked, config=config), ledger={})
+
+
 def _overhead(
     engine: Engine, asked: Sequence[Request], runs: int, now: Callable[[], float]
 ) -> "Overhead":
@@ -147,15 +176,20 @@ def _overhead(
 
 
 def _facts(
-    session: Session, model: LocalModel, config: GenerateConfig
+    session: Session, model: LocalModel, config: GenerateConfig, *, elsewhere: bool
 ) -> tuple[dict[str, Any], Callable[[], float]]:
-    """When, where and with what, and the clock that goes with it."""
+    """When, where and with what, and the clock that goes with it.
+
+    `elsewhere`: somebody works in another process, so only the time that passes counts.
+    """
     if config.engine == "scripted":
         return facts_of(processor()) | {"clock": "wall"}, time.perf_counter
     from stages.lora import bench
 
     lm = session.load(model)
     facts = facts_of(device_of(lm), "torch", "transformers")
+    if elsewhere:
+        return facts | {"clock": "wall"}, time.perf_counter
     return facts | {"clock": bench.clock(lm)}, lambda: bench.now(lm)
 
 

@@ -16,7 +16,10 @@ WARM_UP = 2  # tokens of each text that are written before the clock runs
 
 @dataclass(frozen=True)
 class Measured:
-    """What the same texts took. `same_texts`: the share that the first measured wrote too."""
+    """What the same texts took. `same_texts`: the share that the first measured wrote too.
+
+    `reason`: why the first of the failed ones failed.
+    """
 
     engine: str
     decode_batch: int
@@ -26,6 +29,7 @@ class Measured:
     seconds_per_self_edit: float
     tokens_per_second: float
     same_texts: float
+    reason: str | None
 
 
 def measure(
@@ -54,6 +58,7 @@ def measure(
             seconds_per_self_edit=seconds / len(written),
             tokens_per_second=n_tokens / seconds,
             same_texts=same / len(written),
+            reason=next((w.error for w in written if w.error is not None), None),
         )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from endpoint import Server
 
 QUICK = ["-n", 2, "--slots", 2, "--set", "adapt.epochs=1", "--set", "score.answer_tokens=2"]
 
@@ -61,6 +62,21 @@ def test_generate_measures_every_batch_size_on_the_same_texts(seal: Any, tmp_pat
         assert result["seconds_per_self_edit"] > 0
         assert (result["same_texts"], result["n_failed"]) == (1, 0)
     assert {"date", "device", "versions", "command", "clock"} <= said.keys()
+    assert not (tmp_path / "store").exists()
+
+
+def test_generate_measures_a_server_beside_an_engine(
+    seal: Any, server: Server, tmp_path: Path
+) -> None:
+    server.start()
+    asked = ["--engine", "scripted,openai", "--base-url", server.url, "--server-model", "served"]
+    brief = ["-n", 4, "--decode-batch", "2,4"]
+    for _ in range(2):  # what was answered once is asked again
+        said = json.loads(seal("bench", "generate", "--json", *asked, *brief).out)
+        rows = [(r["engine"], r["decode_batch"]) for r in said["results"]]
+        assert rows == [(name, size) for name in ("scripted", "openai") for size in (2, 4)]
+        assert [r["n_failed"] for r in said["results"]] == [0] * 4
+        assert said["clock"] == "wall"
     assert not (tmp_path / "store").exists()
 
 
