@@ -1,6 +1,6 @@
 -- Prompts and recipes side by side in training: what their self-edits earned, and cost, by round.
 --
--- Rewards of `score`; evaluations are in prompt-ablation. `accuracy` is the mean over contexts of the
+-- Rewards of `score` by gold questions; evaluations are in prompt-ablation. `accuracy` is the mean over contexts of the
 -- mean over self-edits, an invalid one as no answer right, a failed one left out; `best` that of each
 -- context's best. `tokens` is what was written for one self-edit, all steps of a recipe. Intervals
 -- are 95 % over contexts.
@@ -12,8 +12,10 @@ WITH scored AS (
     FROM rewards r
     JOIN lineage l ON l.artifact_id = r.artifact_id
     JOIN self_edits s ON s.artifact_id = l.ancestor AND s.self_edit_id = r.self_edit_id
-    JOIN lineage m ON m.artifact_id = r.artifact_id
-    JOIN contexts c ON c.artifact_id = m.ancestor AND c.context_id = r.context_id
+    JOIN (SELECT m.artifact_id, context_id, any_value(split) AS split
+          FROM lineage m JOIN contexts x ON x.artifact_id = m.ancestor GROUP BY ALL) c
+      ON c.artifact_id = r.artifact_id AND c.context_id = r.context_id
+    WHERE r.rule <> 'proxy' AND r.origin = 'gold'
 ), cells AS (
     SELECT prompt_name, round, policy, student, grader, split, context_id, count(*) AS n,
            count(*) FILTER (status = 'invalid') AS invalid,

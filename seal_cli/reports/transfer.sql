@@ -8,7 +8,7 @@
 -- Needs: `seal score SELF_EDITS --student MODEL`.
 WITH scored AS (
     SELECT s.prompt_name, r.policy, any_value(r.round) AS round, r.student, r.grader, c.split,
-           r.context_id, r.self_edit_id, avg(r.reward) AS reward,
+           r.context_id, r.self_edit_id, avg(r.reward) FILTER (r.rule = 'accuracy') AS reward,
            avg(r.baseline_accuracy) AS baseline,
            avg(CASE r.status WHEN 'invalid' THEN 0 ELSE r.adapted_accuracy END) AS accuracy
     FROM rewards r
@@ -16,7 +16,7 @@ WITH scored AS (
     JOIN self_edits s ON s.artifact_id = l.ancestor AND s.self_edit_id = r.self_edit_id
     JOIN lineage m ON m.artifact_id = r.artifact_id
     JOIN contexts c ON c.artifact_id = m.ancestor AND c.context_id = r.context_id
-    WHERE r.status <> 'failed'
+    WHERE r.status <> 'failed' AND r.rule <> 'proxy' AND r.origin = 'gold'
     GROUP BY ALL
 ), students AS (  -- whom the others are held against
     SELECT prompt_name, policy, grader, split,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # 408 timeout, 409 conflict, 429 too many: worth another try, as is anything from 500 on.
 _AGAIN = (408, 409, 429)
+_LOCKED_OUT = (401, 403)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from one attempt to the next
 _LONGEST_ASKED = 600.0  # a server that asks to wait longer than this has nothing left for us
 _SENTENCE = 200  # characters of what a server says that a reason repeats
@@ -101,6 +102,7 @@ class OpenAIEngine:
         self._limit = "max_tokens"
         self._under_way = 0
         self._spent = False  # the budget
+        self._locked_out = ""  # what a server said that does not take the key
         self._silent = False  # no answer at all was the last that was heard
 
     def complete(
@@ -110,6 +112,7 @@ class OpenAIEngine:
 
         Raises:
             ConfigError: a request has an adapter or a grammar, which this server cannot take.
+                Or the server does not take the key: no other request would fare better.
             ResourceError: the budget is spent; what was answered is in the ledger.
 
         """
@@ -121,6 +124,12 @@ class OpenAIEngine:
         bodies = [self._body(request) for request in requests]
         keys = [digest(self.chat, canonical(body), length=32) for body in bodies]
         answers = in_background(self._ask(dict(zip(keys, bodies, strict=True))))
+        if self._locked_out:
+            raise ConfigError(
+                f"{self._locked_out}.",
+                "Set SEAL_API_KEY (a judge's: SEAL_JUDGE_API_KEY) and run the same command again; "
+                "what was answered is kept.",
+            )
         if self._spent:
             raise ResourceError(
                 f"the budget is spent: {self.usage}.",
@@ -155,7 +164,7 @@ class OpenAIEngine:
         """Every request, `concurrency` at once."""
         import openai
 
-        self._spent = False
+        self._spent, self._locked_out = False, ""
         room = asyncio.Semaphore(self.config.concurrency)
         client = openai.AsyncOpenAI(
             base_url=self.config.base_url,
@@ -178,6 +187,8 @@ class OpenAIEngine:
         if known is not None:
             self.usage.found += 1
             return known
+        if self._locked_out:
+            return Completion("", None, None, self._locked_out)
         if not self._within_budget():
             self._spent = True
             return Completion("", None, None, "the budget is spent")
@@ -225,6 +236,8 @@ class OpenAIEngine:
             return self._read(await self._send(client, body))
         except openai.APIStatusError as refusal:
             self._silent = False
+            if refusal.status_code in _LOCKED_OUT:
+                self._locked_out = self._refusal(refusal)
             asked = retry_after(refusal.response.headers)
             again = refusal.status_code in _AGAIN or refusal.status_code >= 500
             again = again and asked <= _LONGEST_ASKED
@@ -279,8 +292,8 @@ class OpenAIEngine:
 
     def _refusal(self, refusal: Any) -> str:
         """A status with the server's own sentence."""
-        if refusal.status_code == 401:  # servers like to repeat the key in such a sentence
-            return "the server did not accept the key (401): see SEAL_API_KEY"
+        if refusal.status_code in _LOCKED_OUT:  # servers like to repeat the key in such a sentence
+            return f"the server did not accept the key ({refusal.status_code})"
         body = refusal.body
         if isinstance(body, dict):
             inner = body.get("error", body)

@@ -136,7 +136,9 @@ def test_no_key_header_or_address_with_a_secret_is_left_anywhere(
     assert (headers["authorization"], headers["x-canary"]) == (f"Bearer {KEY}", HEADER)
     # Another key: the server says it aloud, in a body and in a header.
     server.start(key="another")
-    assert "accept the key" in run("show", run(*teacher, *where, "--seed", 1).id).out
+    locked_out = run(*teacher, *where, "--seed", 1)
+    assert locked_out.code == 2
+    assert "did not accept the key" in locked_out.err
     for seed, fault in enumerate(("400", "500", "html", "drop"), 2):
         server.start(share=1, faults=fault)
         failed = run(*teacher, *where, "--seed", seed)
@@ -149,8 +151,10 @@ def test_no_key_header_or_address_with_a_secret_is_left_anywhere(
     server.start(key=KEY, reply="judge")
     assert run(*judged).code == 0
     server.start(key="another", reply="judge")
-    refused = run(*judged, "--answer-tokens", 63, SEAL_JUDGE_API_KEY=KEY + "-2")
-    assert refused.code == 0
+    judged[3] = "judge:k"  # of the other one the verdicts are known by now
+    refused = run(*judged, SEAL_JUDGE_API_KEY=KEY + "-2")
+    assert refused.code == 2
+    assert "did not accept the key" in refused.err
     # Addresses and settings with a secret in them are refused before anything is written.
     for bad in (
         ["--base-url", f"http://me:{KEY}@127.0.0.1:{server.port}/v1"],

@@ -156,8 +156,11 @@ def test_a_spent_budget_ends_the_run_and_the_next_goes_on(
 
 def test_a_key_that_is_refused_is_not_repeated(make: Make, server: Server) -> None:
     server.start(key="right")
-    (failed,) = make(key="sk-marked-0123").complete(requests(1))
-    assert failed.error == "the server did not accept the key (401): see SEAL_API_KEY"
+    with pytest.raises(ConfigError, match=r"did not accept the key \(401\)") as refused:
+        make(key="sk-marked-0123").complete(requests(20))
+    assert "SEAL_API_KEY" in refused.value.hint
+    assert "sk-marked" not in refused.value.message
+    assert not server.answered()
 
 
 def test_secrets_are_blotted_out_of_what_a_server_says(make: Make, server: Server) -> None:
