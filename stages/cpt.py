@@ -86,14 +86,18 @@ def planned(
     adapting: AdaptConfig,
     config: CptConfig,
 ) -> tuple[Adapter, Job | None]:
-    """The adapter's row before training, and the job; none when there is no token to learn.
+    """The adapter's row before training, and the job; none when there is nothing to learn.
 
-    A text that comes twice is learned once, so a passage stands beside its self-edits one time.
+    Where every self-edit failed it fails, too: passages alone must not stand in their place. A text
+    that comes twice is learned once, so a passage stands beside its self-edits one time.
     """
     examples, left_out = _texts(contexts, edits, domain, adapting, config)
     rows = learnable(
         list(dict.fromkeys(tokenised(student, example, adapting) for example in examples))
     )
+    unfit = None if rows else "no token to learn from"
+    if edits and all(edit.status == "failed" for edit in edits):
+        unfit = f"every self-edit failed: {edits[0].reason}"
     assert config.epochs is not None  # settled when the configuration was made
     assert config.learning_rate is not None
     assert config.batch_size is not None
@@ -109,8 +113,8 @@ def planned(
         student=student.student,
         repeat=0,
         seed=seed,
-        status="ok" if rows else "failed",
-        reason=left_out if rows else "no token to learn from",
+        status="failed" if unfit else "ok",
+        reason=unfit or left_out,
         hyperparameters=hyperparameters,
         n_sequences=len(rows),
         n_tokens=sum(len(row.ids) for row in rows),
@@ -129,7 +133,7 @@ def planned(
         batch_size=config.batch_size,
         seed=seed,
     )
-    return adapter, job if rows else None
+    return adapter, None if unfit else job
 
 
 def lora(trainer: Trainer, lm: LanguageModel) -> Learn:

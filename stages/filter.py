@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from stages.config import FilterConfig
 from stages.errors import ConfigError, InputError
 from stages.records import Reward, Selection
+from stages.rewards import PROXY
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,10 +38,16 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
     `$max_forget` are the config's.
 
     Raises:
-        ConfigError: the query does not run, or does not return what it should.
+        ConfigError: the query does not run, or does not return what it should; or it asks for gains
+            of a proxy reward, which has none.
         InputError: there is a `max_forget`, and the rewards have no probe.
 
     """
+    if config.rule == "improves" and any(reward.rule == PROXY for reward in rewards):
+        raise ConfigError(
+            "the proxy reward examines nobody: there is no gain to improve by.",
+            "Choose another rule, such as best-of-n or threshold.",
+        )
     forgetful = _forgetful(rewards, config.max_forget)
     verdicts = _run(query, tables, config, without=list(forgetful))
     unknown = verdicts.keys() - {reward.self_edit_id for reward in rewards}

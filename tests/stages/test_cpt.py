@@ -93,6 +93,15 @@ def test_what_cannot_be_learned_is_left_out_and_counted(plan: Any, world: Any, e
     assert passages.adapter_id != row.adapter_id
 
 
+def test_passages_alone_do_not_stand_for_self_edits_that_failed(
+    plan: Any, world: Any, edit: Any
+) -> None:
+    lost = [edit(context, "", status="failed", reason="server down") for context, _ in world]
+    adapter, job = plan(cpt.EDITS, [context for context, _ in world], lost)
+    assert (adapter.status, job) == ("failed", None)
+    assert adapter.reason == "every self-edit failed: server down"
+
+
 def test_without_a_text_there_is_no_training(plan: Any) -> None:
     row, job = plan(cpt.PASSAGES, [], [])
     assert job is None

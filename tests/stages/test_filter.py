@@ -106,6 +106,13 @@ def test_an_invalid_self_edit_takes_no_place_of_a_usable_one(
     assert kept(run(rows, rule=rule)) == ["a1"]
 
 
+def test_a_proxy_reward_has_no_gain_to_improve_by(reward: Make) -> None:
+    row = reward("a0", 12.0, rule="proxy", gain=None, adapted_accuracy=None)
+    with pytest.raises(ConfigError, match="no gain to improve by"):
+        run([row], rule="improves")
+    assert [selection.kept for selection in run([row])] == [True]
+
+
 def test_the_query_of_the_user_sees_both_tables_and_the_parameters(mixed: list[Reward]) -> None:
     query = """
         SELECT r.self_edit_id, 'short' AS reason
