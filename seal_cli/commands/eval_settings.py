@@ -152,8 +152,6 @@ def evaluation(
     settings = _settings(session, model, student, context_set.domain, scoring, own)
     if probed is not None and settings.eval.regime == "fewshot":
         raise ConfigError("--probe is not for the regime fewshot.", "Leave it out.")
-    if probed is not None:
-        _check_apart(probed, context_set, settings.eval)
     continual = settings.continual
     if continual and continual.gate is not None and continual.gate_on == "probe" and not probed:
         raise ConfigError("--gate-on probe needs a probe set.", "Give one with --probe CONTEXTS.")
@@ -169,17 +167,6 @@ def _check_probe(probed: ContextSet, contexts: ContextSet) -> None:
         raise ConfigError(
             f"the probe {probed.artifact.id} is about {probed.domain.NAME}.",
             f"Give contexts of {contexts.domain.NAME}, as those that are evaluated on.",
-        )
-
-
-def _check_apart(probed: ContextSet, contexts: ContextSet, config: EvalConfig) -> None:
-    """Raise ConfigError for a probe with passages that the evaluation trains on."""
-    trained = set(contexts.slice(config.limit, config.offset))
-    shared = sum(i in trained for i in probed.contexts if probed.questions[i])
-    if shared:
-        raise ConfigError(
-            f"{shared} contexts of the probe {probed.artifact.id} are evaluated on, too.",
-            "Forgetting shows on other contexts: give a probe without them.",
         )
 
 

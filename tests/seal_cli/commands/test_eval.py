@@ -171,10 +171,3 @@ def test_a_probe_of_another_domain_is_refused(seal: Any, run: Any) -> None:
     refused = run("--probe", grids)
     assert refused.code == 2
     assert "is about arc" in refused.err
-
-
-def test_a_probe_that_is_trained_on_is_refused(seal: Any, run: Any) -> None:
-    same = rows(seal, "select artifact_id from artifacts where kind = 'contexts'")[0]
-    refused = run("--probe", same["artifact_id"])
-    assert refused.code == 2
-    assert "are evaluated on, too" in refused.err
