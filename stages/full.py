@@ -14,7 +14,7 @@ import torch
 
 from stages.errors import RowFailure
 from stages.lora import Job, Trained
-from stages.lora.reference import MAX_GRAD_NORM, backward, optimizer_batches
+from stages.lora.reference import descend
 from stages.models import LanguageModel
 
 Originals = dict[torch.nn.Parameter, torch.Tensor]
@@ -54,20 +54,9 @@ def _fit(
     for weight, original in originals.items():
         weight.data = original.float().clone()
         weight.requires_grad_(True)
-    weights = list(originals)
-    optimizer = torch.optim.AdamW(weights, lr=job.learning_rate, weight_decay=0.0)
-    batches = list(optimizer_batches(job))
-    for step, batch in enumerate(batches):
-        for group in optimizer.param_groups:
-            group["lr"] = job.learning_rate * rate(step, len(batches), warmup)
-        losses.append(backward(lm.model, batch, lm.device))
-        if not math.isfinite(losses[-1]):
-            raise RowFailure(f"loss is {losses.pop()} at step {step + 1} of {len(batches)}")
-        torch.nn.utils.clip_grad_norm_(weights, MAX_GRAD_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
-    if not all(torch.isfinite(weight).all() for weight in weights):
-        raise RowFailure("the weights are not finite after the last step")
+    descend(
+        lm.model, list(originals), job, lm.device, losses, lambda step, of: rate(step, of, warmup)
+    )
     for weight, original in originals.items():
         weight.requires_grad_(False)
         weight.data = weight.data.to(original.dtype)

@@ -8,7 +8,7 @@ and seeded per job instead of by the clock.
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -52,20 +52,39 @@ class ReferenceTrainer:
         with wrapped(self.lm.model, job.rank, job.alpha, list(job.targets)) as (model, layers):
             initialise(layers, job.seed)
             parameters = [p for p in model.parameters() if p.requires_grad]
-            optimizer = torch.optim.AdamW(parameters, lr=job.learning_rate, weight_decay=0.0)
-            batches = list(optimizer_batches(job))
-            for step, batch in enumerate(batches):
-                for group in optimizer.param_groups:
-                    group["lr"] = job.learning_rate * (1 - step / len(batches))
-                losses.append(backward(model, batch, self.lm.device))
-                if not math.isfinite(losses[-1]):
-                    raise RowFailure(f"loss is {losses.pop()} at step {step + 1} of {len(batches)}")
-                torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
-                optimizer.step()
-                optimizer.zero_grad()
-            if not all(torch.isfinite(p).all() for p in parameters):
-                raise RowFailure("the weights are not finite after the last step")
+            descend(model, parameters, job, self.lm.device, losses, lambda step, of: 1 - step / of)
             return read(layers, job.rank, job.alpha)
+
+
+def descend(
+    model: Any,
+    parameters: list[torch.nn.Parameter],
+    job: Job,
+    device: Any,
+    losses: list[float],
+    rate: Callable[[int, int], float],
+) -> None:
+    """All optimizer steps of a job on these parameters; every step's loss goes into `losses`.
+
+    `rate(step, steps)` is the share of the peak learning rate.
+
+    Raises:
+        RowFailure: a loss or a weight is not finite.
+
+    """
+    optimizer = torch.optim.AdamW(parameters, lr=job.learning_rate, weight_decay=0.0)
+    batches = list(optimizer_batches(job))
+    for step, batch in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = job.learning_rate * rate(step, len(batches))
+        losses.append(backward(model, batch, device))
+        if not math.isfinite(losses[-1]):
+            raise RowFailure(f"loss is {losses.pop()} at step {step + 1} of {len(batches)}")
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+    if not all(torch.isfinite(p).all() for p in parameters):
+        raise RowFailure("the weights are not finite after the last step")
 
 
 def initialise(layers: dict[str, Any], seed: int) -> None:
