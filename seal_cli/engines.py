@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from seal_cli.endpoints import EndpointModel, engine_of
 from seal_cli.models import LocalModel
 from seal_cli.session import Session, renderer
-from stages.config import VllmConfig
+from stages.config import GenerateConfig, QuizConfig, ScoreConfig, VllmConfig
 from stages.engines import Engine
 from stages.errors import ConfigError
 
@@ -24,6 +24,9 @@ class Seated:
 
     engine: Engine
     render: Callable[[str], str]
+
+
+Asking = GenerateConfig | QuizConfig | ScoreConfig
 
 
 def require_local(name: str) -> None:
@@ -39,14 +42,13 @@ def seat(
     session: Session,
     model: LocalModel | EndpointModel,
     name: str,
+    config: Asking,
     *,
-    chat: str,
-    decode_batch: int,
     rank: int = 0,
 ) -> Seated:
     """The engine that was chosen by name, for this model.
 
-    `chat` is a mode of `stages.config.CHAT_MODES`; `decode_batch` sequences are decoded together;
+    `config` says whether prompts go through the chat template, and how many are decoded together;
     `rank` is that of the adapters that this or another seat in this process will wear.
 
     Raises:
@@ -61,12 +63,12 @@ def seat(
 
         return Seated(ScriptedEngine(), renderer(None, chat=False))
     if name == "vllm":
-        return _vllm(session, model, chat, rank)
+        return _vllm(session, model, config.chat, rank)
     from stages.engines.transformers import TransformersEngine
 
     loaded = session.load(model)
-    render = renderer(loaded.tokenizer, chat=session.chat(chat, model))
-    return Seated(TransformersEngine(loaded, decode_batch), render)
+    render = renderer(loaded.tokenizer, chat=session.chat(config.chat, model))
+    return Seated(TransformersEngine(loaded, config.decode_batch), render)
 
 
 def _vllm(session: Session, model: LocalModel, chat: str, rank: int) -> Seated:

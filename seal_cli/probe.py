@@ -14,7 +14,7 @@ from seal_cli.runner import Task
 from seal_cli.splits import is_evaluation
 from seal_cli.store.artifact import Artifact
 from stages.errors import ConfigError
-from stages.exam import PROBE, Examiner
+from stages.exam import PROBE, Examiner, collected
 from stages.records import Answer, Record, Reward, SelfEdit, Verdict
 from stages.score import Probe, probe_unadapted
 
@@ -78,17 +78,13 @@ class Probing:
     def unadapted(self, examiner: Examiner, *, first: bool) -> Iterator[Record]:
         """Examine the unadapted student, once; its rows belong to the first batch."""
         if self.probe is None:
-            asking = probe_unadapted(
-                [self.asked.contexts[i] for i in self.chosen],
-                questions=self.asked.questions,
-                examiner=examiner,
+            rows, self.probe = collected(
+                probe_unadapted(
+                    [self.asked.contexts[i] for i in self.chosen],
+                    questions=self.asked.questions,
+                    examiner=examiner,
+                )
             )
-            rows: list[Record] = []
-            while self.probe is None:
-                try:
-                    rows.append(next(asking))
-                except StopIteration as end:
-                    self.probe = end.value
             if first:
                 yield from rows
 

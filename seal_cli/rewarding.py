@@ -80,13 +80,7 @@ def proxy_task(session: Session, source: Artifact, judge: LocalModel, config: Re
 
     def judging(job: Job) -> Work:
         edits = group(source.rows(SelfEdit))
-        seated = seat(
-            session,
-            judge,
-            config.proxy_engine,
-            chat=scoring.chat,
-            decode_batch=scoring.decode_batch,
-        )
+        seated = seat(session, judge, config.proxy_engine, scoring)
         who = stage.Judge(judge.id, seated.engine, seated.render)
 
         def work(ids: Sequence[str]) -> Iterator[Record]:

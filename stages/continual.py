@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stages.config import ContinualConfig
-from stages.exam import Examination, Examiner, Outcome
+from stages.exam import Examination, Examiner, Outcome, collected, mean
 from stages.identity import canonical, derive_seed, digest
 from stages.lora import Lora
-from stages.probe import Probe, mean
+from stages.probe import Probe
 from stages.records import Adapter, Answer, Context, Question, SelfEdit, Verdict
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class _Passed:
     """A step that is over: its adapter's row, the answers of the model after it, the outcomes."""
 
     adapter: Adapter
-    rows: list[Row]
+    rows: list[Answer | Verdict]
     outcomes: list[Outcome]
 
 
@@ -168,18 +168,11 @@ class _Gate:
 
     def _examined(
         self, adapter: Adapter, passages: Sequence[Context]
-    ) -> tuple[list[Row], list[Outcome]]:
+    ) -> tuple[list[Answer | Verdict], list[Outcome]]:
         """Answers of the model as it is, under the step's adapter, whatever became of that."""
         under = replace(adapter, status="ok")
-        examining = self.lesson.examiner.examine(
-            [Examination(c, self.lesson.questions[c.context_id], under) for c in passages]
-        )
-        rows: list[Row] = []
-        while True:
-            try:
-                rows.append(next(examining))
-            except StopIteration as done:
-                return rows, done.value
+        exams = [Examination(c, self.lesson.questions[c.context_id], under) for c in passages]
+        return collected(self.lesson.examiner.examine(exams))
 
     def _told(
         self,

@@ -3,10 +3,11 @@
 What `score` and `eval` share; decides nothing about rewards.
 """
 
+import statistics
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 from stages.config import ScoreConfig
 from stages.domains import Domain
@@ -16,6 +17,8 @@ from stages.identity import digest
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Status, Verdict
 
+R = TypeVar("R")
+T = TypeVar("T")
 PROBE = "probe"  # the method of answers about contexts that no self-edit is about
 
 
@@ -124,6 +127,22 @@ class Examiner:
             status="failed" if error else "ok",
             reason=error,
         )
+
+
+def collected(examining: Generator[R, None, T]) -> tuple[list[R], T]:
+    """All rows that an examination yields, and what it returns."""
+    rows: list[R] = []
+    while True:
+        try:
+            rows.append(next(examining))
+        except StopIteration as done:
+            return rows, done.value
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """The mean of accuracies; null when one of them is missing, or there is none."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def judge(grader: Grader, answered: Sequence[tuple[Question, Answer]]) -> list[Verdict]:

@@ -6,17 +6,16 @@ of forgetting of arXiv 2509.04259). For `eval --probe`, the gate of the regime c
 whoever has an adapter that must not harm. Decides nothing.
 """
 
-import statistics
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from stages.exam import Examination, Examiner, Outcome
+from stages.exam import Examination, Examiner, collected, mean
 from stages.lora import Lora
 from stages.models import LanguageModel
-from stages.records import Adapter, Answer, Context, Question, Verdict
+from stages.records import Adapter, Context, Question
 from stages.tokens import Row
 
 if TYPE_CHECKING:
@@ -106,26 +105,10 @@ class Probe:
             for adapter, lora in worn
             for context in self.contexts
         ]
-        outcomes = silent(self.examiner.examine(exams))
+        _, outcomes = collected(self.examiner.examine(exams))  # the answers are not kept
         found = [outcome.accuracy for outcome in outcomes]
         width = len(self.contexts)
         return [found[i * width : (i + 1) * width] for i in range(len(worn))]
-
-
-def silent(examining: Generator[Answer | Verdict, None, list[Outcome]]) -> list[Outcome]:
-    """The outcomes of an examination whose answers are not kept."""
-    while True:
-        try:
-            next(examining)
-        except StopIteration as done:
-            outcomes: list[Outcome] = done.value
-            return outcomes
-
-
-def mean(values: Sequence[float | None]) -> float | None:
-    """The mean over passages; null when one of them has none, or there is none."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known and len(known) == len(values) else None
 
 
 def _groups(rows: Sequence[Row], room: int) -> Iterator[list[Row]]:

@@ -16,7 +16,7 @@ from stages.config import RewardConfig
 from stages.exam import Examiner, Outcome
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Verdict
-from stages.score import Examined, Probe, examined, reward, unadapted
+from stages.score import Examined, Probe, examined, rewards, unadapted
 
 SEMANTICS = 1
 PRIOR = 4  # degrees of freedom that the binomial variance counts for
@@ -52,17 +52,9 @@ def race(
         running = [edit for edit in running if edit.self_edit_id in left]
         if not running:
             break
-    for edit in self_edits:
-        about = edit.context_id
-        yield reward(
-            edit,
-            baselines[about],
-            found[edit.self_edit_id],
-            questions[about],
-            examiner,
-            rule=config.reward,
-            probe=probe,
-        )
+    yield from rewards(
+        self_edits, baselines, found, questions, examiner, rule=config.reward, probe=probe
+    )
 
 
 def _left(

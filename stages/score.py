@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stages.errors import ResourceError
-from stages.exam import PROBE, Examination, Examiner, Outcome
+from stages.exam import PROBE, Examination, Examiner, Outcome, mean
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
 from stages.rewards import RULES, rule_of
@@ -63,17 +63,7 @@ def score(
     found: dict[str, list[Examined]] = {edit.self_edit_id: [] for edit in self_edits}
     for one in (yield from examined(adapters, contexts, questions, examiner, probe)):
         found[str(one.adapter.self_edit_id)].append(one)
-    for edit in self_edits:
-        about = edit.context_id
-        yield reward(
-            edit,
-            baselines[about],
-            found[edit.self_edit_id],
-            questions[about],
-            examiner,
-            rule=rule,
-            probe=probe,
-        )
+    yield from rewards(self_edits, baselines, found, questions, examiner, rule=rule, probe=probe)
 
 
 def probe_unadapted(
@@ -103,8 +93,7 @@ def probe_unadapted(
 
 def mean_of(outcomes: Sequence[Outcome]) -> float | None:
     """The mean accuracy of examinations; null unless there are some and all of them worked."""
-    known = [outcome.accuracy for outcome in outcomes if outcome.accuracy is not None]
-    return statistics.fmean(known) if known and len(known) == len(outcomes) else None
+    return mean([outcome.accuracy for outcome in outcomes])
 
 
 def unadapted(
@@ -150,6 +139,30 @@ def examined(
         Examined(row, outcome, kept)
         for (row, _), outcome, kept in zip(pairs, outcomes[: len(own)], probed, strict=True)
     ]
+
+
+def rewards(
+    self_edits: Sequence[SelfEdit],
+    baselines: Mapping[str, Outcome],
+    found: Mapping[str, Sequence[Examined]],
+    questions: Mapping[str, Sequence[Question]],
+    examiner: Examiner,
+    *,
+    rule: str,
+    probe: Probe | None,
+) -> Iterator[Reward]:
+    """One reward per self-edit, in order: `baselines` are by context, `found` by self-edit."""
+    for edit in self_edits:
+        about = edit.context_id
+        yield reward(
+            edit,
+            baselines[about],
+            found[edit.self_edit_id],
+            questions[about],
+            examiner,
+            rule=rule,
+            probe=probe,
+        )
 
 
 def reward(

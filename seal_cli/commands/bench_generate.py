@@ -22,7 +22,7 @@ from seal_cli.commands.bench import (
     processor,
 )
 from seal_cli.endpoints import endpoint, engine_of
-from seal_cli.engines import Seated, seat
+from seal_cli.engines import seat
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, resolve_model
 from seal_cli.options import store_of
@@ -105,7 +105,7 @@ def generate(
     def choose(name: str, batch: int) -> Engine:
         if name == SERVER:
             return _server(session, server_model or model, batch)
-        return _seated(session, policy, replace(config, engine=name), batch).engine
+        return seat(session, policy, name, replace(config, decode_batch=batch)).engine
 
     asked = list(islice(_requests(session, policy, config, contexts), number))
     facts, now = _facts(session, policy, config, elsewhere=SERVER in names)
@@ -142,14 +142,10 @@ def _requests(
     else:
         context_set = ContextSet(session.artifact(contexts, "contexts"))
         chosen = list(context_set.contexts.values())
-    render = _seated(session, model, config, config.decode_batch).render
+    render = seat(session, model, config.engine, config).render
     return stage.requests(
         chosen, policy=model.policy, domain=context_set.domain, render=render, config=config
     )
-
-
-def _seated(session: Session, model: LocalModel, config: GenerateConfig, batch: int) -> Seated:
-    return seat(session, model, config.engine, chat=config.chat, decode_batch=batch)
 
 
 def _server(session: Session, name: str, at_once: int) -> Engine:

@@ -110,14 +110,7 @@ def writer(
     session: Session, model: Model, domain: Domain, config: GenerateConfig, rank: int = 0
 ) -> Writer:
     """The generate stage with its collaborators: contexts -> self-edits. `rank`: as in `task`."""
-    seated = engines.seat(
-        session,
-        model,
-        config.engine,
-        chat=config.chat,
-        decode_batch=config.decode_batch,
-        rank=rank,
-    )
+    seated = engines.seat(session, model, config.engine, config, rank=rank)
     return lambda contexts: stage.generate(
         contexts,
         policy=model.policy,

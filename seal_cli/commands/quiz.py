@@ -54,9 +54,7 @@ def task(session: Session, source: Artifact, model: LocalModel, config: QuizConf
         config = replace(config, grader=context_set.domain.GRADER)
 
     def open(job: Job) -> Work:
-        seated = engines.seat(
-            session, model, config.engine, chat=config.chat, decode_batch=config.decode_batch
-        )
+        seated = engines.seat(session, model, config.engine, config)
         master = stage.Quizmaster(
             model.policy, seated.engine, GRADERS[config.grader], seated.render, config
         )

@@ -331,14 +331,7 @@ def examiner(
     session: Session, model: LocalModel, domain: Domain, config: ScoreConfig, rank: int
 ) -> Examiner:
     """Load the student and seat its examiner; `rank` is that of its adapters."""
-    seated = engines.seat(
-        session,
-        model,
-        config.engine,
-        chat=config.chat,
-        decode_batch=config.decode_batch,
-        rank=rank,
-    )
+    seated = engines.seat(session, model, config.engine, config, rank=rank)
     return Examiner(
         student=model.id,
         engine=seated.engine,

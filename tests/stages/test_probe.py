@@ -11,11 +11,11 @@ from stages import probe as module
 from stages.config import ScoreConfig
 from stages.domains import knowledge
 from stages.engines import Completion
-from stages.exam import Examiner
+from stages.exam import Examiner, mean
 from stages.grading import GRADERS
 from stages.lora import Lora
 from stages.models import LanguageModel
-from stages.probe import Probe, mean
+from stages.probe import Probe
 from stages.records import Adapter, Context, Question
 from stages.tokens import Row
 
