@@ -137,8 +137,9 @@ def test_it_does_so_for_every_kind_of_end(
 def test_a_batch_is_the_mean_over_all_its_targets(
     lm: LanguageModel, make_job: MakeJob, batch_size: int
 ) -> None:
-    # Rows of different lengths: the mean of their means would differ.
-    compare(lm, make_job(lm.tokenizer, TEXTS, batch_size=batch_size), 2e-6)
+    # Rows of different lengths: the mean of their means would differ, and the losses would show it.
+    # Adam turns float noise in a gradient near zero into weights: up to 5e-6 on one processor.
+    compare(lm, make_job(lm.tokenizer, TEXTS, batch_size=batch_size), 1e-5)
 
 
 def test_prompts_are_read_and_not_learned(lm: LanguageModel, make_job: MakeJob) -> None:
