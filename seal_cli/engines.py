@@ -5,25 +5,15 @@ Loads the weights where the engine runs on this machine. Decides nothing about w
 
 import importlib.util
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from seal_cli.endpoints import EndpointModel, engine_of
 from seal_cli.models import LocalModel
-from seal_cli.session import Session, renderer
+from seal_cli.session import Session
 from stages.config import GenerateConfig, QuizConfig, ScoreConfig, VllmConfig
 from stages.engines import Engine
 from stages.errors import ConfigError
 
 AT_ONCE = 256  # requests that vLLM is given at the least: it makes its batches itself
-
-
-@dataclass(frozen=True)
-class Seated:
-    """An engine ready to be asked, and what puts a prompt into the model's chat template."""
-
-    engine: Engine
-    render: Callable[[str], str]
 
 
 Asking = GenerateConfig | QuizConfig | ScoreConfig
@@ -45,7 +35,7 @@ def seat(
     config: Asking,
     *,
     rank: int = 0,
-) -> Seated:
+) -> Engine:
     """The engine that was chosen by name, for this model.
 
     `config` says whether prompts go through the chat template, and how many are decoded together;
@@ -56,22 +46,21 @@ def seat(
 
     """
     if isinstance(model, EndpointModel):  # the server has the chat template
-        return Seated(engine_of(session, model), renderer(None, chat=False))
+        return engine_of(session, model)
     require_local(name)
     if name == "scripted":
         from stages.engines.scripted import ScriptedEngine
 
-        return Seated(ScriptedEngine(), renderer(None, chat=False))
+        return ScriptedEngine()
     if name == "vllm":
         return _vllm(session, model, config.chat, rank)
     from stages.engines.transformers import TransformersEngine
 
-    loaded = session.load(model)
-    render = renderer(loaded.tokenizer, chat=session.chat(config.chat, model))
-    return Seated(TransformersEngine(loaded, config.decode_batch), render)
+    chat = session.chat(config.chat, model)
+    return TransformersEngine(session.load(model), config.decode_batch, chat=chat)
 
 
-def _vllm(session: Session, model: LocalModel, chat: str, rank: int) -> Seated:
+def _vllm(session: Session, model: LocalModel, chat: str, rank: int) -> Engine:
     """An engine in this process, started when it is first asked."""
     if importlib.util.find_spec("vllm") is None:
         raise ConfigError(
@@ -84,8 +73,8 @@ def _vllm(session: Session, model: LocalModel, chat: str, rank: int) -> Seated:
 
     served = Served(model.path.resolve(), model.id, model.dtype(session.dtype))
     config = session.resolve(VllmConfig, model)
-    engine = VllmEngine(served, config, lambda: session.load(model), rank)
-    return Seated(engine, renderer(engine.tokenizer, chat=session.chat(chat, model)))
+    in_template = session.chat(chat, model)
+    return VllmEngine(served, config, lambda: session.load(model), rank, chat=in_template)
 
 
 def material(session: Session, model: LocalModel, name: str) -> dict[str, object]:

@@ -80,8 +80,7 @@ def proxy_task(session: Session, source: Artifact, judge: LocalModel, config: Re
 
     def judging(job: Job) -> Work:
         edits = group(source.rows(SelfEdit))
-        seated = seat(session, judge, config.proxy_engine, scoring)
-        who = stage.Judge(judge.id, seated.engine, seated.render)
+        who = stage.Judge(judge.id, seat(session, judge, config.proxy_engine, scoring))
 
         def work(ids: Sequence[str]) -> Iterator[Record]:
             return stage.proxy(

@@ -1,6 +1,6 @@
 """One invocation of `seal`: its store, its settings, how to run, and how to answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -91,13 +91,6 @@ class Session:
         if mode == "on" and not template:
             raise ConfigError(f"{model.policy.name} has no chat template.", "Use --chat off.")
         return template if mode == "auto" else mode == "on"
-
-
-def renderer(tokenizer: object, *, chat: bool) -> Callable[[str], str]:
-    """A function that puts a prompt into the chat template, or leaves it."""
-    from stages.tokens import render
-
-    return lambda prompt: render(tokenizer, prompt, chat=chat)
 
 
 def summary(artifact: Artifact) -> dict[str, object]:

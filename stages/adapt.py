@@ -5,7 +5,7 @@ Turns self-edits into training rows and hands them to a trainer; asks the adapte
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from stages.errors import InvalidSelfEdit
 from stages.identity import canonical, derive_seed, digest
 from stages.lora import Job, Lora, Trained, Trainer
 from stages.records import Adapter, Context, Example, SelfEdit, Status, Training
-from stages.tokens import Row, learnable, row
+from stages.tokens import Row, learnable, render, row
 
 SEMANTICS = 2
 
@@ -24,13 +24,13 @@ SEMANTICS = 2
 class Student:
     """The model that is adapted: its id, its tokenizer, and the modules a LoRA is put on.
 
-    `render` puts a prompt into its chat template; without one it stays as it is.
+    With `chat` a prompt goes into its chat template.
     """
 
     student: str
     tokenizer: Any
     targets: tuple[str, ...]
-    render: Callable[[str], str] = str
+    chat: bool = False
 
 
 def adapt(
@@ -219,8 +219,8 @@ def _plan(
 
 def tokenised(student: Student, example: Example, config: AdaptConfig) -> Row:
     """An example as the student will read it; a text without a prompt needs no chat template."""
-    if example.prompt:
-        example = replace(example, prompt=student.render(example.prompt))
+    if example.prompt and student.chat:
+        example = replace(example, prompt=render(student.tokenizer, example.prompt))
     return row(
         student.tokenizer, example, max_length=config.max_length, pad_targets=config.pad_targets
     )

@@ -4,7 +4,7 @@ What `score` and `eval` share; decides nothing about rewards.
 """
 
 import statistics
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, TypeVar
@@ -53,7 +53,6 @@ class Examiner:
     engine: Engine
     domain: Domain
     grader: Grader
-    render: Callable[[str], str]
     config: ScoreConfig
     beside: Sequence[Grader] = ()  # whose verdicts are stored, too, and count for nothing here
 
@@ -105,7 +104,7 @@ class Examiner:
         return self.domain.VIEWS if self.config.voting else 1
 
     def _request(self, context: Context, question: Question, view: int) -> Request:
-        prompt = self.render(self.domain.ask(context, question, view))
+        prompt = self.domain.ask(context, question, view)
         return Request(prompt, seed=0, max_tokens=self.config.answer_tokens, stop=self.domain.STOP)
 
     def _answer(self, question: Question, one: Examination, said: Sequence[Completion]) -> Answer:

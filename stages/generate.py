@@ -4,7 +4,7 @@ Samples texts and says which can be trained on; trains and scores nothing. A sel
 of a whole recipe (`stages.recipes`): each step is asked about all contexts and samples at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from stages import recipes, trace
@@ -25,16 +25,14 @@ def generate(
     policy: Policy,
     engine: Engine,
     domain: Domain,
-    render: Callable[[str], str],
     config: GenerateConfig,
 ) -> Iterator[SelfEdit]:
     """`config.samples` self-edits per context, in order of context and sample.
 
-    `render` puts a prompt into the policy's chat template (or returns it unchanged). A row is
-    `invalid` when the domain cannot train on the text, or a step found too little to go on with;
-    `failed` when the engine gave none.
+    A row is `invalid` when the domain cannot train on the text, or a step found too little to go on
+    with; `failed` when the engine gave none.
     """
-    asking = _Asking(domain, domain.recipe(config.prompt), render, config)
+    asking = _Asking(domain, domain.recipe(config.prompt), config)
     drafts = _drafts(contexts, policy, asking.recipe, config)
     for step in asking.recipe.steps:
         asked = [(draft, about) for draft in drafts for about in asking.about(draft, step)]
@@ -53,11 +51,10 @@ def requests(
     *,
     policy: Policy,
     domain: Domain,
-    render: Callable[[str], str],
     config: GenerateConfig,
 ) -> Iterator[Request]:
     """What `generate` asks an engine first, sample by sample: for measuring engines."""
-    asking = _Asking(domain, domain.recipe(config.prompt), render, config)
+    asking = _Asking(domain, domain.recipe(config.prompt), config)
     for draft in _drafts(contexts, policy, asking.recipe, config):
         yield asking.request(draft, asking.recipe.steps[0])
 
@@ -89,7 +86,7 @@ class _Draft:
         entry = trace.Entry(
             step=step.name,
             items=items,
-            prompt=request.prompt,
+            prompt=request.prompt if completion.prompt is None else completion.prompt,
             output=completion.text.strip(),
             n_tokens=completion.n_tokens,
             seed=request.seed,
@@ -123,10 +120,9 @@ class _Asking:
         self,
         domain: Domain,
         recipe: Recipe,
-        render: Callable[[str], str],
         config: GenerateConfig,
     ) -> None:
-        self.domain, self.recipe, self.render, self.config = domain, recipe, render, config
+        self.domain, self.recipe, self.config = domain, recipe, config
         self.grammar = domain.grammar() if config.constrained else None
         if config.constrained and self.grammar is None:
             raise ConfigError("every text of this domain can be read.", "Leave --constrained out.")
@@ -161,7 +157,7 @@ class _Asking:
         if not single:
             values |= {name: "\n\n".join(draft.outputs(name)) for name in draft.written}
         return Request(
-            prompt=self.render(self.domain.prompt(draft.context, step.prompt, values)),
+            prompt=self.domain.prompt(draft.context, step.prompt, values),
             seed=draft.seed if single else derive_seed(draft.seed, step.name, number),
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,

@@ -6,7 +6,7 @@ reward). The rubric's words here are ours. It does not say what a student would 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,10 @@ _LINE = re.compile(r"[\s>*_#-]*(\w+)[\s*_]*[:=]?[\s*_]*(\d+)(?:\s*/\s*5)?[\s*_.]
 
 @dataclass(frozen=True)
 class Judge:
-    """A model on an engine; `render` puts a prompt into its chat template, if it has one."""
+    """A model on an engine."""
 
     model: str
     engine: Engine
-    render: Callable[[str], str]
 
 
 def proxy(
@@ -49,8 +48,7 @@ def proxy(
     rubric = RUBRIC.read_text(encoding="utf-8")
     usable = [edit for edit in self_edits if edit.status == "ok"]
     requests = [
-        Request(judge.render(_prompt(rubric, contexts[e.context_id], e)), 0, config.proxy_tokens)
-        for e in usable
+        Request(_prompt(rubric, contexts[e.context_id], e), 0, config.proxy_tokens) for e in usable
     ]
     said = iter(judge.engine.complete(requests))
     for edit in self_edits:

@@ -5,7 +5,7 @@ passage and that the model answers right with the passage in view and wrong with
 answered, and are not known yet. Nothing here sees a gold question, nothing is trained.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -26,15 +26,11 @@ MAX_ANSWER = 200
 
 @dataclass(frozen=True)
 class Quizmaster:
-    """Who writes and answers: a policy on an engine, and who judges its answers.
-
-    `render` puts a prompt into the policy's chat template, or returns it unchanged.
-    """
+    """Who writes and answers: a policy on an engine, and who judges its answers."""
 
     policy: Policy
     engine: Engine
     grader: Grader
-    render: Callable[[str], str]
     config: QuizConfig
 
 
@@ -68,7 +64,7 @@ def _written(
     name, template = questions.template(config.prompt)
     requests = [
         Request(
-            prompt=master.render(knowledge.prompt(context, template)),
+            prompt=knowledge.prompt(context, template),
             seed=derive_seed(config.seed, "quiz", context.context_id, policy, name, sample),
             max_tokens=config.max_tokens,
             temperature=config.temperature,
@@ -167,9 +163,7 @@ def _answered(
         )
     ]
     limit = master.config.answer_tokens
-    said = master.engine.complete(
-        [Request(master.render(p), 0, limit, stop=knowledge.STOP) for p in prompts]
-    )
+    said = master.engine.complete([Request(p, 0, limit, stop=knowledge.STOP) for p in prompts])
     pairs = iter(zip(asked, said[::2], said[1::2], strict=True))
     for draft in drafts:
         yield _judged(draft, *next(pairs), master) if draft.reason is None else draft

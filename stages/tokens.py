@@ -44,10 +44,8 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return ids if ids[:1] == begin else begin + ids
 
 
-def render(tokenizer: Any, prompt: str, *, chat: bool) -> str:
-    """The prompt as the model expects it: inside its chat template, or as it is."""
-    if not chat:
-        return prompt
+def render(tokenizer: Any, prompt: str) -> str:
+    """The prompt inside the chat template of the tokenizer."""
     messages = [{"role": "user", "content": prompt}]
     return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 

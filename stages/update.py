@@ -8,7 +8,7 @@ learned once more.
 
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from stages.config import UpdateConfig
@@ -16,7 +16,7 @@ from stages.errors import ConfigError, InputError, ResourceError
 from stages.identity import derive_seed
 from stages.lora import Job, Trained, Trainer
 from stages.records import Example, Policy, SelfEdit
-from stages.tokens import learnable, row
+from stages.tokens import learnable, render, row
 from stages.trace import pairs
 
 LOG = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ class Earlier:
     examples: tuple[Example, ...]
     asks: bool = False
 
-    def rendered(self, render: Callable[[str], str]) -> list[Example]:
-        """The examples with their prompts as the policy is given them."""
+    def rendered(self, tokenizer: object) -> list[Example]:
+        """The examples with the questions among them in the policy's chat template."""
         return [
-            replace(one, prompt=render(one.prompt)) if self.asks and one.prompt else one
+            replace(one, prompt=render(tokenizer, one.prompt)) if self.asks and one.prompt else one
             for one in self.examples
         ]
 
@@ -71,13 +71,13 @@ def update(
     trainer: Trainer,
     config: UpdateConfig,
     replayed: Sequence[Earlier] = (),
-    render: Callable[[str], str] = str,
+    chat: bool = False,
 ) -> tuple[Trained, int]:
     """One LoRA for the policy that wrote `selected`, and how many examples it learned from.
 
-    `replayed` are learned along with them, questions among them put by `render`. A completion that
-    was cut at its token limit is learned without an end token; a pair longer than
-    `config.max_length` is left out, and that is said.
+    `replayed` are learned along with them, with `chat` the questions among them in the policy's
+    chat template. A completion that was cut at its token limit is learned without an end token; a
+    pair longer than `config.max_length` is left out, and that is said.
 
     Raises:
         InputError: there is nothing to learn from.
@@ -85,8 +85,9 @@ def update(
 
     """
     learned = [pair for edit in selected for pair in pairs(edit)]
-    examples = [*learned, *(one for earlier in replayed for one in earlier.rendered(render))]
-    whole = [row(tokenizer, one, max_length=config.max_length) for one in examples]
+    for earlier in replayed:
+        learned += earlier.rendered(tokenizer) if chat else earlier.examples
+    whole = [row(tokenizer, one, max_length=config.max_length) for one in learned]
     rows = learnable([r for r in whole if not r.cut])
     if not selected:
         raise InputError(

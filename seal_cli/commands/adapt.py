@@ -9,7 +9,7 @@ from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel, writer_of
 from seal_cli.options import SelfEditsArg, StudentOption
 from seal_cli.runner import Job, Plan, Task, Work
-from seal_cli.session import Session, renderer
+from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from stages import adapt as stage
 from stages.adapt import Student
@@ -148,8 +148,8 @@ def inner_loop(
     from stages.lora.reference import ReferenceTrainer
 
     loaded = session.load(model)
-    render = renderer(loaded.tokenizer, chat=session.chat(config.chat, model))
-    student = Student(model.id, loaded.tokenizer, targets(model, config.targets), render)
+    chat = session.chat(config.chat, model)
+    student = Student(model.id, loaded.tokenizer, targets(model, config.targets), chat)
     trainer = ReferenceTrainer(loaded) if slots == 1 else BatchedTrainer(loaded, slots)
     return Inner(student, trainer, domain, config)
 

@@ -105,7 +105,7 @@ def generate(
     def choose(name: str, batch: int) -> Engine:
         if name == SERVER:
             return _server(session, server_model or model, batch)
-        return seat(session, policy, name, replace(config, decode_batch=batch)).engine
+        return seat(session, policy, name, replace(config, decode_batch=batch))
 
     asked = list(islice(_requests(session, policy, config, contexts), number))
     facts, now = _facts(session, policy, config, elsewhere=SERVER in names)
@@ -142,10 +142,7 @@ def _requests(
     else:
         context_set = ContextSet(session.artifact(contexts, "contexts"))
         chosen = list(context_set.contexts.values())
-    render = seat(session, model, config.engine, config).render
-    return stage.requests(
-        chosen, policy=model.policy, domain=context_set.domain, render=render, config=config
-    )
+    return stage.requests(chosen, policy=model.policy, domain=context_set.domain, config=config)
 
 
 def _server(session: Session, name: str, at_once: int) -> Engine:

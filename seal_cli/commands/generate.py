@@ -110,12 +110,11 @@ def writer(
     session: Session, model: Model, domain: Domain, config: GenerateConfig, rank: int = 0
 ) -> Writer:
     """The generate stage with its collaborators: contexts -> self-edits. `rank`: as in `task`."""
-    seated = engines.seat(session, model, config.engine, config, rank=rank)
+    engine = engines.seat(session, model, config.engine, config, rank=rank)
     return lambda contexts: stage.generate(
         contexts,
         policy=model.policy,
-        engine=seated.engine,
+        engine=engine,
         domain=domain,
-        render=seated.render,
         config=config,
     )

@@ -54,10 +54,8 @@ def task(session: Session, source: Artifact, model: LocalModel, config: QuizConf
         config = replace(config, grader=context_set.domain.GRADER)
 
     def open(job: Job) -> Work:
-        seated = engines.seat(session, model, config.engine, config)
-        master = stage.Quizmaster(
-            model.policy, seated.engine, GRADERS[config.grader], seated.render, config
-        )
+        engine = engines.seat(session, model, config.engine, config)
+        master = stage.Quizmaster(model.policy, engine, GRADERS[config.grader], config)
 
         def work(ids: Sequence[str]) -> Iterator[Record]:
             return stage.quiz([context_set.contexts[i] for i in ids], master=master)

@@ -331,13 +331,11 @@ def examiner(
     session: Session, model: LocalModel, domain: Domain, config: ScoreConfig, rank: int
 ) -> Examiner:
     """Load the student and seat its examiner; `rank` is that of its adapters."""
-    seated = engines.seat(session, model, config.engine, config, rank=rank)
     return Examiner(
         student=model.id,
-        engine=seated.engine,
+        engine=engines.seat(session, model, config.engine, config, rank=rank),
         domain=domain,
         grader=grader_of(session, config.grader),
         beside=graders_beside(config.grader, domain),
-        render=seated.render,
         config=config,
     )

@@ -15,7 +15,7 @@ from seal_cli.engines import rest
 from seal_cli.models import LocalModel, writer_of
 from seal_cli.replay import Sources, sources
 from seal_cli.runner import WHOLE, Job, Task, Work
-from seal_cli.session import Session, renderer
+from seal_cli.session import Session
 from seal_cli.settings import DEFAULT_FILE
 from seal_cli.splits import AllowOption, refuse_evaluation
 from seal_cli.store.artifact import Artifact
@@ -181,7 +181,7 @@ def _train(
         trainer=ReferenceTrainer(loaded),
         config=config,
         replayed=replayed,
-        render=renderer(loaded.tokenizer, chat=session.chat("auto", model)),
+        chat=session.chat("auto", model),
     )
     assert trained.lora is not None  # the stage raises otherwise
     save_merged(loaded, trained.lora, job.weights)

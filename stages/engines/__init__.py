@@ -4,7 +4,7 @@ Rewards of different engines are never mixed: the engine is in the key of everyt
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One text to write. `prompt` is the exact text given to the tokenizer.
+    """One text to write. An engine whose model has a chat template puts `prompt` into it.
 
     `stop`: the text ends before this string, once something that is not blank was written.
     `grammar`: EBNF that the text has to follow.
@@ -30,12 +30,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What was written, or why nothing was: then `error` says so and the text is empty."""
+    """What was written, or why nothing was: then `error` says so and the text is empty.
+
+    `prompt` is the exact text that the model was given, where that is not the request's.
+    """
 
     text: str
     n_tokens: int | None  # null where a server does not say
     finish: Literal["stop", "length"] | None
     error: str | None = None
+    prompt: str | None = None
+
+
+def told(requests: Sequence[Request], completions: Sequence[Completion]) -> list[Completion]:
+    """Completions that say what the model was given: the prompts of these requests."""
+    pairs = zip(requests, completions, strict=True)
+    return [replace(completion, prompt=request.prompt) for request, completion in pairs]
 
 
 class Written(Protocol):

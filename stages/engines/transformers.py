@@ -6,30 +6,38 @@ for a whole batch.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import torch
 
-from stages.engines import Completion, Request, misfit, stop_at
+from stages.engines import Completion, Request, misfit, stop_at, told
 from stages.lora import Lora
 from stages.lora.stack import Worn, stackable, wearing
 from stages.models import LanguageModel
-from stages.tokens import encode
+from stages.tokens import encode, render
 
 
 class TransformersEngine:
-    """Decodes on one model, `batch` rows at a time, fewer when memory runs out."""
+    """Decodes on one model, `batch` rows at a time, fewer when memory runs out.
 
-    def __init__(self, language_model: LanguageModel, batch: int = 16) -> None:
+    With `chat` every prompt goes into the model's chat template.
+    """
+
+    def __init__(
+        self, language_model: LanguageModel, batch: int = 16, *, chat: bool = False
+    ) -> None:
         self.lm = language_model
         self.batch = batch
+        self.chat = chat
 
     def complete(
         self, requests: Sequence[Request], loras: Sequence[Lora | None] = ()
     ) -> list[Completion]:
         """One completion per request, in order."""
+        if self.chat:
+            requests = [replace(r, prompt=render(self.lm.tokenizer, r.prompt)) for r in requests]
         rows = [
             _Row(request, encode(self.lm.tokenizer, request.prompt), lora)
             for request, lora in zip(requests, loras or [None] * len(requests), strict=True)
@@ -41,7 +49,8 @@ class TransformersEngine:
         for chunk in self._chunks(rows, [i for i in range(len(rows)) if i not in done]):
             written = self._decode([rows[i] for i in chunk])
             done |= dict(zip(chunk, written, strict=True))
-        return [done[i] for i in range(len(rows))]
+        completions = [done[i] for i in range(len(rows))]
+        return told(requests, completions) if self.chat else completions
 
     def _chunks(self, rows: Sequence["_Row"], chosen: Sequence[int]) -> Iterator[list[int]]:
         """Rows to decode together: those of one LoRA side by side, those without apart."""

@@ -5,17 +5,17 @@ greedy ones are the same. Which engine runs, and what it wears, is `vllm_process
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stages.config import VllmConfig
-from stages.engines import Completion, Request, misfit, stop_at
+from stages.engines import Completion, Request, misfit, stop_at, told
 from stages.engines import vllm_process as process
 from stages.engines.vllm_process import Running, Served, first_line
 from stages.errors import RowFailure
 from stages.lora import Lora
 from stages.models import LanguageModel, end_ids_of, window_of
-from stages.tokens import encode
+from stages.tokens import encode, render
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class VllmEngine:
 
     `reference` gives the same model in transformers, for the canary: called when an adapter is
     worn for the first time. `rank`: the largest adapter that is expected, 0 for none; a larger one
-    makes vLLM start again.
+    makes vLLM start again. With `chat` every prompt goes into the model's chat template.
     """
 
     def __init__(
@@ -42,8 +42,11 @@ class VllmEngine:
         config: VllmConfig,
         reference: Callable[[], LanguageModel],
         rank: int = 0,
+        *,
+        chat: bool = False,
     ) -> None:
         self.served, self.config, self.reference, self.rank = served, config, reference, rank
+        self.chat = chat
         self.tokenizer, self.end_ids, window = _read(served)
         self.window = min(window, config.max_model_len or window)
 
@@ -51,6 +54,7 @@ class VllmEngine:
         self, requests: Sequence[Request], loras: Sequence[Lora | None] = ()
     ) -> list[Completion]:
         """One completion per request, in order."""
+        requests = self._given(requests)
         done: dict[int, Completion] = {}
         rows = []
         worn = loras or [None] * len(requests)
@@ -64,12 +68,20 @@ class VllmEngine:
         for chunk in self._chunks(rows):
             running = process.running(self.served, self.config, max(self.rank, rank))
             done |= self._answer(running, chunk)
-        return [done[place] for place in range(len(requests))]
+        completions = [done[place] for place in range(len(requests))]
+        return told(requests, completions) if self.chat else completions
+
+    def _given(self, requests: Sequence[Request]) -> Sequence[Request]:
+        """The requests with their prompts as the model is given them."""
+        if not self.chat:
+            return requests
+        return [replace(r, prompt=render(self.tokenizer, r.prompt)) for r in requests]
 
     def directly(self, requests: Sequence[Request]) -> int:
         """What somebody would write who has vLLM alone; the number of tokens. For measuring."""
         from vllm import SamplingParams
 
+        requests = self._given(requests)
         outputs = process.running(self.served, self.config, self.rank).llm.generate(
             [request.prompt for request in requests],
             [

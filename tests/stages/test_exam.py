@@ -43,7 +43,6 @@ def examiner(script: Callable[[Request], str], grader: Grader = GRADERS["exact"]
         engine=ScriptedEngine(script),
         domain=knowledge,
         grader=grader,
-        render=lambda prompt: f"<{prompt}>",
         config=ScoreConfig(answer_tokens=5),
     )
 
@@ -99,7 +98,7 @@ def test_questions_are_asked_greedily_in_the_template_and_stop_at_a_line_end(
 ) -> None:
     seen: list[Request] = []
     one(examiner(lambda r: seen.append(r) or "x"), context, asked)
-    assert [r.prompt for r in seen] == [f"<{knowledge.ask(context, q)}>" for q in asked]
+    assert [r.prompt for r in seen] == [knowledge.ask(context, q) for q in asked]
     assert {(r.temperature, r.max_tokens, r.stop) for r in seen} == {(0.0, 5, "\n")}
     assert not any(context.text in r.prompt for r in seen)
 

@@ -15,9 +15,10 @@ from stages.engines.scripted import ScriptedEngine
 from stages.engines.transformers import TransformersEngine
 from stages.errors import ConfigError, RowFailure
 from stages.generate import generate
-from stages.models import LanguageModel
+from stages.models import LanguageModel, load
 from stages.recipes import texts
 from stages.records import Context, Policy, SelfEdit
+from stages.tokens import render
 from stages.trace import from_json
 
 
@@ -35,7 +36,6 @@ def write(world: list[Any], policy: Policy) -> Callable[..., list[SelfEdit]]:
             policy=policy,
             engine=ScriptedEngine(script) if script else ScriptedEngine(),
             domain=knowledge,
-            render=lambda prompt: f"<{prompt}>",
             config=GenerateConfig(**config),
         )
         return list(rows)
@@ -59,7 +59,7 @@ def test_a_row_holds_the_exact_prompt_and_who_was_asked(
         lambda r: seen.append(r) or " Old. \n", samples=1, temperature=0.7, top_p=0.5, max_tokens=9
     )
     template = knowledge.recipe("implications").steps[0].prompt
-    assert row.prompt == f"<{knowledge.prompt(world[0][0], template)}>" == seen[0].prompt
+    assert row.prompt == knowledge.prompt(world[0][0], template) == seen[0].prompt
     assert (seen[0].temperature, seen[0].top_p, seen[0].max_tokens) == (0.7, 0.5, 9)
     assert (row.completion, row.finish, row.seed) == ("Old.", "stop", seen[0].seed)
     assert (row.policy, row.round, row.prompt_name) == (policy.policy, 0, "implications")
@@ -136,7 +136,6 @@ def test_a_real_model_writes_the_same_whatever_the_decode_batch(
                 policy=policy,
                 engine=TransformersEngine(language_model, batch=batch),
                 domain=knowledge,
-                render=str,
                 config=GenerateConfig(samples=3, max_tokens=12),
             )
         )
@@ -146,6 +145,19 @@ def test_a_real_model_writes_the_same_whatever_the_decode_batch(
     assert len({row.completion for row in rows[0]}) == 6
 
 
+def test_a_row_holds_what_the_chat_template_made_of_the_prompt(
+    chat_model: Path, world: list[Any], policy: Policy
+) -> None:
+    lm = load(chat_model, "cpu", "float32")
+    engine = TransformersEngine(lm, chat=True)
+    (row, _) = generate(
+        [context for context, _ in world], policy=policy, engine=engine, domain=knowledge,
+        config=GenerateConfig(samples=1, max_tokens=3),
+    )  # fmt: skip
+    asked = knowledge.prompt(world[0][0], knowledge.recipe("default").steps[0].prompt)
+    assert row.prompt == render(lm.tokenizer, asked) != asked
+
+
 LIST, PAIRS = "Read the passage, then list", "Read the passage, then write a short paragraph about"
 
 
@@ -153,7 +165,7 @@ def listing(request: Request) -> str:
     """Lists four things; writes two paragraphs about what it is asked about."""
     if LIST in request.prompt:
         return "Here they are:\n- Ost\n- the light\n- 1871\n- 31 m"
-    about = request.prompt.rstrip(">\n").rsplit("\n", 1)[1]
+    about = request.prompt.rstrip("\n").rsplit("\n", 1)[1]
     return f"On {about}\n\nThat is all."
 
 
@@ -171,7 +183,6 @@ def test_a_step_is_asked_about_all_contexts_at_once_and_builds_on_the_one_before
     rows = list(
         generate(
             [context for context, _ in world], policy=policy, engine=engine, domain=knowledge,
-            render=lambda prompt: f"<{prompt}>",
             config=GenerateConfig(samples=3, prompt="entity-pairs"),
         )
     )  # fmt: skip
@@ -284,7 +295,7 @@ def test_steps_are_free_text(policy: Policy, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         list(
             generate(
-                [context], policy=policy, engine=ScriptedEngine(), domain=arc, render=str,
+                [context], policy=policy, engine=ScriptedEngine(), domain=arc,
                 config=GenerateConfig(prompt=str(path), constrained=True),
             )
         )  # fmt: skip

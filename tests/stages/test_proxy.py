@@ -49,7 +49,7 @@ def test_anything_else_is_no_judgement(text: str, reason: str) -> None:
 @pytest.fixture
 def run(contexts: dict[str, Context]) -> Callable[..., list[Any]]:
     def go(edits: list[SelfEdit], script: Callable[[Request], str]) -> list[Any]:
-        judge = Judge("judge", ScriptedEngine(script), str)
+        judge = Judge("judge", ScriptedEngine(script))
         config = RewardConfig(reward="proxy", proxy_tokens=50)
         return list(proxy(edits, contexts=contexts, judge=judge, floor=-1.0, config=config))
 

@@ -59,7 +59,7 @@ def run(contexts: dict[str, Context], policy: Policy) -> Callable[..., list[Any]
     def go(model: Model, everybody: bool = False, **settings: Any) -> list[Any]:
         config = QuizConfig(samples=settings.pop("samples", 1), grader="exact", **settings)
         engine = ScriptedEngine(model)
-        master = Quizmaster(policy, engine, GRADERS["exact"], str, config)
+        master = Quizmaster(policy, engine, GRADERS["exact"], config)
         asked = list(contexts.values()) if everybody else list(contexts.values())[:1]
         return list(quiz(asked, master=master))
 

@@ -93,7 +93,6 @@ def run(
             engine=engine,
             domain=knowledge,
             grader=GRADERS["exact"],
-            render=str,
             config=ScoreConfig(reward_floor=floor),
         )
         both = list(contexts.values())
@@ -198,7 +197,6 @@ class Probed:
             engine=self.engine,
             domain=knowledge,
             grader=GRADERS["exact"],
-            render=str,
             config=ScoreConfig(),
         )
 

@@ -66,7 +66,7 @@ def test_a_row_has_exactly_one_begin_token(beginning: Any) -> None:
 
 
 def test_a_row_has_exactly_one_begin_token_after_a_chat_template(beginning: Any) -> None:
-    prompt = render(beginning, "one", chat=True)
+    prompt = render(beginning, "one")
     assert prompt.startswith("<s>")
     ids = row(beginning, Example(prompt, "two"), max_length=20).ids
     assert ids.count(beginning.bos_token_id) == 1
@@ -87,9 +87,8 @@ def test_a_begin_token_that_is_defined_but_not_added_is_not_added(plain: Any) ->
     assert begin_ids(defined) == []
 
 
-def test_a_prompt_is_left_alone_without_chat_and_wrapped_once_with_it(beginning: Any) -> None:
-    assert render(beginning, "one {two}", chat=False) == "one {two}"
-    assert render(beginning, "one", chat=True).count("[ assistant ]") == 1
+def test_a_prompt_is_wrapped_once(beginning: Any) -> None:
+    assert render(beginning, "one").count("[ assistant ]") == 1
 
 
 def test_the_prompt_is_never_a_target_even_when_its_text_repeats_in_the_completion(

@@ -40,7 +40,7 @@ def run(trainer: Watched, policy: Policy) -> Callable[..., tuple[Trained, int]]:
     def go(
         edits: Sequence[SelfEdit],
         replayed: Sequence[Earlier] = (),
-        render: Any = str,
+        chat: bool = False,
         **config: Any,
     ) -> tuple[Trained, int]:
         return update(
@@ -51,7 +51,7 @@ def run(trainer: Watched, policy: Policy) -> Callable[..., tuple[Trained, int]]:
             trainer=trainer,
             config=UpdateConfig(**{"rank": 2, "alpha": 4, "max_length": 120} | config),
             replayed=replayed,
-            render=render,
+            chat=chat,
         )
 
     return go
@@ -209,11 +209,13 @@ def test_half_an_example_is_no_count() -> None:
 
 
 def test_a_question_that_is_replayed_is_put_as_the_policy_is_asked(
-    run: Any, trainer: Watched, context: Context, edit: Edit
+    run: Any, trainer: Watched, context: Context, edit: Edit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    template = "[user] {{ messages[0]['content'] }}"
+    monkeypatch.setattr(trainer.lm.tokenizer, "chat_template", template, raising=False)
     asked = [Earlier(n, "c", (Example(p, " So."),), asks=asks) for n, p, asks in
              [("a", "Why?", True), ("b", "Written.", False), ("c", "", True)]]  # fmt: skip
-    run([edit(context, "New.")], epochs=1, replayed=asked, render=lambda text: f"[user] {text}")
+    run([edit(context, "New.")], epochs=1, replayed=asked, chat=True)
     decode = trainer.lm.tokenizer.decode
     prompts = [decode(row.ids[: row.first_target]) for row in trainer.job.rows[1:]]
     assert prompts[:2] == ["[user] Why?", "Written."]

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from stages.engines import Completion, Request
 from stages.engines.transformers import TransformersEngine, _Batch, _Row
 from stages.errors import ConfigError
 from stages.lora import Lora
-from stages.models import LanguageModel
+from stages.models import LanguageModel, load
+from stages.tokens import render
 
 PROMPTS = ["Ost", "The harbour of Ost opened in 1871.", "a", "What is the light? " * 3]
 WORDS = 20
@@ -53,6 +55,18 @@ def ending(tiny: Callable[..., LanguageModel]) -> Iterator[LanguageModel]:
 
 def _favour(size: int, token: int, by: float) -> torch.Tensor:
     return torch.nn.functional.one_hot(torch.tensor(token), size) * by
+
+
+def test_with_chat_a_prompt_goes_into_the_template_and_the_completion_tells_it(
+    chat_model: Path,
+) -> None:
+    lm = load(chat_model, "cpu", "float32")
+    inside = [render(lm.tokenizer, prompt) for prompt in PROMPTS]
+    plain = TransformersEngine(lm).complete([greedy(prompt) for prompt in inside])
+    found = TransformersEngine(lm, chat=True).complete([greedy(prompt) for prompt in PROMPTS])
+    assert [one.text for one in found] == [one.text for one in plain]
+    assert [one.prompt for one in found] == inside
+    assert {one.prompt for one in plain} == {None}
 
 
 def test_greedy_is_generate_one_at_a_time_and_in_a_batch(any_model: LanguageModel) -> None:
