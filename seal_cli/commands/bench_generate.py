@@ -97,14 +97,14 @@ def generate(
     policy = resolve_model(session.workspace, model)
     config = session.resolve(GenerateConfig, policy)
     names = engine.split(",") if engine else [config.engine]
-    # A server has no prompts of its own: they are put as the model here wants them.
     config = replace(config, engine=next((n for n in names if n != SERVER), "transformers"))
     # vLLM makes its batches itself.
     wanted = [(name, size) for name in names for size in (sizes if name in BATCHED else [number])]
 
     def choose(name: str, batch: int) -> Engine:
         if name == SERVER:
-            return _server(session, server_model or model, batch)
+            chat = session.chat(config.chat, policy)
+            return _server(session, server_model or model, batch, chat=chat)
         return seat(session, policy, name, replace(config, decode_batch=batch))
 
     asked = list(islice(_requests(session, policy, config, contexts), number))
@@ -145,9 +145,9 @@ def _requests(
     return stage.requests(chosen, policy=model.policy, domain=context_set.domain, config=config)
 
 
-def _server(session: Session, name: str, at_once: int) -> Engine:
-    """Asks a server for plain completions, and knows none of its answers from before."""
-    asked = endpoint(session, name, "off")
+def _server(session: Session, name: str, at_once: int, *, chat: bool) -> Engine:
+    """A server, asked by chat or for plain completions; none of its answers is known from before."""
+    asked = endpoint(session, name, "on" if chat else "off")
     config = replace(asked.config, concurrency=at_once)
     return engine_of(session, replace(asked, config=config), ledger={})
 
