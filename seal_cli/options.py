@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from seal_cli import console
-from seal_cli.runner import RunOptions
+from seal_cli.execution.runner import RunOptions
 from seal_cli.session import Session
 from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace

@@ -1,22 +1,23 @@
 """One invocation of `seal`: its store, its settings, how to run, and how to answer."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
 
 from seal_cli import console
+from seal_cli.execution.local import Local
+from seal_cli.execution.runner import Runner, RunOptions
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import StageSpec
+from seal_cli.execution.task import Task, TaskSpec
 from seal_cli.models import LocalModel
-from seal_cli.runner import Runner, RunOptions, Task
+from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.config import Config
-from stages.errors import ConfigError, InputError, RowsFailed
-from stages.models import has_chat_template
-
-if TYPE_CHECKING:
-    from stages.engines.openai import OpenAIEngine
-    from stages.models import LanguageModel
+from stages.errors import RowsFailed
 
 C = TypeVar("C", bound=Config)
 
@@ -32,30 +33,34 @@ class Session:
     device: str = "auto"
     dtype: str = "auto"
     as_json: bool = False
-    servers: "list[OpenAIEngine]" = field(default_factory=list)  # who was asked in this run
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Names, files and settings -> what specs hold."""
+        return Resolver(self.workspace, self.settings, self.flags, self.dtype)
 
     def resolve(self, cls: type[C], model: LocalModel | None = None) -> C:
         """The configuration of one stage, for a model that may bring settings of its own."""
-        folder = model.path if model else None
-        return self.settings.resolve(cls, self.flags.get(cls), folder)
+        return self.resolver.config(cls, model)
 
     def artifact(self, reference: str, *kinds: str) -> Artifact:
         """The artifact a reference stands for. Raises InputError when it is not of these kinds."""
-        found = self.workspace.artifact(self.workspace.resolve(reference))
-        if kinds and found.kind not in kinds:
-            raise InputError(
-                f"{found.id} holds {found.kind}, not {' or '.join(kinds)}.", "See `seal ls`."
-            )
-        return found
+        return self.resolver.artifact(reference, *kinds)
 
-    def run(self, task: Task) -> Artifact:
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What this process has loaded."""
+        return Runtime(self.workspace, self.device)
+
+    def run(self, task: Task | StageSpec, check: Callable[[], None] = lambda: None) -> Artifact:
         """Run one stage, or find that it was run."""
-        artifact = Runner(self.workspace, self.options).run(task)
-        for engine in self.servers:
-            console.say(f"{engine.model}: {engine.usage}.")
-        self.servers.clear()
+        spec = TaskSpec(task) if isinstance(task, Task) else task
+        executor = Local(self.runtime, self.workspace)
+        artifact = Runner(self.workspace, executor, self.options).run(spec, check)
+        for said in self.runtime.usage():
+            console.say(said)
         if artifact.n_failed:
-            retry = ", or use --retry-failed" if task.models else ""
+            retry = ", or use --retry-failed" if spec.models() else ""
             console.say(
                 f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column{retry}."
             )
@@ -78,19 +83,6 @@ class Session:
             retry = any(artifact.manifest["models"] for artifact in artifacts if artifact.n_failed)
             hint = "Run again with --retry-failed." if retry else "See their reason column."
             raise RowsFailed(f"{failed} rows failed.", hint)
-
-    def load(self, model: LocalModel) -> "LanguageModel":
-        """The model, on this session's device."""
-        from stages.models import load
-
-        return load(model.path.resolve(), self.device, model.dtype(self.dtype), model.id)
-
-    def chat(self, mode: str, model: LocalModel) -> bool:
-        """Whether prompts go through the model's chat template. Raises ConfigError."""
-        template = has_chat_template(model.path)
-        if mode == "on" and not template:
-            raise ConfigError(f"{model.policy.name} has no chat template.", "Use --chat off.")
-        return template if mode == "auto" else mode == "on"
 
 
 def summary(artifact: Artifact) -> dict[str, object]:

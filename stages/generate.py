@@ -25,6 +25,7 @@ def generate(
     policy: Policy,
     engine: Engine,
     domain: Domain,
+    recipe: Recipe,
     config: GenerateConfig,
 ) -> Iterator[SelfEdit]:
     """`config.samples` self-edits per context, in order of context and sample.
@@ -32,7 +33,7 @@ def generate(
     A row is `invalid` when the domain cannot train on the text, or a step found too little to go on
     with; `failed` when the engine gave none.
     """
-    asking = _Asking(domain, domain.recipe(config.prompt), config)
+    asking = _Asking(domain, recipe, config)
     drafts = _drafts(contexts, policy, asking.recipe, config)
     for step in asking.recipe.steps:
         asked = [(draft, about) for draft in drafts for about in asking.about(draft, step)]
@@ -51,10 +52,11 @@ def requests(
     *,
     policy: Policy,
     domain: Domain,
+    recipe: Recipe,
     config: GenerateConfig,
 ) -> Iterator[Request]:
     """What `generate` asks an engine first, sample by sample: for measuring engines."""
-    asking = _Asking(domain, domain.recipe(config.prompt), config)
+    asking = _Asking(domain, recipe, config)
     for draft in _drafts(contexts, policy, asking.recipe, config):
         yield asking.request(draft, asking.recipe.steps[0])
 

@@ -38,6 +38,7 @@ def proxy(
     *,
     contexts: Mapping[str, Context],
     judge: Judge,
+    rubric: str,
     floor: float,
     config: RewardConfig,
 ) -> Iterator[Rating | Reward]:
@@ -45,7 +46,6 @@ def proxy(
 
     A judgement that cannot be read makes its reward `failed`; an invalid self-edit earns `floor`.
     """
-    rubric = RUBRIC.read_text(encoding="utf-8")
     usable = [edit for edit in self_edits if edit.status == "ok"]
     requests = [
         Request(_prompt(rubric, contexts[e.context_id], e), 0, config.proxy_tokens) for e in usable

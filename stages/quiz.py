@@ -26,11 +26,15 @@ MAX_ANSWER = 200
 
 @dataclass(frozen=True)
 class Quizmaster:
-    """Who writes and answers: a policy on an engine, and who judges its answers."""
+    """A policy on an engine that writes and answers, and the grader of its answers.
+
+    `prompt` is the name and the text of what it is asked to write.
+    """
 
     policy: Policy
     engine: Engine
     grader: Grader
+    prompt: tuple[str, str]
     config: QuizConfig
 
 
@@ -61,7 +65,7 @@ def _written(
 ) -> Iterator[tuple[Context, list[Draft]]]:
     """What the model wrote about each context, read into drafts; at least one per text."""
     config, policy = master.config, master.policy.policy
-    name, template = questions.template(config.prompt)
+    name, template = master.prompt
     requests = [
         Request(
             prompt=knowledge.prompt(context, template),

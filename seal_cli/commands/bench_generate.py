@@ -21,18 +21,19 @@ from seal_cli.commands.bench import (
     numbers,
     processor,
 )
-from seal_cli.endpoints import endpoint, engine_of
-from seal_cli.engines import seat
+from seal_cli.execution.models import ModelRef
+from seal_cli.execution.runner import RunOptions
+from seal_cli.execution.runtime import Runtime
 from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel, resolve_model
+from seal_cli.models import LocalModel
 from seal_cli.options import store_of
-from seal_cli.runner import Runner, RunOptions
 from seal_cli.session import Session
 from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
 from stages.config import EndpointConfig, GenerateConfig
 from stages.engines import Engine, Request, tokens_of
+from stages.tables import Chosen
 
 if TYPE_CHECKING:
     from stages.engines.bench import Measured, Overhead
@@ -94,21 +95,22 @@ def generate(
     session = Session(
         store_of(ctx), Settings(None, assignments), RunOptions(), {EndpointConfig: asks}, device
     )
-    policy = resolve_model(session.workspace, model)
+    policy = session.resolver.model(model)
     config = session.resolve(GenerateConfig, policy)
     names = engine.split(",") if engine else [config.engine]
     config = replace(config, engine=next((n for n in names if n != SERVER), "transformers"))
+    known = session.resolver.reference(policy, config.chat)
     # vLLM makes its batches itself.
     wanted = [(name, size) for name in names for size in (sizes if name in BATCHED else [number])]
 
     def choose(name: str, batch: int) -> Engine:
         if name == SERVER:
-            chat = session.chat(config.chat, policy)
-            return _server(session, server_model or model, batch, chat=chat)
-        return seat(session, policy, name, replace(config, decode_batch=batch))
+            return _server(session, server_model or model, batch, chat=known.chat)
+        chosen = session.resolver.engine(name, policy)
+        return session.runtime.engine(chosen, known, batch=batch)
 
     asked = list(islice(_requests(session, policy, config, contexts), number))
-    facts, now = _facts(session, policy, config, elsewhere=SERVER in names)
+    facts, now = _facts(session, known, config, elsewhere=SERVER in names)
     results = []
     for result in bench.measure(choose, asked, wanted, now):
         results.append(result)
@@ -136,20 +138,25 @@ def _requests(
     """What `seal generate` would ask this model about these contexts."""
     if contexts == "tiny":
         with TemporaryDirectory() as folder:  # measuring leaves nothing in the user's store
-            runner = Runner(Workspace(Path(folder)), RunOptions())
-            context_set = ContextSet(runner.run(import_contexts.task(["tiny"], split="train")))
+            elsewhere = replace(session, workspace=Workspace(Path(folder)))
+            context_set = ContextSet(elsewhere.run(import_contexts.task(["tiny"], split="train")))
             chosen = list(context_set.contexts.values())
     else:
         context_set = ContextSet(session.artifact(contexts, "contexts"))
         chosen = list(context_set.contexts.values())
-    return stage.requests(chosen, policy=model.policy, domain=context_set.domain, config=config)
+    domain = context_set.domain
+    recipe = domain.recipe(config.prompt)
+    return stage.requests(chosen, policy=model.policy, domain=domain, recipe=recipe, config=config)
 
 
 def _server(session: Session, name: str, at_once: int, *, chat: bool) -> Engine:
-    """A server, asked by chat or for plain completions; none of its answers is known from before."""
-    asked = endpoint(session, name, "on" if chat else "off")
-    config = replace(asked.config, concurrency=at_once)
-    return engine_of(session, replace(asked, config=config), ledger={})
+    """A server, asked by chat or for plain completions, none of its answers known from before."""
+    model, chosen = session.resolver.endpoint(name, "on" if chat else "off", SERVER)
+    assert isinstance(chosen.settings, EndpointConfig)
+    settings = replace(chosen.settings, concurrency=at_once)
+    with TemporaryDirectory() as folder:
+        runtime = Runtime(Workspace(Path(folder)))
+        return runtime.engine(Chosen(SERVER, settings), model, batch=at_once)
 
 
 def _overhead(
@@ -169,7 +176,7 @@ def _overhead(
 
 
 def _facts(
-    session: Session, model: LocalModel, config: GenerateConfig, *, elsewhere: bool
+    session: Session, model: ModelRef, config: GenerateConfig, *, elsewhere: bool
 ) -> tuple[dict[str, Any], Callable[[], float]]:
     """When, where and with what, and the clock that goes with it.
 
@@ -179,7 +186,7 @@ def _facts(
         return facts_of(processor()) | {"clock": "wall"}, time.perf_counter
     from stages.lora import bench
 
-    lm = session.load(model)
+    lm = session.runtime.model(model)
     facts = facts_of(device_of(lm), "torch", "transformers")
     if elsewhere:
         return facts | {"clock": "wall"}, time.perf_counter

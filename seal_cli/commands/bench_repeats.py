@@ -10,9 +10,9 @@ import typer
 
 from seal_cli import console
 from seal_cli.commands.bench import JsonOption, facts_of, processor
-from seal_cli.commands.regrade import answers_of
 from seal_cli.inputs import group
 from seal_cli.options import store_of
+from seal_cli.pipeline.regrade import answers_of
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError

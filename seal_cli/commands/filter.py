@@ -7,13 +7,10 @@ from typing import Annotated
 import typer
 
 from seal_cli import console
-from seal_cli.runner import WHOLE, Job, Task, Work
+from seal_cli.pipeline import filter as pipeline
 from seal_cli.session import Session
-from seal_cli.store.artifact import Artifact
-from stages import filter as stage
 from stages.config import FilterConfig
-from stages.identity import digest
-from stages.records import Reward, Selection, SelfEdit
+from stages.records import SelfEdit
 from stages.trace import pairs
 
 RewardsArg = Annotated[
@@ -36,43 +33,11 @@ def filter(  # the stage's name in the pipeline
     if export is not None:
         console.check_folder(export)
     source = session.artifact(rewards, "rewards")
-    artifact = session.run(task(session, source, session.resolve(FilterConfig)))
+    spec = pipeline.filter(session.resolver, source, session.resolve(FilterConfig))
+    artifact = session.run(spec)
     if export is not None:
-        write_jsonl(selected(session, artifact), export)
+        write_jsonl(pipeline.selected(session.workspace, artifact), export)
     session.answer(artifact)
-
-
-def task(session: Session, source: Artifact, config: FilterConfig) -> Task:
-    """The run that `seal filter` and `seal loop` share."""
-    sql = stage.rule_text(config)
-    self_edits = session.workspace.upstream(source, "self_edits")
-
-    def open(job: Job) -> Work:
-        tables = {"rewards": source.arrow("rewards"), "self_edits": self_edits.arrow("self_edits")}
-        rewards = source.rows(Reward)
-        return lambda _: stage.filter(rewards, tables=tables, query=sql, config=config)
-
-    return Task(
-        stage="filter",
-        kind="selections",
-        inputs=[source],
-        material={
-            "semantics": [stage.SEMANTICS],
-            "config": config.key(),
-            "rule": digest(sql),
-            **({} if config.max_forget is None else {"max_forget": config.max_forget}),
-        },
-        config={"filter": config.key() | {"max_forget": config.max_forget}, "rule": sql},
-        items=lambda: [WHOLE],
-        open=open,
-    )
-
-
-def selected(session: Session, selection: Artifact) -> list[SelfEdit]:
-    """The kept self-edits of a selection, in its order."""
-    source = session.workspace.upstream(selection, "self_edits")
-    edits = {edit.self_edit_id: edit for edit in source.rows(SelfEdit)}
-    return [edits[row.self_edit_id] for row in selection.rows(Selection) if row.kept]
 
 
 def write_jsonl(edits: list[SelfEdit], path: Path) -> None:

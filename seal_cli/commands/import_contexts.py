@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from seal_cli import arc_files, console, readers
+from seal_cli.execution.spec import WHOLE
+from seal_cli.execution.task import Job, Task, Work
 from seal_cli.models import SHIPPED
-from seal_cli.runner import WHOLE, Job, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.identity import content_digest
 from stages.domains import DOMAINS

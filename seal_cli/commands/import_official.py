@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seal_cli import console
-from seal_cli.runner import WHOLE, Job, Task, Work
+from seal_cli.execution.spec import WHOLE
+from seal_cli.execution.task import Job, Task, Work
 from seal_cli.session import Session
 from stages.errors import InputError
 

@@ -1,7 +1,7 @@
 """`seal loop`: rounds of the six stages and eval, by the same calls and with the same ids.
 
 It owns no artifact and keeps no state: killed and run again, every finished stage is a hit. What a
-round is stands in `seal_cli.rounds`; here is what is asked for, and what is said at the end.
+round is stands in `seal_cli.pipeline.loop`; here is what is asked for, and what is said at the end.
 """
 
 import time
@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from seal_cli import console, rewarding
+from seal_cli import console
 from seal_cli.commands import import_contexts
 from seal_cli.commands.score import ProbeOption, ProxyOption
-from seal_cli.engines import require_local
-from seal_cli.models import SHIPPED, resolve_model
+from seal_cli.models import SHIPPED
 from seal_cli.options import StudentOption
-from seal_cli.rounds import Chain, Round, given
+from seal_cli.pipeline.loop import Chain, Round, given
+from seal_cli.pipeline.resolve import require_local
+from seal_cli.pipeline.rewarding import rewarding
 from seal_cli.session import Session
 from seal_cli.splits import AllowOption
 from seal_cli.store.artifact import Artifact
@@ -65,30 +66,29 @@ def loop(
     """
     started = time.monotonic()
     require_local(session.resolve(GenerateConfig).engine)  # before a server's model is looked for
-    model = resolve_model(
-        session.workspace, policy or (contexts if contexts in SHIPPED else "tiny")
-    )
-    adapted = resolve_model(session.workspace, student) if student else None
+    model = session.resolver.model(policy or (contexts if contexts in SHIPPED else "tiny"))
+    adapted = session.resolver.model(student) if student else None
     config = session.resolve(LoopConfig, model)
     session = _as_asked(session, config, started)
+    resolve = session.resolver
     source, measured = _contexts(session, contexts, eval_contexts)
-    other = session.artifact(probe, "contexts") if probe else None
-    wanted = rewarding.rewarding(
-        session, "self_edits", student=student, probe=other, proxy_model=proxy_model
-    )
-    judge = resolve_model(session.workspace, proxy_model) if proxy_model else None
+    other = resolve.artifact(probe, "contexts") if probe else None
+    asks = student is not None or other is not None
+    reward = rewarding(resolve, "self_edits", proxy=proxy_model is not None, asks=asks)
+    judge = resolve.model(proxy_model) if proxy_model else None
     chains = [
         Chain(
-            session,
+            resolve,
+            session.run,
             source,
             measured,
             model,
             config,
-            reward=wanted,
+            reward=reward,
             student=adapted,
             judge=judge,
             probe=other,
-            allow_split=allow_split,
+            allow_split=allow_split or (),
             prompt=prompt,
         )
         for prompt in config.names or (None,)

@@ -1,14 +1,21 @@
-"""Who generates text. An engine answers requests; it does not know what they are about.
+"""Engines generate text. An engine answers requests; it does not know what they are about.
 
 Rewards of different engines are never mixed: the engine is in the key of everything it wrote.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from stages.config import Config, EndpointConfig, VllmConfig
+from stages.tables import Entry
+
 if TYPE_CHECKING:
+    from stages.engines.openai import Ledger
     from stages.lora import Lora
+    from stages.models import LanguageModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +69,6 @@ def tokens_of(written: Sequence[Written]) -> int | None:
     return None if None in counts else sum(count or 0 for count in counts)
 
 
-# Raised by hand when the same request would give another text; in the key of what was written.
-SEMANTICS = {"transformers": 1, "vllm": 1, "openai": 1, "scripted": 1}
-
-
 def stop_at(text: str, stop: str | None) -> int | None:
     """Where a text ends by its request's `stop`, blanks at the front aside; None if it goes on."""
     if stop is None:
@@ -92,3 +95,74 @@ class Engine(Protocol):
 
         With `loras`, one per request: the same object again for what one adapted model writes.
         """
+
+    def rest(self) -> None:
+        """Give a GPU's memory to a trainer, until it is asked again."""
+
+    def used(self) -> str | None:
+        """What a server was asked since the last call, in a sentence; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a server is asked with. `secrets` are blotted out of everything that it says."""
+
+    key: str | None
+    secrets: Sequence[str]
+    ledger: "Ledger"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seat:
+    """What an engine is built from: a model of this process, or of a server, and how it is used.
+
+    `load` and `access` are called by the engine that needs them. `batch` sequences are decoded
+    together; `rank` is that of the adapters that it will apply, 0 for none.
+    """
+
+    model_id: str
+    name: str
+    folder: Path | None
+    dtype: str
+    chat: bool
+    batch: int
+    rank: int
+    load: "Callable[[], LanguageModel]"
+    access: Callable[[], Access]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSpec(Entry):
+    """An engine that can be chosen. Its module has `build(seat, settings) -> Engine`.
+
+    `local`: it runs weights of this machine. `applies_lora`: it answers as an adapted model.
+    `at_once`: requests that it wants at the least, because it makes its batches itself.
+    """
+
+    module: str
+    local: bool = True
+    applies_lora: bool = False
+    at_once: int = 1
+
+    def build(self, seat: Seat, settings: Config | None) -> Engine:
+        """The engine, for one model."""
+        engine: Engine = import_module(self.module).build(seat, settings)
+        return engine
+
+
+ENGINES = {
+    spec.name: spec
+    for spec in (
+        EngineSpec(
+            name="transformers", module="stages.engines.transformers", applies_lora=True
+        ),
+        EngineSpec(
+            name="vllm", module="stages.engines.vllm", config=VllmConfig, applies_lora=True,
+            at_once=256,
+        ),
+        EngineSpec(
+            name="openai", module="stages.engines.openai", config=EndpointConfig, local=False
+        ),
+        EngineSpec(name="scripted", module="stages.engines.scripted"),
+    )
+}  # fmt: skip

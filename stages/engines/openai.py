@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stages.config import ServerConfig
-from stages.engines import Completion, Request, stop_at
+from stages.config import Config, EndpointConfig, ServerConfig
+from stages.engines import Completion, Request, Seat, stop_at
 from stages.engines.background import in_background
 from stages.engines.pace import Pace, retry_after
 from stages.errors import ConfigError, ResourceError
@@ -29,6 +29,20 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from one attempt to t
 _LONGEST_ASKED = 600.0  # a server that asks to wait longer than this has nothing left for us
 _SENTENCE = 200  # characters of what a server says that a reason repeats
 _SEEDS = 2**31  # some servers read a seed as a 32-bit number
+
+
+def build(seat: Seat, settings: Config | None) -> "OpenAIEngine":
+    """The engine for a model of a server."""
+    assert isinstance(settings, ServerConfig)
+    access = seat.access()
+    return OpenAIEngine(
+        seat.name,
+        settings,
+        key=access.key,
+        secrets=access.secrets,
+        ledger=access.ledger,
+        structured=settings.structured if isinstance(settings, EndpointConfig) else "none",
+    )
 
 
 class Ledger(Protocol):
@@ -104,6 +118,14 @@ class OpenAIEngine:
         self._spent = False  # the budget
         self._locked_out = ""  # what a server said that does not take the key
         self._silent = False  # no answer at all was the last that was heard
+
+    def rest(self) -> None:
+        """Nothing: the model is elsewhere."""
+
+    def used(self) -> str | None:
+        """What was asked since the last call."""
+        done, self.usage = self.usage, Usage()
+        return None if done == Usage() else f"{self.model}: {done}."
 
     def complete(
         self, requests: Sequence[Request], loras: "Sequence[Lora | None]" = ()

@@ -8,7 +8,8 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from stages.engines import Completion, Request
+from stages.config import Config
+from stages.engines import Completion, Request, Seat
 from stages.errors import RowFailure
 from stages.lora import Lora
 
@@ -19,6 +20,11 @@ def some_sentences(request: Request) -> str:
     sentences = [s.strip() for s in re.split(r"(?<=[.!?])\s+|\n", body) if len(s.split()) > 2]
     chance = random.Random(request.seed)
     return "\n".join(chance.sample(sentences, min(len(sentences), chance.randint(1, 5))))
+
+
+def build(seat: Seat, settings: Config | None) -> "ScriptedEngine":
+    """The engine; it uses no model."""
+    return ScriptedEngine()
 
 
 class ScriptedEngine:
@@ -34,6 +40,12 @@ class ScriptedEngine:
         if any(lora is not None for lora in loras):
             raise NotImplementedError("a script has no weights to adapt")
         return [self._one(request) for request in requests]
+
+    def rest(self) -> None:
+        """Nothing: it holds no memory."""
+
+    def used(self) -> None:
+        """Nothing: no server is asked."""
 
     def _one(self, request: Request) -> Completion:
         try:

@@ -12,11 +12,17 @@ from typing import Any
 
 import torch
 
-from stages.engines import Completion, Request, misfit, stop_at, told
+from stages.config import Config
+from stages.engines import Completion, Request, Seat, misfit, stop_at, told
 from stages.lora import Lora
 from stages.lora.stack import Worn, stackable, wearing
 from stages.models import LanguageModel
 from stages.tokens import encode, render
+
+
+def build(seat: Seat, settings: Config | None) -> "TransformersEngine":
+    """The engine on a model of this process."""
+    return TransformersEngine(seat.load(), seat.batch, chat=seat.chat)
 
 
 class TransformersEngine:
@@ -51,6 +57,12 @@ class TransformersEngine:
             done |= dict(zip(chunk, written, strict=True))
         completions = [done[i] for i in range(len(rows))]
         return told(requests, completions) if self.chat else completions
+
+    def rest(self) -> None:
+        """Nothing: the trainer uses the same model."""
+
+    def used(self) -> None:
+        """Nothing: no server is asked."""
 
     def _chunks(self, rows: Sequence["_Row"], chosen: Sequence[int]) -> Iterator[list[int]]:
         """Rows to decode together: those of one LoRA side by side, those without apart."""

@@ -4,18 +4,33 @@ Texts end as `stages.engines.Request` says and as the transformers engine ends t
 greedy ones are the same. Which engine runs, and what it wears, is `vllm_process`'s business.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from stages.config import VllmConfig
-from stages.engines import Completion, Request, misfit, stop_at, told
+from stages.config import Config, VllmConfig
+from stages.engines import Completion, Request, Seat, misfit, stop_at, told
 from stages.engines import vllm_process as process
 from stages.engines.vllm_process import Running, Served, first_line
-from stages.errors import RowFailure
+from stages.errors import ConfigError, RowFailure
 from stages.lora import Lora
 from stages.models import LanguageModel, end_ids_of, window_of
 from stages.tokens import encode, render
+
+
+def build(seat: Seat, settings: Config | None) -> "VllmEngine":
+    """The engine, started when it is first asked. Raises ConfigError when vLLM is not installed."""
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError(
+            "--engine vllm needs vLLM, which is not installed.",
+            "pip install 'seal-adapt[vllm]' on a machine with a GPU; `make test-vllm` shows how to "
+            "on a CPU.",
+        )
+    assert isinstance(settings, VllmConfig)
+    assert seat.folder is not None  # only models of this machine come here
+    served = Served(seat.folder, seat.model_id, seat.dtype)
+    return VllmEngine(served, settings, seat.load, seat.rank, chat=seat.chat)
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,13 @@ class VllmEngine:
             done |= self._answer(running, chunk)
         completions = [done[place] for place in range(len(requests))]
         return told(requests, completions) if self.chat else completions
+
+    def rest(self) -> None:
+        """Let the vLLM of this process sleep; on a CPU nothing."""
+        process.rest()
+
+    def used(self) -> None:
+        """Nothing: no server is asked."""
 
     def _given(self, requests: Sequence[Request]) -> Sequence[Request]:
         """The requests with their prompts as the model is given them."""

@@ -20,7 +20,8 @@ import torch  # noqa: F401
 import transformers
 from transformers import AutoModelForCausalLM, LlamaForCausalLM  # noqa: F401
 
-from seal_cli import app, runner
+from seal_cli import app
+from seal_cli.execution import runner
 from seal_cli.store.failpoints import failpoint
 
 transformers.utils.logging.disable_progress_bar()

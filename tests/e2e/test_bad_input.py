@@ -266,20 +266,20 @@ def test_an_empty_selection_cannot_be_learned(fails: Any, seal: Any, edits: str)
 
 
 def test_a_second_process_on_the_same_key(fails: Any, edits: str, tmp_path: Path) -> None:
-    from seal_cli.runner import Runner
+    from seal_cli.execution.runner import Runner, material_of
 
     seen: list[str] = []
     whole = Runner.run
 
-    def spy(self: Any, task: Any) -> Any:
+    def spy(self: Any, spec: Any, *check: Any) -> Any:
         from seal_cli.store.identity import artifact_id
 
-        seen.append(artifact_id(task.stage, self._material(task)))
-        with self.workspace.lock_path(seen[-1]).open("w") as lock:
+        seen.append(artifact_id(spec.STAGE, material_of(spec)))
+        with self.store.lock_path(seen[-1]).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             lock.write("process 1 on elsewhere")
             lock.flush()
-            return whole(self, task)
+            return whole(self, spec, *check)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Runner, "run", spy)

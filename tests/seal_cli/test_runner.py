@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stored
 from reading import tables_of, weights_of
 
-from seal_cli import runner
-from seal_cli.runner import Job, Runner, RunOptions, Task, Work
-from seal_cli.store.workspace import Workspace
+from seal_cli.execution import runner
+from seal_cli.execution.runner import RunOptions
+from seal_cli.execution.task import Job, Task, Work
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine, some_sentences
 from stages.errors import OutOfTime, RowFailure
@@ -34,6 +35,12 @@ class Flaky:
     def complete(self, requests: Sequence[Request], loras: object = ()) -> list[Completion]:
         self.asked += [request.prompt for request in requests]
         return ScriptedEngine(self.write).complete(requests)
+
+    def rest(self) -> None:
+        """It holds no memory."""
+
+    def used(self) -> None:
+        """No server is asked."""
 
     def write(self, request: Request) -> str:
         if self.broken and "Harbour Vik" in request.prompt:
@@ -161,30 +168,6 @@ def test_slots_are_decided_once_and_kept_on_going_on(
     assert seal("adapt", edits, *small, "--slots", 1).id == first  # how it ran is not in the key
 
 
-def test_a_run_begun_before_there_were_slots_goes_on_one_at_a_time(
-    seal: Any, contexts: str, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from stages.lora.reference import ReferenceTrainer
-
-    edits = write(seal, contexts, random_model).id
-    make = ReferenceTrainer.__init__
-    used: list[Any] = []
-
-    def fail(self: ReferenceTrainer, lm: Any) -> None:
-        used.append(lm)
-        if len(used) == 1:
-            raise OSError(28, "no space left")
-        make(self, lm)
-
-    monkeypatch.setattr(ReferenceTrainer, "__init__", fail)
-    brief = ["--rank", 2, "--epochs", 1, "--repeats", 1]
-    assert seal("adapt", edits, *brief, "--slots", 1).code == 5
-    (attempt,) = (tmp_path / "store/work").glob("*/attempt.json")
-    attempt.write_text(json.dumps({"batch": 1, "before": None}))
-    assert seal("adapt", edits, *brief, "--slots", 4).code == 0
-    assert len(used) == 2
-
-
 def test_a_loop_gives_its_slots_to_its_stages(
     seal: Any, contexts: str, random_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +218,7 @@ def test_no_batch_is_begun_after_the_deadline_and_what_is_done_is_kept(
     def run(deadline: float | None) -> Any:
         names = ["a", "b", "c", "d"]
         task = Task("import", "contexts", [], {}, {}, lambda: names, begin)
-        return Runner(Workspace(tmp_path), RunOptions(deadline=deadline)).run(task)
+        return stored.run(task, tmp_path, RunOptions(deadline=deadline))
 
     with pytest.raises(OutOfTime, match="with 0 of 4 batches of import done"):
         run(deadline=0)

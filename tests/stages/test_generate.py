@@ -36,6 +36,7 @@ def write(world: list[Any], policy: Policy) -> Callable[..., list[SelfEdit]]:
             policy=policy,
             engine=ScriptedEngine(script) if script else ScriptedEngine(),
             domain=knowledge,
+            recipe=knowledge.recipe(str(config.get("prompt", "default"))),
             config=GenerateConfig(**config),
         )
         return list(rows)
@@ -136,6 +137,7 @@ def test_a_real_model_writes_the_same_whatever_the_decode_batch(
                 policy=policy,
                 engine=TransformersEngine(language_model, batch=batch),
                 domain=knowledge,
+                recipe=knowledge.recipe("default"),
                 config=GenerateConfig(samples=3, max_tokens=12),
             )
         )
@@ -152,7 +154,7 @@ def test_a_row_holds_what_the_chat_template_made_of_the_prompt(
     engine = TransformersEngine(lm, chat=True)
     (row, _) = generate(
         [context for context, _ in world], policy=policy, engine=engine, domain=knowledge,
-        config=GenerateConfig(samples=1, max_tokens=3),
+        recipe=knowledge.recipe("default"), config=GenerateConfig(samples=1, max_tokens=3),
     )  # fmt: skip
     asked = knowledge.prompt(world[0][0], knowledge.recipe("default").steps[0].prompt)
     assert row.prompt == render(lm.tokenizer, asked) != asked
@@ -183,7 +185,7 @@ def test_a_step_is_asked_about_all_contexts_at_once_and_builds_on_the_one_before
     rows = list(
         generate(
             [context for context, _ in world], policy=policy, engine=engine, domain=knowledge,
-            config=GenerateConfig(samples=3, prompt="entity-pairs"),
+            recipe=knowledge.recipe("entity-pairs"), config=GenerateConfig(samples=3),
         )
     )  # fmt: skip
     assert [len(batch) for batch in engine.batches] == [6, 30]
@@ -296,7 +298,7 @@ def test_steps_are_free_text(policy: Policy, tmp_path: Path) -> None:
         list(
             generate(
                 [context], policy=policy, engine=ScriptedEngine(), domain=arc,
-                config=GenerateConfig(prompt=str(path), constrained=True),
+                recipe=arc.recipe(str(path)), config=GenerateConfig(constrained=True),
             )
         )  # fmt: skip
     assert "several steps" in error.value.message

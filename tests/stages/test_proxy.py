@@ -9,7 +9,7 @@ from stages.config import RewardConfig
 from stages.engines import Request
 from stages.engines.scripted import ScriptedEngine
 from stages.errors import RowFailure
-from stages.proxy import Judge, points, proxy
+from stages.proxy import RUBRIC, Judge, points, proxy
 from stages.records import Context, Rating, Reward, SelfEdit
 
 GOOD = {"length": 4, "diversity": 3, "quality": 5, "correctness": 1}
@@ -51,7 +51,16 @@ def run(contexts: dict[str, Context]) -> Callable[..., list[Any]]:
     def go(edits: list[SelfEdit], script: Callable[[Request], str]) -> list[Any]:
         judge = Judge("judge", ScriptedEngine(script))
         config = RewardConfig(reward="proxy", proxy_tokens=50)
-        return list(proxy(edits, contexts=contexts, judge=judge, floor=-1.0, config=config))
+        return list(
+            proxy(
+                edits,
+                contexts=contexts,
+                judge=judge,
+                rubric=RUBRIC.read_text(),
+                floor=-1.0,
+                config=config,
+            )
+        )
 
     return go
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stages.config import QuizConfig
+from stages.domains import questions
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine
 from stages.errors import RowFailure
@@ -59,7 +60,9 @@ def run(contexts: dict[str, Context], policy: Policy) -> Callable[..., list[Any]
     def go(model: Model, everybody: bool = False, **settings: Any) -> list[Any]:
         config = QuizConfig(samples=settings.pop("samples", 1), grader="exact", **settings)
         engine = ScriptedEngine(model)
-        master = Quizmaster(policy, engine, GRADERS["exact"], config)
+        master = Quizmaster(
+            policy, engine, GRADERS["exact"], questions.template(config.prompt), config
+        )
         asked = list(contexts.values()) if everybody else list(contexts.values())[:1]
         return list(quiz(asked, master=master))
 

@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seal_cli.runner import WHOLE, Runner, RunOptions, Task
+from seal_cli.execution.local import Local
+from seal_cli.execution.runner import Runner, RunOptions
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import WHOLE
+from seal_cli.execution.task import Task, TaskSpec
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.records import Record
@@ -43,4 +47,10 @@ def publish(
         tables=tables,
         aside=aside,
     )
-    return Runner(Workspace(store), RunOptions()).run(task)
+    return run(task, store)
+
+
+def run(task: Task, store: Path, options: RunOptions = RunOptions()) -> Artifact:  # noqa: B008
+    """The artifact of a task, by the runner, in this process."""
+    workspace = Workspace(store)
+    return Runner(workspace, Local(Runtime(workspace), workspace), options).run(TaskSpec(task))

@@ -7,9 +7,8 @@ import pytest
 from stored import publish
 
 from seal_cli.models import LocalModel
-from seal_cli.rounds import Chain, Round
-from seal_cli.runner import RunOptions
-from seal_cli.session import Session
+from seal_cli.pipeline.loop import Chain, Round
+from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
@@ -51,7 +50,7 @@ CURVE = [  # accuracies of four people, two questions each: means 0.25, 0.75, 0.
 def chain(tmp_path: Path) -> Any:
     """A chain that measures the curve above and learns nothing: `chain(patience)`."""
     store = tmp_path / "store"
-    session = Session(Workspace(store), Settings(None, environ={}), RunOptions(), {})
+    resolve = Resolver(Workspace(store), Settings(None, environ={}))
 
     class ByHand(Chain):
         def go_on(self) -> None:
@@ -69,7 +68,7 @@ def chain(tmp_path: Path) -> Any:
         unused: Any = None
         config = LoopConfig(patience=patience)
         model = LocalModel(base, tmp_path)
-        return ByHand(session, unused, unused, model, config, reward=RewardConfig())
+        return ByHand(resolve, unused, unused, unused, model, config, reward=RewardConfig())
 
     return make
 

@@ -1,54 +1,42 @@
 """The probe of a scoring run: contexts that every adapted student is asked about besides.
 
-Finds and checks them, and has the unadapted student examined once; what is asked and what follows
-for a reward is `stages.score`.
+What is asked and what follows for a reward is `stages.score`; here it is found and checked, and the
+unadapted student is examined once.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from seal_cli import console
 from seal_cli.inputs import ContextSet
-from seal_cli.runner import Task
 from seal_cli.splits import is_evaluation
-from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages import score as stage
 from stages.errors import ConfigError
 from stages.exam import PROBE, Examiner, collected
 from stages.records import Answer, Record, Reward, SelfEdit, Verdict
-from stages.score import Probe, probe_unadapted
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe as a spec holds it: a contexts artifact, and how many of its contexts are asked."""
+
+    contexts: str
+    limit: int
 
 
 class Probing:
-    """A probe in use by one run. `probe` is there once the unadapted student was examined."""
+    """A probe in use by one run. `known` is there once the unadapted student was examined."""
 
-    def __init__(self, artifact: Artifact, limit: int) -> None:
-        self.artifact = artifact
-        self.limit = limit
-        self.probe: Probe | None = None
-
-    def beside(self, task: Task, self_edits: Artifact, scored: ContextSet) -> Task:
-        """The scoring run with this probe beside it: an input of its own, and in the key."""
-
-        def check() -> None:
-            self.check(scored, {edit.context_id for edit in self_edits.rows(SelfEdit)})
-
-        return replace(
-            task,
-            material=task.material | {"probe": {"contexts": self.artifact.id, "limit": self.limit}},
-            check=check,
-            aside=[self.artifact],
-            owners=lambda rows: owner(rows, self_edits.rows(SelfEdit)),
-        )
-
-    @cached_property
-    def asked(self) -> ContextSet:
-        """All contexts of the artifact."""
-        return ContextSet(self.artifact)
+    def __init__(self, store: Workspace, probe: Probe) -> None:
+        self.asked = ContextSet(store.artifact(probe.contexts))
+        self.limit = probe.limit
+        self.known: stage.Probe | None = None
 
     @cached_property
     def chosen(self) -> list[str]:
-        """Those asked about: the first that have questions."""
+        """The contexts that are asked about: the first that have questions."""
         found = [i for i in self.asked.contexts if self.asked.questions[i]]
         return found[: self.limit or len(found)]
 
@@ -62,8 +50,8 @@ class Probing:
         """
         if self.asked.domain.NAME != scored.domain.NAME:
             raise ConfigError(
-                f"the probe {self.artifact.id} is about {self.asked.domain.NAME}, what is scored "
-                f"about {scored.domain.NAME}.",
+                f"the probe {self.asked.artifact.id} is about {self.asked.domain.NAME}, what is "
+                f"scored about {scored.domain.NAME}.",
                 "Give a probe of the same domain.",
             )
         self.asked.require_questions()
@@ -77,9 +65,9 @@ class Probing:
 
     def unadapted(self, examiner: Examiner, *, first: bool) -> Iterator[Record]:
         """Examine the unadapted student, once; its rows belong to the first batch."""
-        if self.probe is None:
-            rows, self.probe = collected(
-                probe_unadapted(
+        if self.known is None:
+            rows, self.known = collected(
+                stage.probe_unadapted(
                     [self.asked.contexts[i] for i in self.chosen],
                     questions=self.asked.questions,
                     examiner=examiner,

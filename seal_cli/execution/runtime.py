@@ -1,0 +1,176 @@
+"""What one process has loaded: models, engines, trainers, graders. Loaded when first needed.
+
+Keys of servers are read here, from the environment alone, and handed to nobody but the engine.
+"""
+
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seal_cli.execution.models import ModelRef
+from seal_cli.store.ledger import Ledger
+from seal_cli.store.workspace import Workspace
+from stages.config import JUDGE, JudgeConfig
+from stages.engines import ENGINES, Access, Engine, Seat
+from stages.errors import ConfigError
+from stages.grading import GRADERS, Grader
+from stages.identity import digest
+from stages.lora import Job, Trained, Trainer
+from stages.records import Policy
+from stages.tables import Chosen
+
+if TYPE_CHECKING:
+    from stages.lora.room import Room
+    from stages.models import LanguageModel
+
+# The first that is set counts.
+KEYS = ("SEAL_API_KEY", "OPENAI_API_KEY")
+JUDGE_KEYS = ("SEAL_JUDGE_API_KEY", *KEYS)
+_SECRET = 6  # characters; what is shorter would be found in every text
+
+
+class Runtime:
+    """The models of one process, and what is built on them."""
+
+    def __init__(
+        self, store: Workspace, device: str = "auto", environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self.store, self.device, self.environ = store, device, environ
+        self._models: dict[tuple[str, str], LanguageModel] = {}
+        self._engines: dict[tuple[str, str], Engine] = {}  # the last of a kind for each model
+
+    def folder(self, model: ModelRef) -> Path:
+        """Where a model lies. Raises InputError when it is an artifact that is not here."""
+        if model.artifact is not None:
+            artifact = self.store.artifact(model.artifact)
+            (policy,) = artifact.rows(Policy)
+            return artifact.weights(str(policy.path))
+        assert model.path is not None  # a server's model is nowhere
+        return Path(model.path)
+
+    def model(self, model: ModelRef) -> "LanguageModel":
+        """The model on this runtime's device: frozen, in evaluation mode."""
+        from stages.models import load
+
+        key = model.id, model.dtype
+        if key not in self._models:
+            self._models[key] = load(self.folder(model).resolve(), self.device, model.dtype)
+        return self._models[key]
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Release every model but these, by their ids."""
+        self._models = {key: model for key, model in self._models.items() if key[0] in ids}
+
+    def engine(self, chosen: Chosen, model: ModelRef, *, batch: int, rank: int = 0) -> Engine:
+        """An engine for a model: `batch` sequences at once, adapters of up to this rank."""
+        spec = ENGINES[chosen.name]
+        engine = spec.build(
+            Seat(
+                model_id=model.id,
+                name=model.name,
+                folder=self.folder(model).resolve() if spec.local else None,
+                dtype=model.dtype,
+                chat=model.chat,
+                batch=batch,
+                rank=rank,
+                load=lambda: self.model(model),
+                access=lambda: self._access(model.id, KEYS),
+            ),
+            chosen.settings,
+        )
+        self._engines[chosen.name, model.id] = engine
+        return engine
+
+    def grader(self, chosen: Chosen) -> Grader:
+        """A grader; a judge asks a server."""
+        if not isinstance(chosen.settings, JudgeConfig):
+            return GRADERS[chosen.name]
+        from stages.grading.judge import Judge
+
+        engine = self._judge(chosen.name.removeprefix(JUDGE).strip(), chosen.settings)
+        return Judge(chosen.name, engine, chosen.settings.verdict_tokens)
+
+    def _judge(self, model: str, config: JudgeConfig) -> Engine:
+        """An engine that asks a server's model for verdicts."""
+        from stages.engines.openai import OpenAIEngine
+
+        access = self._access(endpoint_id(model), JUDGE_KEYS)
+        engine = OpenAIEngine(
+            model, config, key=access.key, secrets=access.secrets, ledger=access.ledger
+        )
+        self._engines["judge", model] = engine
+        return engine
+
+    def trainer(self, model: ModelRef, slots: int) -> Trainer:
+        """Trains LoRAs on a model, `slots` at once. Engines that hold a GPU rest meanwhile."""
+        from stages.lora.batched import BatchedTrainer
+        from stages.lora.reference import ReferenceTrainer
+
+        loaded = self.model(model)
+        return _Rested(
+            ReferenceTrainer(loaded) if slots == 1 else BatchedTrainer(loaded, slots), self.rest
+        )
+
+    def room(self, model: ModelRef, *, rank: int, slots: int | None) -> "Room":
+        """How many adapters of a model can be trained at once; `slots` where that is asked for."""
+        from stages.lora.room import room
+        from stages.models import weight_shapes
+
+        self.rest()  # what an engine holds of a GPU is free when training begins
+        return room(slots, weight_shapes(self.folder(model)), model.targets, rank, self.device)
+
+    def rest(self) -> None:
+        """Let engines that hold a GPU's memory give it away; they wake when they are asked."""
+        for engine in self._engines.values():
+            engine.rest()
+
+    def usage(self) -> Iterator[str]:
+        """What servers were asked since the last call, one line each."""
+        yield from filter(None, (engine.used() for engine in self._engines.values()))
+
+    def _access(self, model_id: str, names: Sequence[str]) -> Access:
+        """The key for a server (local ones need none), what is secret, and what is known of it.
+
+        Raises:
+            ConfigError: a key is not one.
+
+        """
+        path = self.store.requests / f"{model_id}.jsonl"
+        headers = self.environ.get("OPENAI_CUSTOM_HEADERS", "")
+        return Access(_key(names, self.environ), _secrets(headers), Ledger(path))
+
+
+@dataclass(frozen=True)
+class _Rested:
+    """A trainer that lets engines rest before it begins."""
+
+    trainer: Trainer
+    rest: Callable[[], None]
+
+    def train(self, jobs: Sequence[Job]) -> Iterator[Trained]:
+        """One result per job, in order."""
+        self.rest()
+        yield from self.trainer.train(jobs)
+
+
+def endpoint_id(name: str) -> str:
+    """What rows and keys call a model behind a server. Its address may change and is not in it."""
+    return f"endpoint-{digest(name)}"
+
+
+def _key(names: Sequence[str], environ: Mapping[str, str]) -> str | None:
+    for name in names:
+        key = environ.get(name, "").strip()
+        if key:
+            if not (key.isascii() and key.isprintable()):
+                raise ConfigError(f"{name} is not a key.", "It may hold printable ASCII alone.")
+            return key
+    return None
+
+
+def _secrets(headers: str) -> list[str]:
+    """The values that the openai library adds to every request: `Name: value` lines."""
+    values = (line.partition(":")[2].strip() for line in headers.splitlines())
+    return [value for value in values if len(value) >= _SECRET]

@@ -1,0 +1,147 @@
+"""The protocol of a run: a stage run as a value, and who works it off.
+
+A spec is frozen and pickles: it holds resolved values only (artifact ids, model references, names
+of table entries, configurations, texts), so it can be opened in another process or on another
+machine and gives the same rows there. The runner cuts it into batches, an executor works them off.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from seal_cli.store.artifact import WEIGHTS
+from seal_cli.store.workspace import Workspace
+from stages.records import Record
+
+if TYPE_CHECKING:
+    from seal_cli.execution.runtime import Runtime
+
+WHOLE = "whole"  # the one item of a run that is not cut by context
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run is worked off: decided when it is first started, recorded, kept on resuming.
+
+    `batch` items of the first phase make one batch; `slots` adapters are trained at once.
+    """
+
+    batch: int = 1
+    slots: int = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items of one phase that are worked off together. What is not finished is done anew, whole."""
+
+    name: str
+    phase: int
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the work may know of its run. `scratch` is a folder of the worker's own.
+
+    Rows name files relative to `scratch`; the runner moves them into the artifact.
+    """
+
+    artifact_id: str
+    plan: Plan
+    scratch: Path
+
+    def weights(self, *parts: str) -> Path:
+        """A place for weights in the scratch folder."""
+        return self.scratch.joinpath(WEIGHTS, *parts)
+
+    def relative(self, path: Path) -> str:
+        """A path below `scratch` as rows spell it: relative to the artifact."""
+        return str(path.relative_to(self.scratch))
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished batch: its rows, and its files relative to the job's scratch folder."""
+
+    batch: Batch
+    rows: list[Record]
+    files: tuple[str, ...] = ()
+
+
+# A batch and the rows of the phases before its own -> the batch's rows.
+Work = Callable[[Batch, Sequence[Record]], list[Record]]
+
+
+class StageSpec:
+    """One run of one stage. Subclasses are frozen dataclasses that pickle.
+
+    What is not overridden here is as most stages have it: one phase, cut by context, no side
+    inputs, no models, nothing to check and nothing to finish.
+    """
+
+    STAGE: ClassVar[str]  # also the first part of the artifact's id
+    KIND: ClassVar[str]  # the main table
+    TABLES: ClassVar[tuple[str, ...]] = ()  # further tables, written even when empty
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows, without the inputs. Equal keys are one artifact."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """The settings, for the manifest."""
+        raise NotImplementedError
+
+    def inputs(self) -> tuple[str, ...]:
+        """Ids of the artifacts it is made from, the one that lineage goes to first."""
+        raise NotImplementedError
+
+    def side_inputs(self) -> tuple[str, ...]:
+        """Ids of artifacts that its rows are not about: a probe, what is replayed."""
+        return ()
+
+    def source(self) -> str | None:
+        """The file or folder of an import, for the manifest."""
+        return None
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """Id -> name and place of every model it uses, for the manifest: provenance, not key."""
+        return {}
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """Item ids by phase. Items of a phase are independent; they may read earlier phases."""
+        return ((WHOLE,),)
+
+    def item_of(self, store: Workspace, rows: Sequence[Record]) -> Callable[[Record], str]:
+        """Which item each of these rows was made for."""
+        return lambda row: str(getattr(row, "context_id", WHOLE))
+
+    def plan(self, runtime: "Runtime", store: Workspace) -> Plan:
+        """How to cut it; asked where it will run."""
+        return Plan()
+
+    def check(self, store: Workspace) -> None:
+        """Raise when it may not be run. Asked before a run, never before a hit."""
+
+    def open(self, runtime: "Runtime", store: Workspace, job: Job) -> Work:
+        """Load what the work needs."""
+        raise NotImplementedError
+
+    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+        """The rows that need all others."""
+        return []
+
+
+class Executor(Protocol):
+    """Who works batches off: this process, or workers elsewhere."""
+
+    def plan(self, spec: StageSpec) -> Plan:
+        """How the spec is cut for the workers."""
+
+    def run(
+        self, spec: StageSpec, job: Job, batches: Sequence[Batch], made: Sequence[Record]
+    ) -> Generator[Done, None, None]:
+        """Work off the batches of one phase, in any order; `made` are the rows of those before.
+
+        Closed, it begins no more of them.
+        """

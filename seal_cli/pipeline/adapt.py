@@ -1,0 +1,180 @@
+"""adapt: self-edits -> adapters, kept as PEFT folders."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seal_cli.execution.models import ModelRef
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
+from seal_cli.inputs import ContextSet, group, pick
+from seal_cli.models import LocalModel
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages import adapt as stage
+from stages.adapt import Student
+from stages.config import AdaptConfig
+from stages.domains import DOMAINS, Domain
+from stages.lora import SEMANTICS as TRAINER_SEMANTICS
+from stages.lora import Lora, Trainer
+from stages.records import Adapter, Context, Record, SelfEdit
+
+Trained = Iterable[tuple[Adapter, Lora | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapting:
+    """A model that is adapted, and how."""
+
+    model: ModelRef
+    config: AdaptConfig
+
+    def key(self, domain: Domain) -> dict[str, Any]:
+        """What decides the adapters."""
+        settled = {"targets": list(self.model.targets), "chat": self.model.chat}
+        return {
+            "semantics": [stage.SEMANTICS, domain.SEMANTICS, TRAINER_SEMANTICS],
+            "student": self.model.id,
+            "dtype": self.model.dtype,
+            "config": self.config.key() | settled,
+        }
+
+    def open(self, runtime: Runtime, domain: Domain, slots: int) -> "Inner":
+        """The adapt stage with its collaborators."""
+        tokenizer = runtime.model(self.model).tokenizer
+        student = Student(self.model.id, tokenizer, self.model.targets, self.model.chat)
+        return Inner(student, runtime.trainer(self.model, slots), domain, self.config)
+
+    def plan(self, runtime: Runtime, per_context: float) -> Plan:
+        """As many contexts in a batch as keep the slots busy, with `per_context` adapters each."""
+        room = runtime.room(self.model, rank=self.config.rank, slots=self.config.n_slots)
+        return Plan(max(1, math.ceil(room.jobs / per_context)), room.slots)
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The inner loop on one student: the adapt stage with its collaborators."""
+
+    student: Student
+    trainer: Trainer
+    domain: Domain
+    config: AdaptConfig
+
+    def self_edits(
+        self,
+        edits: Sequence[SelfEdit],
+        contexts: Mapping[str, Context],
+        repeats: Sequence[int] | None = None,
+    ) -> Trained:
+        """Adapters trained on self-edits and their passages: all repeats, or these."""
+        return stage.adapt(edits, contexts=contexts, repeats=repeats, **self._how)
+
+    def passages(self, contexts: Sequence[Context]) -> Trained:
+        """Adapters trained on passages alone."""
+        return stage.adapt_to_passages(contexts, **self._how)
+
+    def rehearsed(
+        self, edit: SelfEdit, earlier: Sequence[SelfEdit], contexts: Mapping[str, Context]
+    ) -> tuple[Adapter, Lora | None]:
+        """One adapter trained on a self-edit and its passage, and on earlier ones again."""
+        return stage.rehearse(edit, earlier, contexts=contexts, **self._how)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {
+            "student": self.student,
+            "trainer": self.trainer,
+            "domain": self.domain,
+            "config": self.config,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapt(StageSpec):
+    """One run of `seal adapt`."""
+
+    STAGE = "adapt"
+    KIND = "adapters"
+
+    self_edits: str
+    domain: str
+    adapting: Adapting
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows."""
+        return self.adapting.key(DOMAINS[self.domain])
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        return {"adapt": self.adapting.config.key()}
+
+    def inputs(self) -> tuple[str, ...]:
+        """The self-edits, and the student that we made."""
+        return self.self_edits, *self.adapting.model.inputs
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """The student."""
+        return self.adapting.model.location
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """The contexts that there are self-edits of."""
+        return (contexts_of(store.artifact(self.self_edits)),)
+
+    def plan(self, runtime: Runtime, store: Workspace) -> Plan:
+        """So many contexts that the slots are busy."""
+        edits = store.artifact(self.self_edits)
+        return self.adapting.plan(runtime, per_context(edits, self.adapting.config.repeats))
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> the adapters of their self-edits, saved."""
+        from stages.lora.directory import save
+
+        source = store.artifact(self.self_edits)
+        contexts = ContextSet(store.upstream(source, "contexts")).contexts
+        edits = group(source.rows(SelfEdit))
+        inner = self.adapting.open(runtime, DOMAINS[self.domain], job.plan.slots)
+
+        def saved(adapter: Adapter, lora: Lora | None) -> Adapter:
+            if lora is None:
+                return adapter
+            folder = job.weights(adapter.adapter_id)
+            save(lora, folder)
+            return replace(adapter, weights=job.relative(folder))
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            return [
+                saved(adapter, lora)
+                for adapter, lora in inner.self_edits(pick(edits, batch.items), contexts)
+            ]
+
+        return work
+
+
+def adapting(resolve: Resolver, model: LocalModel, config: AdaptConfig) -> Adapting:
+    """How a model of this machine is adapted."""
+    reference = resolve.reference(model, config.chat, config.targets)
+    return Adapting(model=reference, config=config)
+
+
+def adapt(resolve: Resolver, self_edits: str, student: str | None = None) -> Adapt:
+    """The run that was asked for: on the model that wrote the self-edits, or on another."""
+    source = resolve.artifact(self_edits, "self_edits")
+    model = resolve.writer_of(source, student)
+    return Adapt(
+        self_edits=source.id,
+        domain=ContextSet(resolve.store.upstream(source, "contexts")).domain.NAME,
+        adapting=adapting(resolve, model, resolve.config(AdaptConfig, model)),
+    )
+
+
+def contexts_of(self_edits: Artifact) -> tuple[str, ...]:
+    """The contexts of self-edits, in their order, each once."""
+    return tuple(dict.fromkeys(edit.context_id for edit in self_edits.rows(SelfEdit)))
+
+
+def per_context(self_edits: Artifact, repeats: int) -> float:
+    """How many adapters a context gets, on average."""
+    edits = self_edits.rows(SelfEdit)
+    return max(1.0, repeats * len(edits) / max(1, len(contexts_of(self_edits))))

@@ -1,0 +1,110 @@
+"""eval in the regime continual: sequences of self-edits, each on top of the ones before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, Plan, Work
+from seal_cli.pipeline.evaluation import Evaluation
+from seal_cli.store.workspace import Workspace
+from stages import continual, retention
+from stages.config import Config, ContinualConfig
+from stages.continual import Lesson
+from stages.errors import ConfigError
+from stages.exam import Examination
+from stages.records import Adapter, Answer, Record, Verdict
+
+_SEQUENCE = "sequence "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continual(Evaluation):
+    """Phase 0: the unadapted model's answers, by context. Phase 1: the sequences."""
+
+    continual: ContinualConfig
+
+    def __post_init__(self) -> None:
+        engines = self.writing.engine.name, self.examining.engine.name
+        if "vllm" in engines and not self.continual.separate:
+            raise ConfigError(
+                "vLLM does not see weights that change in this process.",
+                "Leave out --engine vllm, or keep adapters apart (--separate; no --full).",
+            )
+        if self.continual.gate is not None and self.continual.gate_on == "probe" and not self.probe:
+            raise ConfigError(
+                "--gate-on probe needs a probe set.", "Give one with --probe CONTEXTS."
+            )
+
+    def key(self) -> dict[str, Any]:
+        """What decides the metrics."""
+        own = self.continual.key() | {"semantics": continual.SEMANTICS}
+        return super().key() | {"continual": own}
+
+    def configs(self) -> Mapping[str, Config]:
+        """The configurations by their sections."""
+        return {**super().configs(), "continual": self.continual}
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """The contexts of all sequences, then the sequences."""
+        first = dict.fromkeys(i for dealt in self._dealt(store) for i in dealt)
+        numbers = range(self.continual.sequences)
+        return tuple(first), tuple(f"{_SEQUENCE}{number}" for number in numbers)
+
+    def plan(self, runtime: Runtime, store: Workspace) -> Plan:
+        """Merged into the model, one adapter is trained at a time; apart, as many as fit."""
+        slots = self.adapting.plan(runtime, 1).slots if self.continual.separate else 1
+        return Plan(self.examining.config.decode_batch, slots)
+
+    def _dealt(self, store: Workspace) -> list[list[str]]:
+        """The contexts of each sequence. Raises ConfigError when there are not enough for one."""
+        chosen, config = self.chosen(store).ids, self.continual
+        if len(chosen) < config.edits:
+            raise ConfigError(
+                f"a sequence of {config.edits} edits needs as many contexts with questions, "
+                f"here are {len(chosen)}.",
+                "Give fewer --edits, or more contexts.",
+            )
+        return continual.deal(
+            chosen, edits=config.edits, sequences=config.sequences, seed=self.measuring.seed
+        )
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> answers; a sequence -> its self-edits, adapters, answers and verdicts."""
+        from stages.lora.merge import merging
+
+        known, dealt = self.chosen(store).known, self._dealt(store)
+        domain, inner, examiner = self.parts(runtime, job.plan.slots)
+        lesson = Lesson(
+            questions=known.questions,
+            examiner=examiner,
+            write=self.writing.open(runtime, domain, self.rank),
+            rehearse=lambda edit, earlier: inner.rehearsed(edit, earlier, known.contexts),
+            adapt=lambda edits: inner.self_edits(edits, known.contexts),
+            merging=partial(merging, runtime.model(self.adapting.model).model),
+            config=self.continual,
+            seed=self.measuring.seed,
+            probe=self.open_probe(runtime, store, inner, examiner),
+        )
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            if batch.phase:
+                number = int(batch.items[0].removeprefix(_SEQUENCE))
+                chosen = [known.contexts[i] for i in dealt[number]]
+                return list(continual.evaluate(number, chosen, lesson))
+            asked = [Examination(known.contexts[i], known.questions[i]) for i in batch.items]
+            return list(examiner.examine(asked))
+
+        return work
+
+    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+        """The metrics: the retention matrix and what follows from it."""
+        found = retention.matrix(
+            [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
+            dealt=self._dealt(store),
+            questions=self.chosen(store).known.questions,
+            grader=self.examining.grader.name,
+            config=self.continual,
+        )
+        return list(retention.metrics(found, self.measured, self.continual))

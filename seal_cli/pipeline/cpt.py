@@ -1,0 +1,123 @@
+"""eval in the regime cpt: one model trained on all contexts, by method, and asked about all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from seal_cli import console
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, Plan, Work
+from seal_cli.pipeline.evaluation import Evaluation
+from seal_cli.store.workspace import Workspace
+from stages import cpt
+from stages import eval as stage
+from stages.config import Config, CptConfig
+from stages.errors import ConfigError
+from stages.exam import Examination
+from stages.records import Adapter, Answer, Question, Record, SelfEdit, Verdict
+
+METHODS = (cpt.PASSAGES, cpt.EDITS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cpt(Evaluation):
+    """Phase 0: self-edits and unadapted answers, by context. Phase 1: each method's training."""
+
+    cpt: CptConfig
+
+    def __post_init__(self) -> None:
+        if self.cpt.full and self.examining.engine.name == "vllm":
+            raise ConfigError(
+                "vLLM does not see weights that change in this process.",
+                "Leave out --engine vllm, or keep adapters apart (--separate; no --full).",
+            )
+
+    def key(self) -> dict[str, Any]:
+        """What decides the metrics."""
+        return super().key() | {"cpt": self.cpt.key() | {"semantics": cpt.SEMANTICS}}
+
+    def configs(self) -> Mapping[str, Config]:
+        """The configurations by their sections."""
+        return {**super().configs(), "cpt": self.cpt}
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """The chosen contexts, then the methods."""
+        return self.chosen(store).ids, METHODS
+
+    def plan(self, runtime: Runtime, store: Workspace) -> Plan:
+        """So many contexts that a decode batch is full."""
+        slots = self.adapting.plan(runtime, 1).slots
+        batch = self.writing.config.decode_batch // self.measuring.samples
+        return Plan(max(1, batch), slots)
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> self-edits and answers; a method -> its adapter, answers and metrics."""
+        chosen, questions = self.chosen(store), self._questions(store)
+        contexts = chosen.known.contexts
+        domain, inner, examiner = self.parts(runtime, job.plan.slots)
+        loaded = runtime.model(self.adapting.model)
+        learn = (
+            cpt.full(loaded, self.cpt.warmup or 0.0)
+            if self.cpt.full
+            else cpt.lora(inner.trainer, loaded)
+        )
+        probe = self.open_probe(runtime, store, inner, examiner)
+        planned = partial(
+            cpt.planned,
+            student=inner.student,
+            domain=domain,
+            adapting=self.adapting.config,
+            config=self.cpt,
+        )
+        write = self.writing.open(runtime, domain, self.rank)
+
+        def prepare(ids: Sequence[str]) -> list[Record]:
+            rows: list[Record] = list(write([contexts[i] for i in ids]))
+            asked = [Examination(contexts[i], questions[i]) for i in ids if i in questions]
+            return rows + list(examiner.examine(asked))
+
+        def train(method: str, made: Sequence[Record]) -> list[Record]:
+            edits = [row for row in made if isinstance(row, SelfEdit) and method == cpt.EDITS]
+            learned = [contexts[i] for i in chosen.ids]
+            console.say(
+                f"{method}: training on {len(learned)} passages and {len(edits)} self-edits."
+            )
+            return list(
+                cpt.evaluate(
+                    method,
+                    learned,
+                    edits,
+                    questions=questions,
+                    plan=planned,
+                    learn=learn,
+                    examiner=examiner,
+                    measured=self.measured,
+                    probe=probe,
+                )
+            )
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            return train(batch.items[0], made) if batch.phase else prepare(batch.items)
+
+        return work
+
+    def _questions(self, store: Workspace) -> dict[str, list[Question]]:
+        """The questions that are asked, by context."""
+        chosen = self.chosen(store)
+        return cpt.drawn(chosen.known.questions, chosen.ids, self.cpt.questions)
+
+    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+        """The metrics."""
+        return list(
+            stage.summarise(
+                [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
+                questions=self._questions(store),
+                policy=self.writing.model.policy,
+                dataset=self.contexts,
+                grader=self.examining.grader.name,
+                floor=self.examining.config.reward_floor,
+                config=self.measuring,
+                regime="cpt",
+            )
+        )

@@ -1,0 +1,232 @@
+"""eval: policy and contexts -> metrics, with everything they were computed from.
+
+Here are the regimes single and fewshot, a context at a time; `cpt` and `continual` have the others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, Plan, Work
+from seal_cli.inputs import ContextSet
+from seal_cli.models import LocalModel
+from seal_cli.pipeline.adapt import adapting
+from seal_cli.pipeline.continual import Continual
+from seal_cli.pipeline.cpt import Cpt
+from seal_cli.pipeline.evaluation import Evaluation
+from seal_cli.pipeline.generate import writing
+from seal_cli.pipeline.probe import Probe, refuse_shared
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.pipeline.score import examining
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages import eval as stage
+from stages import fewshot
+from stages.config import (
+    AdaptConfig,
+    Config,
+    ContinualConfig,
+    CptConfig,
+    EvalConfig,
+    GenerateConfig,
+    ScoreConfig,
+)
+from stages.domains import Domain
+from stages.errors import ConfigError
+from stages.identity import derive_seed
+from stages.records import Adapter, Answer, Metric, Record, SelfEdit, Verdict
+
+_OWN: dict[str, type[Config]] = {"cpt": CptConfig, "continual": ContinualConfig}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByContext(Evaluation):
+    """The regimes single and fewshot. `oracle` is a self-edit for every task."""
+
+    oracle: str | None
+
+    def key(self) -> dict[str, Any]:
+        """What decides the metrics."""
+        return super().key() | {"oracle": self.oracle}
+
+    @property
+    def fewshot(self) -> bool:
+        """Whether the contexts are tasks."""
+        return self.measuring.regime == "fewshot"
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """The chosen contexts."""
+        return (self.chosen(store).ids,)
+
+    def plan(self, runtime: Runtime, store: Workspace) -> Plan:
+        """A context gets its passage's adapters, or the oracle's, and those of its self-edits."""
+        per_context = self.measuring.repeats * (1 + self.measuring.samples)
+        return self.adapting.plan(runtime, per_context)
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> self-edits, adapters, answers and verdicts."""
+        known = self.chosen(store).known
+        domain, inner, examiner = self.parts(runtime, job.plan.slots)
+        probe = self.open_probe(runtime, store, inner, examiner)
+        evaluate = (
+            partial(fewshot.evaluate, oracle=self.oracle)
+            if self.fewshot
+            else partial(stage.evaluate, adapt_to_passages=inner.passages, probe=probe)
+        )
+        write = self.writing.open(runtime, domain, self.rank)
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            return list(
+                evaluate(
+                    [known.contexts[i] for i in batch.items],
+                    questions=known.questions,
+                    examiner=examiner,
+                    write=write,
+                    adapt=lambda edits: inner.self_edits(edits, known.contexts),
+                )
+            )
+
+        return work
+
+    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+        """The metrics."""
+        edits = [row for row in rows if isinstance(row, SelfEdit)]
+        oracles = {e.self_edit_id for e in edits if e.prompt_name == fewshot.ORACLE}
+        named: dict[str, Any] = {
+            "regime": "fewshot",
+            "methods": fewshot.METHODS if self.oracle else fewshot.METHODS[:-1],
+            "belongs_to": partial(fewshot.of, oracles=oracles),
+        }
+        chosen = self.chosen(store)
+        found: list[Metric] = list(
+            stage.summarise(
+                [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
+                questions={i: chosen.known.questions[i] for i in chosen.ids},
+                policy=self.writing.model.policy,
+                dataset=self.contexts,
+                grader=self.examining.grader.name,
+                floor=self.examining.config.reward_floor,
+                config=self.measuring,
+                **(named if self.fewshot else {}),
+            )
+        )
+        adapters = [row for row in rows if isinstance(row, Adapter)]
+        return [*found, *(stage.probed(adapters, self.measured) if self.probe else ())]
+
+
+def evaluate(
+    resolve: Resolver,
+    source: Artifact,
+    model: LocalModel,
+    student: LocalModel | None = None,
+    probe: Artifact | None = None,
+    **own: Any,
+) -> Evaluation:
+    """The run that was asked for; `own` are settings of the loop's own.
+
+    `model` writes the self-edits; `student`, or else `model` itself, is adapted and examined.
+
+    Raises:
+        ConfigError: the settings do not fit each other, the contexts or the probe.
+
+    """
+    known, adapted = ContextSet(source), student or model
+    probed = ContextSet(probe) if probe else None
+    if probed is not None:
+        _check_probe(probed, known)
+    domain = known.domain
+    scoring = resolve.config(ScoreConfig, adapted)
+    config = replace(resolve.config(EvalConfig, model), **own)
+    if config.regime == "default":
+        config = replace(config, regime=domain.REGIME)
+    _check_regime(resolve, config, domain)
+    # Seeds of its own: an evaluation must not meet the very samples that a round selected from.
+    seed = derive_seed(config.seed, "eval")
+    generating = resolve.config(GenerateConfig, model)
+    training = resolve.config(AdaptConfig, adapted)
+    parts: dict[str, Any] = {
+        "contexts": source.id,
+        "domain": domain.NAME,
+        "measuring": config,
+        "writing": writing(
+            resolve,
+            model,
+            domain,
+            replace(generating, samples=config.samples, seed=seed, limit=0, offset=0),
+        ),
+        "adapting": adapting(
+            resolve, adapted, replace(training, repeats=config.repeats, seed=seed)
+        ),
+        "examining": examining(resolve, adapted, domain, scoring),
+        "probe": Probe(probe.id, 0) if probe else None,
+    }
+    spec = _of_regime(resolve, model, config, parts)
+    if probed is not None:
+        refuse_shared(probed, spec.chosen(resolve.store).ids)
+    return spec
+
+
+def _of_regime(
+    resolve: Resolver, model: LocalModel, config: EvalConfig, parts: dict[str, Any]
+) -> Evaluation:
+    oracle = _oracle(config)
+    if config.regime == "cpt":
+        return Cpt(cpt=resolve.config(CptConfig, model), **parts)
+    if config.regime == "continual":
+        return Continual(continual=resolve.config(ContinualConfig, model), **parts)
+    if parts["probe"] and config.regime == "fewshot":
+        raise ConfigError("--probe is not for the regime fewshot.", "Leave it out.")
+    return ByContext(oracle=oracle, **parts)
+
+
+def _check_probe(probed: ContextSet, contexts: ContextSet) -> None:
+    probed.require_questions()
+    if probed.domain.NAME != contexts.domain.NAME:
+        raise ConfigError(
+            f"the probe {probed.artifact.id} is about {probed.domain.NAME}.",
+            f"Give contexts of {contexts.domain.NAME}, as those that are evaluated on.",
+        )
+
+
+def _check_regime(resolve: Resolver, config: EvalConfig, domain: Domain) -> None:
+    """Raise ConfigError for a regime not for these contexts, or a flag not for the regime."""
+    known = {"fewshot": ("fewshot",), "single": ("single", "cpt", "continual")}[domain.REGIME]
+    if config.regime not in known:
+        raise ConfigError(
+            f"the regime {config.regime} is not for contexts of {domain.NAME}.",
+            f"Leave it out, or give {' or '.join(known)}.",
+        )
+    shared = _names(AdaptConfig) | _names(EvalConfig) | _names(GenerateConfig)
+    for regime, cls in _OWN.items():
+        given = resolve.flags.get(cls, {})
+        flags = [name for name in _names(cls) - shared if given.get(name) is not None]
+        if regime != config.regime and flags:
+            flag = sorted(flags)[0].replace("_", "-")
+            raise ConfigError(f"--{flag} goes with --regime {regime}.", "Leave it out.")
+    if config.regime in _OWN and config.repeats > 1:
+        raise ConfigError(
+            f"the regime {config.regime} trains once.", "Leave out --repeats; use other seeds."
+        )
+    if config.regime == "continual" and config.samples > 1:
+        raise ConfigError("an edit is one self-edit.", "Leave out --samples.")
+
+
+def _names(cls: type[Config]) -> set[str]:
+    return {field.name for field in fields(cls)}
+
+
+def _oracle(config: EvalConfig) -> str | None:
+    """The self-edit in the file that --oracle names. Raises ConfigError."""
+    if not config.oracle:
+        return None
+    if config.regime != "fewshot":
+        raise ConfigError("--oracle goes with the regime fewshot.", "Leave it out.")
+    try:
+        return Path(config.oracle).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{config.oracle} is not a readable file: {error}.", "Give a file with one tool call."
+        ) from error

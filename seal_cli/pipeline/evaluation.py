@@ -1,0 +1,141 @@
+"""What the regimes of eval share: who writes, adapts and is examined, the key, the probe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import StageSpec
+from seal_cli.inputs import ContextSet
+from seal_cli.pipeline import graders
+from seal_cli.pipeline.adapt import Adapting, Inner
+from seal_cli.pipeline.generate import Writing
+from seal_cli.pipeline.probe import Probe
+from seal_cli.pipeline.score import Examining
+from seal_cli.store.workspace import Workspace
+from stages import eval as stage
+from stages import fewshot
+from stages import probe as probing
+from stages.adapt import tokenised
+from stages.config import Config, EvalConfig
+from stages.domains import DOMAINS, Domain
+from stages.exam import Examiner
+from stages.tokens import learnable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(StageSpec):
+    """One run of `seal eval`: `writing` is the policy's, the other two are the student's."""
+
+    STAGE = "eval"
+    KIND = "metrics"
+    TABLES = ("self_edits", "adapters", "answers", "verdicts")
+
+    contexts: str
+    domain: str
+    measuring: EvalConfig
+    writing: Writing
+    adapting: Adapting
+    examining: Examining
+    probe: Probe | None
+
+    def key(self) -> dict[str, Any]:
+        """What decides the metrics: everything that decides the rows they are made from."""
+        domain = DOMAINS[self.domain]
+        found: dict[str, Any] = {
+            "semantics": [stage.SEMANTICS, fewshot.SEMANTICS],
+            "config": self.measuring.key(),
+            "oracle": None,
+            "generate": self.writing.key(domain),
+            "adapt": self.adapting.key(domain),
+            "score": self.examining.key(domain),
+        }
+        if self.probe is not None:
+            found["probe"] = {"contexts": self.probe.contexts, "semantics": probing.SEMANTICS}
+        return found
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        return {name: config.key() for name, config in self.configs().items()}
+
+    def configs(self) -> Mapping[str, Config]:
+        """The configurations by their sections."""
+        return {
+            "eval": self.measuring,
+            "generate": self.writing.config,
+            "adapt": self.adapting.config,
+            "score": self.examining.config,
+        }
+
+    def inputs(self) -> tuple[str, ...]:
+        """The contexts first, as lineage goes to the first; then the models that we made."""
+        made = (*self.writing.model.inputs, *self.adapting.model.inputs)
+        return self.contexts, *dict.fromkeys(made)
+
+    def side_inputs(self) -> tuple[str, ...]:
+        """The probe."""
+        return (self.probe.contexts,) if self.probe else ()
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """The policy, the student, and a judge."""
+        judge = graders.location(self.examining.grader)
+        return self.writing.model.location | self.adapting.model.location | judge
+
+    @property
+    def rank(self) -> int:
+        """Of the adapters that an engine will apply."""
+        return self.adapting.config.rank
+
+    @property
+    def measured(self) -> stage.Measured:
+        """What the metrics have in common."""
+        regime: Any = self.measuring.regime
+        grader = self.examining.grader.name
+        return stage.Measured(
+            self.writing.model.policy, self.contexts, regime, grader, self.measuring
+        )
+
+    def chosen(self, store: Workspace) -> "Chosen":
+        """The contexts that are evaluated on."""
+        return Chosen(ContextSet(store.artifact(self.contexts)), self.measuring)
+
+    def open_probe(
+        self, runtime: Runtime, store: Workspace, inner: Inner, examiner: Examiner
+    ) -> probing.Probe | None:
+        """The probe as the student is asked about it: at once, before any change."""
+        if self.probe is None:
+            return None
+        known = ContextSet(store.artifact(self.probe.contexts))
+        asked = [context for i, context in known.contexts.items() if known.questions[i]]
+        lessons = [one for context in asked for one in inner.domain.passage_lessons(context)]
+        found = probing.Probe(
+            contexts=asked,
+            questions=known.questions,
+            examiner=examiner,
+            lm=runtime.model(self.adapting.model),
+            rows=learnable([tokenised(inner.student, one, inner.config) for one in lessons]),
+        )
+        assert len(found.before) == len(asked)
+        return found
+
+    def parts(self, runtime: Runtime, slots: int) -> tuple[Domain, Inner, Examiner]:
+        """The domain, and the inner loop and the examiner of the student."""
+        domain = DOMAINS[self.domain]
+        inner = self.adapting.open(runtime, domain, slots)
+        return domain, inner, self.examining.open(runtime, domain, self.rank)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The contexts of an evaluation, in order: those of its slice that have questions."""
+
+    known: ContextSet
+    config: EvalConfig
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """Their ids."""
+        self.known.require_questions()
+        ids = self.known.slice(self.config.limit, self.config.offset)
+        return tuple(i for i in ids if self.known.questions[i])

@@ -1,0 +1,71 @@
+"""filter: rewards -> the selection that the policy learns from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages import filter as stage
+from stages.config import FilterConfig
+from stages.identity import digest
+from stages.records import Record, Reward, Selection, SelfEdit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(StageSpec):
+    """One run of `seal filter`. `rule` is the text of its SQL."""
+
+    STAGE = "filter"
+    KIND = "selections"
+
+    rewards: str
+    rule: str
+    settings: FilterConfig
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows."""
+        limit = self.settings.max_forget
+        return {
+            "semantics": [stage.SEMANTICS],
+            "config": self.settings.key(),
+            "rule": digest(self.rule),
+            **({} if limit is None else {"max_forget": limit}),
+        }
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        own = {"max_forget": self.settings.max_forget}
+        return {"filter": self.settings.key() | own, "rule": self.rule}
+
+    def inputs(self) -> tuple[str, ...]:
+        """The rewards."""
+        return (self.rewards,)
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """All rewards -> the verdict of the rule on each."""
+        source = store.artifact(self.rewards)
+        edits = store.upstream(source, "self_edits")
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            tables = {"rewards": source.arrow("rewards"), "self_edits": edits.arrow("self_edits")}
+            rows = source.rows(Reward)
+            return list(stage.filter(rows, tables=tables, query=self.rule, config=self.settings))
+
+        return work
+
+
+def filter(resolve: Resolver, rewards: Artifact, config: FilterConfig) -> Filter:  # noqa: A001
+    """The run that was asked for."""
+    resolve.store.upstream(rewards, "self_edits")  # raises where there are none
+    return Filter(rewards=rewards.id, rule=stage.rule_text(config), settings=config)
+
+
+def selected(store: Workspace, selection: Artifact) -> list[SelfEdit]:
+    """The kept self-edits of a selection, in its order."""
+    source = store.upstream(selection, "self_edits")
+    edits = {edit.self_edit_id: edit for edit in source.rows(SelfEdit)}
+    return [edits[row.self_edit_id] for row in selection.rows(Selection) if row.kept]

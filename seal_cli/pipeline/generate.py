@@ -1,0 +1,151 @@
+"""generate: contexts -> self-edits."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seal_cli.execution.models import ModelRef
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
+from seal_cli.inputs import ContextSet
+from seal_cli.models import LocalModel
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.store.workspace import Workspace
+from stages import generate as stage
+from stages.config import GenerateConfig, ServerConfig
+from stages.domains import DOMAINS, Domain
+from stages.engines import ENGINES
+from stages.recipes import Recipe
+from stages.records import Context, Record, SelfEdit
+from stages.tables import Chosen
+
+Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]
+_ROUNDS = 16  # requests per place under way that a batch has for a server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """A model that writes self-edits, by an engine and a recipe."""
+
+    model: ModelRef
+    engine: Chosen
+    recipe: Recipe
+    config: GenerateConfig
+
+    def key(self, domain: Domain) -> dict[str, Any]:
+        """What decides the self-edits."""
+        spec, settings = ENGINES[self.engine.name], self.engine.settings
+        recipe = [self.recipe.name, self.recipe.digest]
+        found = {
+            "semantics": [stage.SEMANTICS, domain.SEMANTICS, spec.semantics],
+            "policy": self.model.id,
+            "config": self.config.key() | {"prompt": recipe, "chat": self.model.chat},
+        }
+        if not spec.local:
+            assert settings is not None
+            how = settings.key()
+            if not self.config.constrained:
+                del how["structured"]
+            return found | {"endpoint": {"model": self.model.name, **how}}
+        own = {self.engine.name: settings.key()} if settings else {}
+        return found | {"dtype": self.model.dtype, **own}
+
+    def open(self, runtime: Runtime, domain: Domain, rank: int) -> Writer:
+        """The generate stage with its collaborators; `rank` is that of adapters to come."""
+        batch = self.config.decode_batch
+        engine = runtime.engine(self.engine, self.model, batch=batch, rank=rank)
+        return lambda contexts: stage.generate(
+            contexts,
+            policy=self.model.policy,
+            engine=engine,
+            domain=domain,
+            recipe=self.recipe,
+            config=self.config,
+        )
+
+    @property
+    def at_once(self) -> int:
+        """Self-edits that are written together."""
+        if isinstance(self.engine.settings, ServerConfig):
+            return _ROUNDS * self.engine.settings.concurrency
+        return max(ENGINES[self.engine.name].at_once, self.config.decode_batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate(StageSpec):
+    """One run of `seal generate`. `rank` is that of adapters the engine will apply later."""
+
+    STAGE = "generate"
+    KIND = "self_edits"
+    TABLES = ("policies",)
+
+    contexts: str
+    domain: str
+    writing: Writing
+    rank: int = field(default=0, compare=False)
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows."""
+        return self.writing.key(DOMAINS[self.domain])
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        return {"generate": self.writing.config.key()}
+
+    def inputs(self) -> tuple[str, ...]:
+        """The contexts, and the policy that we made."""
+        return self.contexts, *self.writing.model.inputs
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """The policy."""
+        return self.writing.model.location
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """The chosen contexts."""
+        contexts = ContextSet(store.artifact(self.contexts))
+        config = self.writing.config
+        return (tuple(contexts.slice(config.limit, config.offset)),)
+
+    def plan(self, runtime: Runtime, store: Workspace) -> Plan:
+        """As many contexts as are written about together."""
+        return Plan(batch=max(1, self.writing.at_once // self.writing.config.samples))
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> self-edits."""
+        contexts = ContextSet(store.artifact(self.contexts)).contexts
+        write = self.writing.open(runtime, DOMAINS[self.domain], self.rank)
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            return list(write([contexts[i] for i in batch.items]))
+
+        return work
+
+    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+        """The policy's row, where it is in no artifact."""
+        return [] if self.writing.model.artifact else [self.writing.model.policy]
+
+
+def writing(
+    resolve: Resolver, model: LocalModel, domain: Domain, config: GenerateConfig
+) -> Writing:
+    """How a model of this machine writes."""
+    return Writing(
+        model=resolve.reference(model, config.chat),
+        engine=resolve.engine(config.engine, model),
+        recipe=domain.recipe(config.prompt),
+        config=config,
+    )
+
+
+def generate(resolve: Resolver, contexts: str, policy: str) -> Generate:
+    """The run that was asked for: of a model of this machine, or of a server's."""
+    source = ContextSet(resolve.artifact(contexts, "contexts"))
+    config = resolve.config(GenerateConfig)
+    if ENGINES[config.engine].local:
+        model = resolve.model(policy)
+        how = writing(resolve, model, source.domain, resolve.config(GenerateConfig, model))
+    else:
+        asked, engine = resolve.endpoint(policy, config.chat, config.engine)
+        recipe = source.domain.recipe(config.prompt)
+        how = Writing(model=asked, engine=engine, recipe=recipe, config=config)
+    return Generate(contexts=source.artifact.id, domain=source.domain.NAME, writing=how)

@@ -1,0 +1,119 @@
+"""quiz: contexts -> the same contexts with questions that a model wrote about them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seal_cli.execution.models import ModelRef
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
+from seal_cli.inputs import ContextSet
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.store.workspace import Workspace
+from stages import quiz as stage
+from stages.config import QuizConfig
+from stages.domains import DOMAINS
+from stages.domains import questions as asking
+from stages.engines import ENGINES
+from stages.errors import ConfigError
+from stages.grading import GRADERS
+from stages.identity import digest
+from stages.records import Record
+from stages.tables import Chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quiz(StageSpec):
+    """One run of `seal quiz`. `prompt` is the name and the text of what the model is asked."""
+
+    STAGE = "quiz"
+    KIND = "contexts"
+    TABLES = ("questions", "drafts", "policies")
+
+    contexts: str
+    domain: str
+    model: ModelRef
+    engine: Chosen
+    grader: Chosen
+    prompt: tuple[str, str]
+    settings: QuizConfig
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows."""
+        name, template = self.prompt
+        settled = {"prompt": [name, digest(template)], "chat": self.model.chat}
+        own = {self.engine.name: self.engine.settings.key()} if self.engine.settings else {}
+        return {
+            "semantics": [
+                stage.SEMANTICS,
+                asking.SEMANTICS,
+                DOMAINS[self.domain].SEMANTICS,
+                ENGINES[self.engine.name].semantics,
+                GRADERS[self.grader.name].semantics,
+            ],
+            "domain": self.domain,
+            "policy": self.model.id,
+            "dtype": self.model.dtype,
+            "config": self.settings.key() | settled,
+            **own,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        return {"quiz": self.settings.key()}
+
+    def inputs(self) -> tuple[str, ...]:
+        """The contexts, and the policy that we made."""
+        return self.contexts, *self.model.inputs
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """The policy."""
+        return self.model.location
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """The chosen contexts."""
+        contexts = ContextSet(store.artifact(self.contexts))
+        return (tuple(contexts.slice(self.settings.limit, self.settings.offset)),)
+
+    def plan(self, runtime: Runtime, store: Workspace) -> Plan:
+        """So many contexts that a decode batch is full."""
+        return Plan(batch=max(1, self.settings.decode_batch // self.settings.samples))
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> themselves, drafts and questions."""
+        contexts = ContextSet(store.artifact(self.contexts)).contexts
+        engine = runtime.engine(self.engine, self.model, batch=self.settings.decode_batch)
+        grader = runtime.grader(self.grader)
+        master = stage.Quizmaster(self.model.policy, engine, grader, self.prompt, self.settings)
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            return list(stage.quiz([contexts[i] for i in batch.items], master=master))
+
+        return work
+
+    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+        """The policy's row, where it is in no artifact."""
+        return [] if self.model.artifact else [self.model.policy]
+
+
+def quiz(resolve: Resolver, contexts: str, policy: str) -> Quiz:
+    """The run that was asked for. Raises ConfigError for contexts that have no passages."""
+    source = ContextSet(resolve.artifact(contexts, "contexts"))
+    resolve.config(QuizConfig)  # an engine that there is not is said before a model
+    model = resolve.model(policy)
+    config = resolve.config(QuizConfig, model)
+    if source.domain is not DOMAINS["knowledge"]:
+        raise ConfigError(
+            f"{source.artifact.id} is about {source.domain.NAME}: it has no passages.",
+            "Questions are written about passages; give contexts of the domain knowledge.",
+        )
+    grader = source.domain.GRADER if config.grader == "default" else config.grader
+    return Quiz(
+        contexts=source.artifact.id,
+        domain=source.domain.NAME,
+        model=resolve.reference(model, config.chat),
+        engine=resolve.engine(config.engine, model),
+        grader=Chosen(grader),
+        prompt=asking.template(config.prompt),
+        settings=replace(config, grader=grader),
+    )

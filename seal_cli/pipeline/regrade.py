@@ -1,0 +1,219 @@
+"""regrade: the stored answers of rewards or metrics -> the same under another grader."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
+from seal_cli.inputs import group, pick
+from seal_cli.pipeline import graders
+from seal_cli.pipeline.probe import owner
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages import regrade as stage
+from stages.config import EvalConfig, ScoreConfig, ServerConfig
+from stages.domains import DOMAINS
+from stages.errors import InputError
+from stages.exam import PROBE
+from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
+from stages.tables import Chosen
+
+_ROUNDS = 16  # verdicts per request under way that a batch has for a judge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regrade(StageSpec):
+    """One run of `seal regrade`; what comes out is of the kind that goes in."""
+
+    STAGE = "regrade"
+    TABLES = ("verdicts",)
+
+    given: str
+    grader: Chosen
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows."""
+        return {
+            "semantics": [stage.SEMANTICS, graders.semantics(self.grader)],
+            "grader": self.grader.name,
+            **graders.key(self.grader, ()),
+        }
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        return {"grader": self.grader.name}
+
+    def inputs(self) -> tuple[str, ...]:
+        """What is judged again."""
+        return (self.given,)
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """A judge."""
+        return graders.location(self.grader)
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """The contexts of rewards and answers."""
+        source = store.artifact(self.given)
+        about = [row.context_id for row in _stored(source)]
+        about += [row.context_id for row in answers_of(store, source).rows(Answer)]
+        return (tuple(dict.fromkeys(about)),)
+
+    def item_of(self, store: Workspace, rows: Sequence[Record]) -> Callable[[Record], str]:
+        """Which context each row is about."""
+        source = store.artifact(self.given)
+        answers = answers_of(store, source).rows(Answer)
+        return owner([*answers, *rows], _stored(source))
+
+    def plan(self, runtime: Runtime, store: Workspace) -> Plan:
+        """All at once, but for a judge so many contexts as keep its server busy for a while."""
+        (items,) = self.phases(store)
+        if not isinstance(self.grader.settings, ServerConfig):
+            return Plan(batch=max(1, len(items)))
+        n_asked = len(answers_of(store, store.artifact(self.given)).rows(Answer))
+        together = self.grader.settings.concurrency * _ROUNDS
+        return Plan(batch=max(1, int(together / max(1, n_asked / max(1, len(items))))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegradeRewards(Regrade):
+    """Rewards under another grader."""
+
+    KIND = "rewards"
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> verdicts on what was said about them, and rewards."""
+        source, grader = store.artifact(self.given), runtime.grader(self.grader)
+        answers = answers_of(store, source)
+        rewards, given = source.rows(Reward), answers.rows(Answer)
+        if not {row.self_edit_id for row in rewards} & {row.self_edit_id for row in given}:
+            raise InputError(
+                f"{answers.id} has no answer about a self-edit of {source.id}: its rewards are "
+                "recorded numbers.",
+                "Only what has answers can be judged again.",
+            )
+        trained = answers
+        with suppress(InputError):  # an import may have none
+            trained = store.upstream(answers, "adapters")
+        stored, said, worn = group(rewards), _said(given, rewards), group(_adapters(trained))
+        questions = _questions(store, answers)
+        # What the unadapted student said on a probe is about every context, and is told with the
+        # first.
+        probed = [row for row in given if row.method == PROBE and row.self_edit_id is None]
+        about_all = {row.answer_id for row in probed}
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            first = rewards[0].context_id in batch.items
+            rows = stage.rewards(
+                pick(stored, batch.items),
+                answers=pick(said, batch.items) + ([] if first else probed),
+                adapters=pick(worn, batch.items),
+                questions=questions,
+                grader=grader,
+            )
+            told = set() if first else about_all
+            return [r for r in rows if not (isinstance(r, Verdict) and r.answer_id in told)]
+
+        return work
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegradeMetrics(Regrade):
+    """Metrics under another grader."""
+
+    KIND = "metrics"
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> verdicts on what was said about them; the metrics need those of all."""
+        source, grader = store.artifact(self.given), runtime.grader(self.grader)
+        answers = answers_of(store, source)
+        said, questions = group(answers.rows(Answer)), _questions(store, answers)
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            return list(stage.judged(pick(said, batch.items), questions, grader))
+
+        return work
+
+    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+        """The metrics that follow from the verdicts, by the rules of the evaluation."""
+        source = store.artifact(self.given)
+        answers = answers_of(store, source)
+        settings = answers.manifest["config"]
+        drawn = {k: v for k, v in settings.get("eval", {}).items() if k in ("resamples", "seed")}
+        found = stage.metrics(
+            source.rows(Metric),
+            answers=answers.rows(Answer),
+            verdicts=[row for row in rows if isinstance(row, Verdict)],
+            adapters=_adapters(answers),
+            questions=group(store.upstream(answers, "questions").rows(Question)),
+            grader=self.grader.name,
+            floor=settings.get("score", {}).get("reward_floor", ScoreConfig().reward_floor),
+            config=EvalConfig(**drawn),
+        )
+        return list(found)
+
+
+def regrade(resolve: Resolver, source: str, grader: str) -> Regrade:
+    """The run that was asked for."""
+    found = resolve.artifact(source, "rewards", "metrics")
+    answers_of(resolve.store, found)  # raises where there are none
+    chosen, _ = graders.chosen(resolve, grader, DOMAINS["knowledge"])
+    if found.kind == "rewards":
+        return RegradeRewards(given=found.id, grader=chosen)
+    _require_evaluation(found)
+    return RegradeMetrics(given=found.id, grader=chosen)
+
+
+def _stored(source: Artifact) -> Sequence[Reward]:
+    return source.rows(Reward) if source.kind == "rewards" else ()
+
+
+def answers_of(store: Workspace, source: Artifact) -> Artifact:
+    """The artifact with the answers that rewards or metrics follow from.
+
+    Raises:
+        InputError: there is none; an import may have recorded the numbers alone.
+
+    """
+    try:
+        return store.upstream(source, "answers")
+    except InputError as error:
+        raise InputError(
+            f"the answers behind {source.id} are not stored: {error.message}",
+            "Only what has answers can be judged again; numbers that an import has recorded "
+            "(basis 'recorded') stay as they are.",
+        ) from error
+
+
+def _said(answers: Sequence[Answer], rewards: Sequence[Reward]) -> dict[str, list[Answer]]:
+    """Answers by the context they were given for: for a probe's the one that was learned about."""
+    of = owner(answers, rewards)
+    said: defaultdict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        said[of(answer)].append(answer)
+    return said
+
+
+def _require_evaluation(source: Artifact) -> None:
+    metrics = source.rows(Metric)
+    if len({(m.policy, m.round, m.dataset, m.regime) for m in metrics}) != 1 or (
+        metrics[0].regime not in ("single", "cpt")
+    ):
+        raise InputError(
+            f"{source.id} is not one evaluation in the regime single or cpt.",
+            "Only such evaluations can be judged again.",
+        )
+
+
+def _questions(store: Workspace, answers: Artifact) -> dict[str, Question]:
+    """By id."""
+    sources = [store.upstream(answers, "questions"), *map(store.artifact, answers.aside)]
+    asked = (question for source in sources for question in source.rows(Question))
+    return {question.question_id: question for question in asked}
+
+
+def _adapters(artifact: Artifact) -> Sequence[Adapter]:
+    return artifact.rows(Adapter) if "adapters" in artifact.tables else ()

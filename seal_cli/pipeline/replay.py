@@ -1,0 +1,86 @@
+"""What an update learns once more: of earlier rounds, other selections, contexts.
+
+Decides which artifacts are meant; how many examples are drawn from them, and which, is
+`stages.update.draw`.
+"""
+
+from collections.abc import Sequence
+
+from seal_cli.inputs import ContextSet
+from seal_cli.models import LocalModel
+from seal_cli.pipeline.filter import selected
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages.config import UpdateConfig
+from stages.errors import ConfigError, InputError
+from stages.trace import pairs
+from stages.update import Earlier
+
+
+def sources(
+    resolve: Resolver,
+    model: LocalModel,
+    config: UpdateConfig,
+    selections: Sequence[str],
+    contexts: str | None,
+) -> tuple[str, ...]:
+    """What was named, else what the policy and its ancestors learned from; the artifacts' ids.
+
+    Raises:
+        ConfigError: something was named and `--replay` does not say how much of it.
+        InputError: an earlier selection is not in this store.
+
+    """
+    named = [resolve.artifact(reference, "selections").id for reference in selections]
+    named += [resolve.artifact(contexts, "contexts").id] if contexts else []
+    if named and not config.replay:
+        raise ConfigError(
+            "--replay-from and --replay-contexts go with --replay.", "Say how much: --replay 0.5."
+        )
+    if not config.replay:
+        return ()
+    return tuple(named) or learned_from(resolve, model)
+
+
+def learned_from(resolve: Resolver, model: LocalModel) -> tuple[str, ...]:
+    """The selections that a policy and its ancestors learned from, the newest first."""
+    found = []
+    while model.artifact is not None:
+        found.append(resolve.store.artifact(str(model.policy.selection)).id)
+        parent = str(model.policy.parent)
+        if not parent.startswith("update-"):
+            break
+        model = resolve.model(parent)
+    return tuple(found)
+
+
+def earlier(store: Workspace, ids: Sequence[str]) -> list[Earlier]:
+    """Every example that may be drawn from these artifacts."""
+    found: list[Earlier] = []
+    for artifact in map(store.artifact, ids):
+        found += _passages(artifact) if artifact.kind == "contexts" else _edits(store, artifact)
+    return found
+
+
+def _edits(store: Workspace, selection: Artifact) -> list[Earlier]:
+    return [
+        Earlier(edit.self_edit_id, edit.context_id, tuple(pairs(edit)))
+        for edit in selected(store, selection)
+    ]
+
+
+def _passages(artifact: Artifact) -> list[Earlier]:
+    """What there is to learn of the contexts without any self-edit or answer."""
+    context_set = ContextSet(artifact)
+    found = [
+        Earlier(f"{context.context_id}/{i}", context.context_id, (lesson,), asks=True)
+        for context in context_set.contexts.values()
+        for i, lesson in enumerate(context_set.domain.rehearsal(context))
+    ]
+    if not found:
+        raise InputError(
+            f"the contexts of {artifact.id} have no text of their own to learn.",
+            "Replay self-edits: leave --replay-contexts out.",
+        )
+    return found

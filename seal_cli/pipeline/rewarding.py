@@ -1,0 +1,55 @@
+"""Which reward a scoring run was asked for: checked against what it is given, and its key."""
+
+from typing import Any
+
+from seal_cli.pipeline.resolve import Resolver
+from stages import racing
+from stages.config import AdaptConfig, RewardConfig
+from stages.errors import ConfigError
+from stages.rewards import PROXY
+
+
+def rewarding(resolve: Resolver, kind: str, *, proxy: bool, asks: bool) -> RewardConfig:
+    """The reward that is wanted for artifacts of a kind.
+
+    `proxy`: a model that judges texts was named. `asks`: a student, questions or a probe were.
+
+    Raises:
+        ConfigError: it does not fit what was given.
+
+    """
+    config = resolve.config(RewardConfig)
+    proxied = config.reward == PROXY
+    if proxied != proxy:
+        raise ConfigError(
+            "--reward proxy and --proxy-model go together.", "Name the model that judges, or none."
+        )
+    if proxied and (kind != "self_edits" or asks):
+        raise ConfigError(
+            "the proxy reward judges the texts of self-edits: it adapts and asks nobody.",
+            "Give it self-edits, and leave --student, --questions and --probe out.",
+        )
+    if config.racing != "off" and (proxied or kind != "self_edits"):
+        raise ConfigError(
+            "--racing decides who is trained again; here nobody is.",
+            "Leave it out, or score self-edits by what they teach.",
+        )
+    return config
+
+
+def refuse_race_of_one(config: RewardConfig, adapting: AdaptConfig) -> None:
+    """Raise ConfigError where every self-edit has one run, so that racing could save none."""
+    if config.racing != "off" and adapting.repeats < 2:
+        raise ConfigError(
+            "--racing gives out repeats, and there is one run for each self-edit.",
+            "Give --repeats 2 or more, or leave --racing out.",
+        )
+
+
+def key(config: RewardConfig) -> dict[str, Any]:
+    """What of it decides the rewards; nothing for the plain ones, which are as they always were."""
+    decides: dict[str, Any] = {"rule": config.reward} if config.reward != "accuracy" else {}
+    if config.racing != "off":
+        strength = "racing_keep" if config.racing == "halving" else "racing_confidence"
+        decides |= {"racing": [racing.SEMANTICS, config.racing, getattr(config, strength)]}
+    return {"reward": decides} if decides else {}

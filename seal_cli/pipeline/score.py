@@ -1,0 +1,367 @@
+"""score: adapters or self-edits -> answers, verdicts, rewards."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from seal_cli.execution.models import ModelRef
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
+from seal_cli.inputs import ContextSet, group, pick
+from seal_cli.models import LocalModel
+from seal_cli.pipeline import graders, rewarding
+from seal_cli.pipeline.adapt import Adapting, Inner, adapting, contexts_of, per_context
+from seal_cli.pipeline.probe import Probe, Probing, owner
+from seal_cli.pipeline.proxy import Proxy, proxy
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages import racing as races
+from stages import score as stage
+from stages.config import AdaptConfig, RewardConfig, ScoreConfig
+from stages.domains import DOMAINS, Domain
+from stages.engines import ENGINES
+from stages.errors import ConfigError, InputError
+from stages.exam import Examiner
+from stages.lora import Lora
+from stages.records import Adapter, Record, SelfEdit
+from stages.tables import Chosen
+
+Adapters = Iterator[tuple[Adapter, Lora | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examining:
+    """A model that is asked questions, adapted or not, and the graders of its answers."""
+
+    model: ModelRef
+    engine: Chosen
+    grader: Chosen
+    beside: tuple[Chosen, ...]  # whose verdicts are stored, too, and count for nothing
+    config: ScoreConfig
+
+    def key(self, domain: Domain) -> dict[str, Any]:
+        """What decides answers and verdicts."""
+        engine = ENGINES[self.engine.name]
+        own = {self.engine.name: self.engine.settings.key()} if self.engine.settings else {}
+        return {
+            "semantics": [
+                stage.SEMANTICS,
+                domain.SEMANTICS,
+                engine.semantics,
+                graders.semantics(self.grader),
+            ],
+            "student": self.model.id,
+            "dtype": self.model.dtype,
+            "config": self.config.key() | {"chat": self.model.chat},
+            **own,
+            **graders.key(self.grader, self.beside),
+        }
+
+    def open(self, runtime: Runtime, domain: Domain, rank: int) -> Examiner:
+        """The examiner; `rank` is that of the adapters that the engine will apply."""
+        batch = self.config.decode_batch
+        return Examiner(
+            student=self.model.id,
+            engine=runtime.engine(self.engine, self.model, batch=batch, rank=rank),
+            domain=domain,
+            grader=runtime.grader(self.grader),
+            beside=[runtime.grader(chosen) for chosen in self.beside],
+            config=self.config,
+        )
+
+    @property
+    def at_once(self) -> int:
+        """Questions that are asked together."""
+        return max(ENGINES[self.engine.name].at_once, self.config.decode_batch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(StageSpec):
+    """One run of `seal score`.
+
+    `self_edits` are scored: by the adapters of the artifact `adapters`, else by adapters trained in
+    memory as `adapting` says. `questions` are those of the contexts artifact, their own or another.
+    """
+
+    STAGE = "score"
+    KIND = "rewards"
+    TABLES = ("answers", "verdicts")
+
+    self_edits: str
+    adapters: str | None
+    contexts: str
+    questions: str | None
+    domain: str
+    examining: Examining
+    adapting: Adapting | None
+    rank: int  # of the adapters
+    reward: RewardConfig
+    probe: Probe | None
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows."""
+        domain = DOMAINS[self.domain]
+        adapted = self.adapting.key(domain) if self.adapting else None
+        found = self.examining.key(domain) | {"adapt": adapted, **rewarding.key(self.reward)}
+        return found | ({"probe": asdict(self.probe)} if self.probe else {})
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        found = {"score": self.examining.config.key(), "reward": self.reward.key()}
+        return found | ({"adapt": self.adapting.config.key()} if self.adapting else {})
+
+    def inputs(self) -> tuple[str, ...]:
+        """What is scored, then whose questions are asked, then the student that we made.
+
+        What is upstream of the rewards is looked for in this order.
+        """
+        others = (self.questions,) if self.questions else ()
+        return self.adapters or self.self_edits, *others, *self.examining.model.inputs
+
+    def side_inputs(self) -> tuple[str, ...]:
+        """The probe."""
+        return (self.probe.contexts,) if self.probe else ()
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """The student, and a judge."""
+        return self.examining.model.location | graders.location(self.examining.grader)
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        """The contexts that there are self-edits of."""
+        return (contexts_of(store.artifact(self.self_edits)),)
+
+    def item_of(self, store: Workspace, rows: Sequence[Record]) -> Callable[[Record], str]:
+        """Which context each row was made for."""
+        if self.probe is None:
+            return super().item_of(store, rows)
+        return owner(rows, store.artifact(self.self_edits).rows(SelfEdit))
+
+    def check(self, store: Workspace) -> None:
+        """Raise when the probe has contexts that are learned about."""
+        if self.probe is not None:
+            learned = contexts_of(store.artifact(self.self_edits))
+            Probing(store, self.probe).check(self._asked(store), learned)
+
+    def plan(self, runtime: Runtime, store: Workspace) -> Plan:
+        """So many contexts that the slots are busy, or that a decode batch is full."""
+        if self.adapting is not None:
+            repeats = 1 if self.reward.racing != "off" else self.adapting.config.repeats
+            edits = store.artifact(self.self_edits)
+            return self.adapting.plan(runtime, per_context(edits, repeats))
+        asked = self._asked(store).questions
+        rows = store.artifact(str(self.adapters)).rows(Adapter)
+        n_contexts = len({adapter.context_id for adapter in rows})
+        n_asked = sum(len(asked[adapter.context_id]) for adapter in rows)
+        return Plan(batch=max(1, self.examining.at_once * n_contexts // max(1, n_asked)))
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Contexts -> answers, verdicts and rewards of their self-edits."""
+        domain, asked = DOMAINS[self.domain], self._asked(store)
+        asked.require_questions()
+        edits = group(store.artifact(self.self_edits).rows(SelfEdit))
+        examiner = self.examining.open(runtime, domain, self.rank)
+        score = self._scorer(runtime, store, job, asked)
+        probing = Probing(store, self.probe) if self.probe else None
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            rows: list[Record] = []
+            if probing:
+                rows += probing.unadapted(examiner, first=next(iter(edits)) in batch.items)
+            rows += score(
+                pick(edits, batch.items),
+                contexts=asked.contexts,
+                questions=asked.questions,
+                examiner=examiner,
+                probe=probing.known if probing else None,
+            )
+            return rows
+
+        return work
+
+    def _scorer(
+        self, runtime: Runtime, store: Workspace, job: Job, asked: ContextSet
+    ) -> Callable[..., Iterator[Record]]:
+        """Self-edits -> rows: by stored adapters, by adapters trained for it, or by a race."""
+        if self.adapting is None:
+            read = _stored(store.artifact(str(self.adapters)))
+            return lambda edits, **how: (
+                row
+                for row in stage.score(edits, read(edits), rule=self.reward.reward, **how)
+                if not isinstance(row, Adapter)  # their rows stay where they are
+            )
+        inner = self.adapting.open(runtime, DOMAINS[self.domain], job.plan.slots)
+        if self.reward.racing != "off":
+            return _race(inner, asked, self.adapting.config.repeats, self.reward)
+        return lambda edits, **how: stage.score(
+            edits, inner.self_edits(edits, asked.contexts), rule=self.reward.reward, **how
+        )
+
+    def _asked(self, store: Workspace) -> ContextSet:
+        return ContextSet(store.artifact(self.questions or self.contexts))
+
+    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+        """The row of a student that is in no other artifact's `policies`: reports name it."""
+        model = self.examining.model
+        writer = store.artifact(self.self_edits).manifest["key"].get("policy")
+        return [] if model.artifact or model.id == writer else [model.policy]
+
+
+def _stored(adapters: Artifact) -> Callable[[Sequence[SelfEdit]], Adapters]:
+    """Self-edits -> their stored adapters with the weights."""
+    from stages.lora.directory import load
+
+    by_edit: dict[str, list[Adapter]] = {}
+    for adapter in adapters.rows(Adapter):
+        by_edit.setdefault(str(adapter.self_edit_id), []).append(adapter)
+
+    def read(wanted: Sequence[SelfEdit]) -> Adapters:
+        for adapter in (a for edit in wanted for a in by_edit[edit.self_edit_id]):
+            kept = adapter.weights
+            yield adapter, load(adapters.weights(kept)) if kept else None
+
+    return read
+
+
+def _race(
+    inner: Inner, asked: ContextSet, repeats: int, config: RewardConfig
+) -> Callable[..., Iterator[Record]]:
+    def score(edits: Sequence[SelfEdit], **how: Any) -> Iterator[Record]:
+        return races.race(
+            edits,
+            lambda left, repeat: inner.self_edits(left, asked.contexts, [repeat]),
+            repeats=repeats,
+            config=config,
+            **how,
+        )
+
+    return score
+
+
+def examining(
+    resolve: Resolver, model: LocalModel, domain: Domain, config: ScoreConfig
+) -> Examining:
+    """How a model of this machine is examined."""
+    grader, beside = graders.chosen(resolve, config.grader, domain)
+    return Examining(
+        model=resolve.reference(model, config.chat),
+        engine=resolve.engine(config.engine, model),
+        grader=grader,
+        beside=beside,
+        config=replace(config, grader=grader.name),
+    )
+
+
+def score(
+    resolve: Resolver,
+    source: str,
+    *,
+    student: str | None = None,
+    questions: str | None = None,
+    probe: str | None = None,
+    proxy_model: str | None = None,
+) -> Score | Proxy:
+    """The run that was asked for: of adapters, or of self-edits."""
+    found = resolve.artifact(source, "adapters", "self_edits")
+    asked = resolve.artifact(questions, "contexts") if questions else None
+    other = resolve.artifact(probe, "contexts") if probe else None
+    asks = any(given is not None for given in (student, asked, other))
+    reward = rewarding.rewarding(resolve, found.kind, proxy=proxy_model is not None, asks=asks)
+    if proxy_model is not None:
+        return proxy(resolve, found, resolve.model(proxy_model), reward)
+    if found.kind == "self_edits":
+        model = resolve.writer_of(found, student)
+        config = resolve.config(AdaptConfig, model)
+        return score_self_edits(resolve, found, model, config, reward, questions=asked, probe=other)
+    if student is not None:
+        raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
+    return _score_adapters(resolve, found, reward, questions=asked, probe=other)
+
+
+def score_self_edits(
+    resolve: Resolver,
+    edits: Artifact,
+    model: LocalModel,
+    config: AdaptConfig,
+    reward: RewardConfig,
+    *,
+    questions: Artifact | None = None,
+    probe: Artifact | None = None,
+) -> Score:
+    """The run that adapts in memory and scores; its adapters' rows go into the rewards artifact."""
+    rewarding.refuse_race_of_one(reward, config)
+    return Score(
+        adapters=None,
+        adapting=adapting(resolve, model, config),
+        rank=config.rank,
+        reward=reward,
+        **_about(resolve, edits, model, questions, probe),
+    )
+
+
+def _score_adapters(
+    resolve: Resolver,
+    adapters: Artifact,
+    reward: RewardConfig,
+    *,
+    questions: Artifact | None,
+    probe: Artifact | None,
+) -> Score:
+    """The run that scores the adapters that `seal adapt` kept."""
+    _refuse_training_flags(resolve)
+    edits = resolve.store.upstream(adapters, "self_edits")
+    model = resolve.known(adapters, adapters.manifest["key"]["student"])
+    return Score(
+        adapters=adapters.id,
+        adapting=None,
+        rank=adapters.manifest["config"]["adapt"]["rank"],
+        reward=reward,
+        **_about(resolve, edits, model, questions, probe),
+    )
+
+
+def _about(
+    resolve: Resolver,
+    edits: Artifact,
+    model: LocalModel,
+    questions: Artifact | None,
+    probe: Artifact | None,
+) -> dict[str, Any]:
+    """What every scoring run is about: self-edits, questions, a student, perhaps a probe."""
+    contexts = resolve.store.upstream(edits, "contexts")
+    other = questions if questions and questions.id != contexts.id else None
+    if other is not None:
+        _check_questions(edits, other)
+    domain = ContextSet(other or contexts).domain
+    config = resolve.config(ScoreConfig, model)
+    return {
+        "self_edits": edits.id,
+        "contexts": contexts.id,
+        "questions": other.id if other else None,
+        "domain": domain.NAME,
+        "examining": examining(resolve, model, domain, config),
+        "probe": Probe(probe.id, config.probe_limit) if probe else None,
+    }
+
+
+def _check_questions(edits: Artifact, questions: Artifact) -> None:
+    """Raise InputError when there are no questions about some of the contexts."""
+    about = set(contexts_of(edits))
+    missing = about - ContextSet(questions).contexts.keys()
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(about)} contexts of {edits.id} are not in {questions.id}.",
+            "Give questions about the same contexts: `seal quiz` keeps them all.",
+        )
+
+
+def _refuse_training_flags(resolve: Resolver) -> None:
+    """Adapters are trained already: a flag that says how must not be passed over in silence."""
+    known = {field.name for field in fields(AdaptConfig)}
+    flags = resolve.flags.get(AdaptConfig, {})
+    given = [name for name in known if flags.get(name) is not None]
+    if given:
+        raise ConfigError(
+            f"--{given[0].replace('_', '-')} goes with self-edits; these adapters are trained.",
+            "Leave it out, or score the self-edits themselves.",
+        )

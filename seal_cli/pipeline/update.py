@@ -1,0 +1,186 @@
+"""update: selection -> the next policy, a Hugging Face model folder."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from seal_cli import console
+from seal_cli.execution.models import ModelRef
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.pipeline import replay
+from seal_cli.pipeline.filter import selected
+from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import DEFAULT_FILE
+from seal_cli.splits import refuse_evaluation
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.workspace import Workspace
+from stages import update as stage
+from stages.config import UpdateConfig
+from stages.errors import ConfigError, InputError
+from stages.lora import SEMANTICS as TRAINER_SEMANTICS
+from stages.records import Policy, Record, Selection, SelfEdit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update(StageSpec):
+    """One run of `seal update`.
+
+    `replayed` are the artifacts that more is drawn from. `named`: the model was asked for, so the
+    self-edits may have several writers. `allow_split`: evaluation splits that may be learned from,
+    a permission and no setting.
+    """
+
+    STAGE = "update"
+    KIND = "policies"
+
+    selection: str
+    model: ModelRef
+    settings: UpdateConfig
+    replayed: tuple[str, ...]
+    named: bool = field(compare=False)
+    allow_split: tuple[str, ...] = field(compare=False)
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows."""
+        drawn = {"amount": self.settings.replay, "from": list(self.replayed)}
+        return {
+            "semantics": [stage.SEMANTICS, TRAINER_SEMANTICS],
+            "policy": self.model.id,
+            "dtype": self.model.dtype,
+            "config": self.settings.key() | {"targets": list(self.model.targets)},
+            **({"replay": drawn} if self.replayed else {}),
+        }
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        return {"update": self.settings.key() | {"replay": self.settings.replay}}
+
+    def inputs(self) -> tuple[str, ...]:
+        """The selection, and the policy that we made."""
+        return self.selection, *self.model.inputs
+
+    def side_inputs(self) -> tuple[str, ...]:
+        """What is replayed."""
+        return self.replayed
+
+    def models(self) -> dict[str, dict[str, str]]:
+        """The policy that is trained."""
+        return self.model.location
+
+    def check(self, store: Workspace) -> None:
+        """Raise when something is learned from that is for evaluation."""
+        kept = [row for row in store.artifact(self.selection).rows(Selection) if row.kept]
+        about = {row.context_id for row in kept}
+        about |= {one.context_id for one in self._drawn(store)}
+        refuse_evaluation(store, about, self.allow_split)
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """The selection -> the row of the policy trained on it, and its folder."""
+        edits = selected(store, store.artifact(self.selection))
+        if not self.named:
+            _check_writers(edits)
+        drawn = self._drawn(store)
+        self._say_replayed(len(drawn))
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            return [self._trained(runtime, edits, drawn, job)]
+
+        return work
+
+    def _drawn(self, store: Workspace) -> list[stage.Earlier]:
+        """The examples of before that are learned once more."""
+        kept = [row for row in store.artifact(self.selection).rows(Selection) if row.kept]
+        return stage.draw(
+            replay.earlier(store, self.replayed),
+            selected={row.self_edit_id for row in kept},
+            policy=self.model.policy,
+            config=self.settings,
+        )
+
+    def _say_replayed(self, n_drawn: int) -> None:
+        if self.replayed:
+            console.say(f"replay: {n_drawn} examples from {', '.join(self.replayed)}.")
+        elif self.settings.replay:
+            name = self.model.name
+            console.say(f"replay: {name} is of round 0: there is nothing to replay yet.")
+
+    def _trained(
+        self, runtime: Runtime, edits: Sequence[SelfEdit], drawn: Sequence[stage.Earlier], job: Job
+    ) -> Policy:
+        from stages.lora.merge import save_merged
+
+        loaded = runtime.model(self.model)
+        console.say(f"finetuning {self.model.name} on {len(edits)} self-edits.")
+        trained, n_learned = stage.update(
+            edits,
+            policy=self.model.policy,
+            tokenizer=loaded.tokenizer,
+            targets=self.model.targets,
+            trainer=runtime.trainer(self.model, slots=1),
+            config=self.settings,
+            replayed=drawn,
+            chat=self.model.chat,
+        )
+        assert trained.lora is not None  # the stage raises otherwise
+        folder = job.weights()
+        save_merged(loaded, trained.lora, folder)
+        settings = runtime.folder(self.model) / DEFAULT_FILE
+        if settings.is_file():  # what suited the parent suits its child
+            shutil.copyfile(settings, folder / DEFAULT_FILE)
+        return Policy(
+            policy=job.artifact_id,
+            name=f"{self.model.name.rsplit('@', 1)[0]}@round{self.model.round + 1}",
+            parent=self.model.id,
+            round=self.model.round + 1,
+            path=job.relative(folder),
+            method="rest-em",
+            selection=self.selection,
+            n_examples=n_learned,
+            first_loss=trained.first_loss,
+            last_loss=trained.last_loss,
+            n_replayed=sum(len(one.examples) for one in drawn),
+        )
+
+
+def _check_writers(edits: Sequence[SelfEdit]) -> None:
+    writers = sorted({edit.policy for edit in edits})
+    if len(writers) > 1:
+        raise ConfigError(
+            f"{len(writers)} policies wrote this selection ({', '.join(writers)}).",
+            "Say with --policy whose weights to train.",
+        )
+
+
+def update(
+    resolve: Resolver,
+    selection: Artifact,
+    policy: str | None = None,
+    *,
+    replay_from: Sequence[str] = (),
+    replay_contexts: str | None = None,
+    allow_split: Sequence[str] = (),
+    **own: Any,
+) -> Update:
+    """The run that was asked for; `own` are settings of the loop's own.
+
+    Raises:
+        InputError: there is nothing to learn from.
+
+    """
+    if not any(row.kept for row in selection.rows(Selection)):
+        raise InputError(
+            f"{selection.id} keeps no self-edit.",
+            "Choose another rule in `seal filter`, or sample more self-edits.",
+        )
+    model = resolve.writer_of(resolve.store.upstream(selection, "self_edits"), policy)
+    config = replace(resolve.config(UpdateConfig, model), **own)
+    return Update(
+        selection=selection.id,
+        model=resolve.reference(model, "auto", config.targets),
+        settings=config,
+        replayed=replay.sources(resolve, model, config, replay_from, replay_contexts),
+        named=policy is not None,
+        allow_split=tuple(allow_split),
+    )
