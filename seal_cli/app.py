@@ -19,8 +19,6 @@ from seal_cli.commands import (
     adapt,
     bench,
     bench_generate,
-    bench_repeats,
-    bench_store,
     doctor,
     filter,  # noqa: A004  # the stage's name
     generate,
@@ -166,8 +164,6 @@ app.command("report")(report.report)
 app.command("doctor")(doctor.doctor)
 benching.command("adapters")(bench.adapters)
 benching.command("generate")(bench_generate.generate)
-benching.command("repeats")(bench_repeats.repeats)
-benching.command("store")(bench_store.store)
 
 
 def _version(wanted: bool) -> None:

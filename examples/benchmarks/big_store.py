@@ -4,13 +4,14 @@
     python examples/benchmarks/big_store.py STORE --edits 9980 --pairs 499 --files 1    # small ones
     python examples/benchmarks/big_store.py STORE --edits 100 --pairs 1 --seed 1        # one more
 
-`seal_cli.store.made_up` says what is in it; `seal bench store` makes one itself and times it.
+`made_up.py` says what is in it; `store.py` makes one itself and times it.
 """
 
 import argparse
 from pathlib import Path
 
-from seal_cli.store.made_up import make
+from made_up import make
+
 from seal_cli.store.workspace import Workspace
 
 

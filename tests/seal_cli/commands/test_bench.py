@@ -37,20 +37,6 @@ def test_adapters_of_self_edits_in_the_store(seal: Any, passages: Path, random_m
     assert "speedup_over_peft" in out
 
 
-def test_store_times_what_a_person_waits_for(seal: Any, tmp_path: Path) -> None:
-    options = ["--edits", 20, "--artifacts", 4, "--runs", 1]
-    said = json.loads(seal("bench", "store", "--json", *options).out)
-    assert (said["edits"], said["artifacts"]) == (20, 4)
-    assert not Path(said["folder"]).exists()
-    assert not (tmp_path / "store").exists()
-    timed = {r["what"]: r for r in said["results"]}
-    for part in ("top 10", "seal ls", "index rebuild", "commit", "journal append per row"):
-        (name,) = (what for what in timed if part in what)
-        assert timed[name]["seconds"] == timed[name]["least"] == timed[name]["most"] > 0
-        assert timed[name]["runs"] == 1
-    assert {"date", "device", "versions", "command"} <= said.keys()
-
-
 def test_generate_measures_every_batch_size_on_the_same_texts(seal: Any, tmp_path: Path) -> None:
     brief = ["-n", 3, "--decode-batch", "1,3", "--set", "generate.max_tokens=3"]
     said = json.loads(seal("bench", "generate", "--json", *brief).out)
@@ -91,7 +77,6 @@ def test_generate_of_contexts_in_the_store_without_a_model(seal: Any, passages: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["store", "--edits", 1, "--artifacts", 4], "do not fill 2 artifacts"),
         (["generate", "--decode-batch", "0"], "--decode-batch 0"),
         (["generate", "--engine", "abacus"], "abacus"),
         (["generate", "--contexts", "import-0"], "no artifact import-0"),
@@ -115,37 +100,3 @@ def test_what_is_not_understood_is_said(seal: Any, options: list[str], said: str
     refused = seal("bench", "adapters", *options)
     assert refused.code == 2
     assert said in refused.err
-
-
-def test_repeats_are_replayed_from_stored_answers(seal: Any, scored: Any, tmp_path: Path) -> None:
-    """Runs of good (1, 1), mixed (.5, .5) and bad (0, 0): whoever chooses, chooses good."""
-    plot = tmp_path / "curve.svg"
-    said = json.loads(seal("bench", "repeats", scored.rewards.id, "--json", "--plot", plot).out)
-    assert (said["contexts"], said["self_edits"], said["runs"]) == (1, 3, 2)
-    by_policy = {result["policy"]: result for result in said["results"]}
-    assert by_policy["all runs"]["saved"] == 0
-    assert by_policy["1 for each"]["saved"] == 0.5
-    assert by_policy["halving 0.5"]["saved"] == pytest.approx(1 / 6)
-    assert {result["regret"] for result in said["results"]} == {0}
-    assert plot.read_text().startswith("<svg")
-    assert "halving 0.5" in seal("bench", "repeats", scored.rewards.id).out
-
-
-def test_repeats_need_runs_to_replay(seal: Any, scored: Any) -> None:
-    result = seal("bench", "repeats", scored.self_edits.id)
-    assert (result.code, "not rewards" in result.err) == (3, True)
-
-
-def test_repeats_of_the_release(seal: Any, released: Path) -> None:
-    query = "select artifact_id from artifacts where source like '%/rank_iter0.json'"
-    rewards = seal("sql", query, "-f", "csv", store=released).out.split()[-1]
-    said = json.loads(seal("bench", "repeats", rewards, "--json", store=released).out)
-    assert (said["contexts"], said["self_edits"], said["runs"]) == (50, 250, 3)
-    by_policy = {result["policy"]: result for result in said["results"]}
-    # Published: chosen by two runs, a self-edit earns .427 in the third (random .402).
-    assert by_policy["all runs"]["held_out_reward"] == pytest.approx(0.427, abs=0.01)
-    for narrow, wide in (("bounds 0.5", "2 for each"), ("bounds 0.5", "halving 0.5")):
-        assert by_policy[narrow]["regret"] < by_policy[wide]["regret"]
-    assert by_policy["bounds 0.5"]["saved"] > 0.25
-    assert by_policy["bounds 0.5"]["regret"] < 0.01
-    assert by_policy["halving 0.4"]["saved"] == pytest.approx(1 - 7 / 15)  # 5, 2, and one is left

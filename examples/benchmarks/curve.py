@@ -1,4 +1,4 @@
-"""The figure of `seal bench repeats`: runs saved against regret, as SVG."""
+"""The figure of `repeats.py`: runs saved against regret, as SVG."""
 
 import io
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from seal_cli.reports.plots import GREY, INK, drawing, framed
 
 if TYPE_CHECKING:
-    from stages.recorded import Replayed
+    from recorded import Replayed
 
 _COLOURS = {"bounds": INK, "halving": "#c0702a"}
 

@@ -1,10 +1,10 @@
 """Races replayed on recorded runs: choices and regret by hand."""
 
 import pytest
+from recorded import Policy, Recorded, choose, policies, replay
 
 from stages.config import RewardConfig
 from stages.racing import contenders
-from stages.recorded import Policy, Recorded, choose, policies, replay
 
 # In this order of runs, `b` looks best at first and `a` is best in the end.
 RUNS = {"a": [0.5, 1.0, 1.0], "b": [1.0, 0.0, 0.0], "c": [0.0, 0.0, 1.0], "d": [0.5, 0.0, 0.0]}

@@ -1,7 +1,7 @@
 """How long the store takes on this machine: records of what was timed, on a store of random text.
 
 What a person waits for is timed as whole `seal` processes, start-up included; committing and
-journaling, which no command does alone, are timed in this process. `seal bench store` prints them.
+journaling, which no command does alone, are timed in this process. `store.py` prints them.
 """
 
 import statistics
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import made_up
 import numpy as np
 
-from seal_cli.store import made_up
 from seal_cli.store.artifact import publish, write_parts
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.index import STAMP
@@ -87,9 +87,7 @@ def seal(workspace: Workspace, *arguments: str) -> None:
     """One command on this store, as a process of its own that runs this very package."""
     command = [*SEAL, "--store", str(workspace.root), *arguments]
     home = Path(__file__).parents[2]
-    done = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, check=False, cwd=home
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=home)
     if done.returncode:
         raise ResourceError(
             f"seal {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}",

@@ -1,4 +1,4 @@
-"""A store of any size, made of random text: what `seal bench store` and big_store.py time.
+"""A store of any size, made of random text: what store.py times and big_store.py keeps.
 
 A pair is an artifact of self-edits and one of their rewards; all are made from one of contexts.
 They are published as every artifact is; the rows are random, and no model is run. No fixture for

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from seal_cli.store.made_up import make
+from made_up import make
+
 from seal_cli.store.query import fetch
 from seal_cli.store.workspace import Workspace
 

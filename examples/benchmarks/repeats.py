@@ -1,4 +1,9 @@
-"""`seal bench repeats`: what racing would have saved and cost, on recorded runs."""
+"""What racing would have saved and cost, on the recorded runs of stored rewards.
+
+    python examples/benchmarks/repeats.py STORE REWARDS… [--json] [--plot FILE.svg]
+
+`recorded.py` says how runs are replayed; `curve.py` draws the figure.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -7,18 +12,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from curve import curve
+from recorded import Recorded, Replayed, replay
 
 from seal_cli import console
 from seal_cli.commands.bench import JsonOption, facts_of, processor
 from seal_cli.inputs import group
-from seal_cli.options import store_of
 from seal_cli.pipeline.regrade import answers_of
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
-from stages.recorded import Recorded, Replayed, replay
 from stages.records import Answer, Reward, Verdict
 
+StoreArg = Annotated[Path, typer.Argument(help="The store's folder.")]
 RewardsArg = Annotated[
     list[str],
     typer.Argument(metavar="REWARDS…", help="Rewards with several repeats: ids, @latest:score."),
@@ -33,7 +39,7 @@ PlotOption = Annotated[
 
 
 def repeats(
-    ctx: typer.Context,
+    store: StoreArg,
     rewards: RewardsArg,
     resamples: ResamplesOption = 100,
     seed: SeedOption = 0,
@@ -43,7 +49,7 @@ def repeats(
     """Replay recorded runs as racing would have given them out: runs saved against regret."""
     if plot is not None:
         console.check_folder(plot)
-    workspace = store_of(ctx)
+    workspace = Workspace(store)
     found = [workspace.artifact(workspace.resolve(reference)) for reference in rewards]
     contexts = [one for artifact in found for one in _recorded(workspace, artifact)]
     n_runs = {len(runs) for one in contexts for runs in one.runs.values()}
@@ -54,8 +60,6 @@ def repeats(
         )
     results = list(replay(contexts, resamples=resamples, seed=seed))
     if plot is not None:
-        from seal_cli.reports.curve import curve
-
         console.save(curve(results), plot)
         console.say(f"written to {plot}.")
     if as_json:
@@ -135,3 +139,7 @@ def _interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "-"
     return f"[{round(low, 4) + 0.0:+.4f}, {round(high, 4) + 0.0:+.4f}]"  # no minus zero
+
+
+if __name__ == "__main__":
+    typer.run(repeats)

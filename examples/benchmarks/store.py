@@ -1,4 +1,7 @@
-"""`seal bench store`: how long queries, listing and committing take on this machine's disk."""
+"""How long queries, listing and committing take on this machine's disk, on a store of random text.
+
+python examples/benchmarks/store.py [--edits N] [--artifacts N] [--runs N] [--json]
+"""
 
 import os
 from dataclasses import asdict
@@ -6,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import made_up
+import store_times
 import typer
 
 from seal_cli import console
@@ -28,8 +33,6 @@ def store(
     as_json: JsonOption = False,
 ) -> None:
     """Time the store on random self-edits, in a folder of its own under TMPDIR."""
-    from seal_cli.store import bench, made_up
-
     pairs = artifacts // 2
     if edits < pairs:
         raise ConfigError(
@@ -40,7 +43,7 @@ def store(
         console.say(f"making {edits} self-edits in {workspace.root}")
         made = made_up.make(workspace, edits, pairs, files=1)
         results = []
-        for result in bench.measure(workspace, runs):
+        for result in store_times.measure(workspace, runs):
             results.append(result)
             console.say(f"{result.what}: {result.seconds:.4f} s")
     device = f"{processor()}, {os.cpu_count()} cores"
@@ -59,3 +62,7 @@ def store(
         for r in results
     ]
     console.out_columns(headings, rows, right=headings[1:])
+
+
+if __name__ == "__main__":
+    typer.run(store)

@@ -1,4 +1,4 @@
-"""A small scored store by hand: one passage, three self-edits, known answers."""
+"""Stores as fixtures: a small scored one by hand, and everything at hand of the release."""
 
 from dataclasses import dataclass
 from pathlib import Path
