@@ -51,9 +51,7 @@ def _open(wanted: Evaluation, job: Job) -> Work:
     # Only now: it is the last model loaded that stays at hand, and this may be another one.
     write = generate.writer(session, wanted.model, domain, settings.generate, settings.adapt.rank)
     learn = (
-        cpt.full(loaded, settings.cpt.warmup or 0.0)
-        if settings.cpt.full
-        else cpt.lora(inner.trainer, loaded)
+        cpt.full(loaded) if settings.cpt.full else cpt.lora(inner.trainer, loaded)
     )
     probe = wanted.prober(inner, examiner, loaded)
     planned = partial(
