@@ -213,6 +213,8 @@ def _plan(
         learning_rate=learning_rate,
         batch_size=config.batch_size,
         seed=seed,
+        schedule=config.schedule,
+        warmup_steps=config.warmup_steps,
     )
     return _Planned(adapter, job)
 

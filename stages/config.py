@@ -80,6 +80,7 @@ PAD_TARGETS = ("eos", "none", "official")
 RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
 REWARDS = ("accuracy", "gain", "binary", "proxy")
 RACES = ("off", "halving", "bounds")
+SCHEDULES = ("linear", "cosine")
 GRADERS = ("offline", "exact", "contained", "f1", "arc-grid")
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 JUDGE = "judge:"  # judge:MODEL is a grader, too
@@ -227,7 +228,13 @@ class LoraConfig(Config):
         "default", "modules: 'default' (query and value), 'all-linear', or names with commas"
     )
     epochs: int = option(10, "passes over the training sequences", minimum=1, maximum=1000)
-    learning_rate: float = option(1e-3, "peak learning rate, linear decay", minimum=0, maximum=1)
+    learning_rate: float = option(1e-3, "peak learning rate", minimum=0, maximum=1)
+    schedule: str = option(
+        "linear", "how the learning rate falls to zero after its peak", choices=SCHEDULES
+    )
+    warmup_steps: int = option(
+        0, "optimizer steps in which the learning rate rises to its peak", minimum=0
+    )
     batch_size: int = option(1, "sequences per optimizer step", minimum=1)
     max_length: int = option(2048, "longest training sequence in tokens", minimum=2)
     seed: int = option(0, "run seed; every row derives its own from it")
@@ -361,7 +368,7 @@ class UpdateConfig(LoraConfig):
         "all-linear", "modules: 'default' (query and value), 'all-linear', or names with commas"
     )
     epochs: int = option(2, "passes over the selection", minimum=1, maximum=1000)
-    learning_rate: float = option(3e-4, "peak learning rate, linear decay", minimum=0, maximum=1)
+    learning_rate: float = option(3e-4, "peak learning rate", minimum=0, maximum=1)
     batch_size: int = option(10, "sequences per optimizer step", minimum=1)
     max_length: int = option(8192, "longest prompt and completion in tokens", minimum=2)
     # In the key only where there is something to replay.
@@ -420,7 +427,7 @@ class CptConfig(Config):
     batch_size: int | None = option(None, "sequences per optimizer step; 8", minimum=1)
     warmup: float | None = option(
         None,
-        "share of the steps in which a full finetuning's rate rises; 0.03",
+        "share of the steps in which a full finetuning's rate rises, without --warmup-steps; 0.03",
         minimum=0,
         maximum=1,
     )
@@ -431,7 +438,10 @@ class CptConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.warmup and not self.full:
-            raise ConfigError("a LoRA is trained without warm-up.", "Leave it out, or give --full.")
+            raise ConfigError(
+                "warmup, a share of the steps, goes with --full.",
+                "Leave it out; a LoRA has --warmup-steps.",
+            )
         defaults = (
             {"epochs": 1, "learning_rate": 7e-5, "batch_size": 8, "warmup": 0.03}
             if self.full

@@ -4,6 +4,7 @@ Two of them, beside the unadapted model: trained on the passages alone, and on t
 their self-edits. Every one is asked the questions of all passages. `stages.eval` makes the metrics.
 """
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -132,8 +133,18 @@ def planned(
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         seed=seed,
+        schedule=adapting.schedule,
+        warmup_steps=adapting.warmup_steps or _rising(len(rows), config),
     )
     return adapter, None if unfit else job
+
+
+def _rising(n_rows: int, config: CptConfig) -> int:
+    """The steps of a full finetuning in which the rate rises, by its share of them."""
+    assert config.epochs is not None
+    assert config.batch_size is not None
+    steps = config.epochs * math.ceil(n_rows / config.batch_size)
+    return math.ceil((config.warmup or 0.0) * steps)
 
 
 def lora(trainer: Trainer, lm: LanguageModel) -> Learn:
@@ -151,7 +162,7 @@ def lora(trainer: Trainer, lm: LanguageModel) -> Learn:
     return learn
 
 
-def full(lm: LanguageModel, warmup: float) -> Learn:
+def full(lm: LanguageModel) -> Learn:
     """Finetuning of all weights, in the model itself while the block lasts."""
 
     @contextmanager
@@ -159,7 +170,7 @@ def full(lm: LanguageModel, warmup: float) -> Learn:
         from stages.full import finetuned
         from stages.lora.merge import swapped
 
-        with finetuned(lm, job, warmup=warmup) as (trained, originals):
+        with finetuned(lm, job) as (trained, originals):
 
             @contextmanager
             def before() -> Iterator[object]:

@@ -1,11 +1,10 @@
 """Finetuning of all weights (paper, regime cpt of v2), for as long as a block lasts.
 
-As the released code does it with Hugging Face's Trainer: AdamW without weight decay, a linear
-warm-up, linear decay to zero, clipping at 1.0. Trained in float32 beside the model's own tensors,
-which are back afterwards: 16 bytes per parameter on top of them. Saves nothing.
+As the released code does it with Hugging Face's Trainer: AdamW without weight decay, a warm-up,
+decay to zero, clipping at 1.0. Trained in float32 beside the model's own tensors, which are back
+afterwards: 16 bytes per parameter on top of them. Saves nothing.
 """
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,19 +20,18 @@ Originals = dict[torch.nn.Parameter, torch.Tensor]
 
 
 @contextmanager
-def finetuned(lm: LanguageModel, job: Job, *, warmup: float) -> Iterator[tuple[Trained, Originals]]:
+def finetuned(lm: LanguageModel, job: Job) -> Iterator[tuple[Trained, Originals]]:
     """The model finetuned on the job's rows inside the block; afterwards as before, to the bit.
 
-    Of the job its LoRA (rank, alpha, targets) is passed over. `warmup` is a share of the steps.
-    Yields how it went (out of memory or a non-finite loss is an error in it, not raised), and the
-    tensors before.
+    Of the job its LoRA (rank, alpha, targets) is passed over. Yields how it went (out of memory or
+    a non-finite loss is an error in it, not raised), and the tensors before.
     """
     originals: Originals = {weight: weight.data for weight in lm.model.parameters()}
     start, error = time.perf_counter(), None
     losses: list[float] = []
     try:
         try:
-            _fit(lm, job, warmup, originals, losses)
+            _fit(lm, job, originals, losses)
         except RowFailure as failure:
             error = failure.message
         except torch.OutOfMemoryError:
@@ -47,22 +45,12 @@ def finetuned(lm: LanguageModel, job: Job, *, warmup: float) -> Iterator[tuple[T
         lm.model.requires_grad_(False)
 
 
-def _fit(
-    lm: LanguageModel, job: Job, warmup: float, originals: Originals, losses: list[float]
-) -> None:
+def _fit(lm: LanguageModel, job: Job, originals: Originals, losses: list[float]) -> None:
     """Train float32 copies in place of the model's tensors, and leave them in its own dtype."""
     for weight, original in originals.items():
         weight.data = original.float().clone()
         weight.requires_grad_(True)
-    descend(
-        lm.model, list(originals), job, lm.device, losses, lambda step, of: rate(step, of, warmup)
-    )
+    descend(lm.model, list(originals), job, lm.device, losses)
     for weight, original in originals.items():
         weight.requires_grad_(False)
         weight.data = weight.data.to(original.dtype)
-
-
-def rate(step: int, steps: int, warmup: float) -> float:
-    """The share of the peak learning rate at a step: up over the first ones, then down to zero."""
-    rising = math.ceil(warmup * steps)
-    return step / rising if step < rising else (steps - step) / max(1, steps - rising)

@@ -113,6 +113,8 @@ def update(
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         seed=derive_seed(config.seed, policy.policy, "update"),
+        schedule=config.schedule,
+        warmup_steps=config.warmup_steps,
     )
     (trained,) = trainer.train([job])
     if trained.error is None:

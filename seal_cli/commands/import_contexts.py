@@ -1,7 +1,7 @@
 """`seal import contexts`: files -> one contexts artifact."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from seal_cli.session import Session
 from seal_cli.store.identity import content_digest
 from stages.domains import DOMAINS
 from stages.errors import ConfigError, InputError
-from stages.identity import digest
+from stages.identity import canonical, digest
 from stages.records import Context, Question
 
 SEMANTICS = 1
@@ -43,6 +43,14 @@ SplitOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", min=1, help="Take the first N contexts.")
 ]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="ID,...",
+        help="Take these contexts alone, in the order of the file: titles or context ids.",
+    ),
+]
 
 
 def import_contexts(
@@ -51,13 +59,15 @@ def import_contexts(
     domain: DomainOption = None,
     split: SplitOption = None,
     limit: LimitOption = None,
+    only: OnlyOption = None,
 ) -> None:
     """Import passages and their questions, or tasks, from files into one artifact."""
     if domain is not None and domain not in DOMAINS:
         raise ConfigError(
             f"there is no domain {domain!r}.", f"Choose one of: {', '.join(DOMAINS)}."
         )
-    session.answer(session.run(task(paths, domain=domain, split=split, limit=limit)))
+    names = [name.strip() for name in only.split(",")] if only is not None else None
+    session.answer(session.run(task(paths, domain=domain, split=split, limit=limit, only=names)))
 
 
 def task(
@@ -66,14 +76,32 @@ def task(
     domain: str | None = None,
     split: str | None = None,
     limit: int | None = None,
+    only: Sequence[str] | None = None,
 ) -> Task:
-    """The run that `seal import contexts` and `seal loop --contexts tiny` share."""
+    """The run that `seal import contexts` and `seal loop --contexts tiny` share.
+
+    `only` are titles or ids of contexts; the key then has what was chosen in place of the files.
+
+    Raises:
+        InputError: one of `only` is not there.
+        ConfigError: a limit goes with `only`.
+
+    """
     domain = domain or ("arc" if "tiny-grids" in paths else "knowledge")
-    config = {"domain": domain, "split": split, "limit": limit}
+    config: dict[str, Any] = {"domain": domain, "split": split, "limit": limit}
     sources = [_source(path, domain, split) for path in paths]
+    content = [source.content for source in sources]
+    if only is None:
+        records = partial(_records, sources, domain, split, limit)
+    elif limit is not None:
+        raise ConfigError("--only and --limit do not go together.", "Leave --limit out.")
+    else:
+        chosen = list(_records(sources, domain, split, None, frozenset(only)))
+        content = [digest(canonical([asdict(record) for record in chosen]))]
+        records = partial(iter, chosen)
 
     def open(job: Job) -> Work:
-        return lambda _: _records(sources, domain, split, limit)
+        return lambda _: records()
 
     return Task(
         stage="import",
@@ -81,10 +109,10 @@ def task(
         inputs=(),
         material={
             "semantics": [SEMANTICS, DOMAINS[domain].SEMANTICS],
-            "content": [source.content for source in sources],
+            "content": content,
             **config,
         },
-        config=config,
+        config=config | ({"only": list(only)} if only is not None else {}),
         items=lambda: [WHOLE],
         open=open,
         tables=("questions",),
@@ -122,10 +150,18 @@ def _source(path: str, domain: str, split: str | None) -> Source:
 
 
 def _records(
-    sources: Sequence[Source], domain: str, split: str | None, limit: int | None
+    sources: Sequence[Source],
+    domain: str,
+    split: str | None,
+    limit: int | None,
+    only: frozenset[str] | None = None,
 ) -> Iterator[Context | Question]:
-    """Contexts with their questions; a passage that comes twice keeps all its questions once."""
+    """Contexts with their questions; a passage that comes twice keeps all its questions once.
+
+    Of `only`, titles or ids, one that no context has is an InputError at the end.
+    """
     seen: dict[str, list[Question]] = {}
+    met: dict[str, str] = {}  # id and title of every context that was read
     merged = 0
     for row in (row for source in sources for row in source.rows()):
         if split is not None and row.get("split") not in (None, split):
@@ -133,6 +169,9 @@ def _records(
         if limit is not None and len(seen) == limit:
             break
         context, questions = DOMAINS[domain].read(row, ordinal=len(seen), split=split or "train")
+        met[context.context_id] = context.title
+        if only is not None and not only & {context.title, context.context_id}:
+            continue
         if context.context_id in seen:
             merged += 1
             yield from _renumbered(context.context_id, questions, seen[context.context_id])
@@ -140,6 +179,13 @@ def _records(
         seen[context.context_id] = questions
         yield context
         yield from questions
+    absent = (only or frozenset()) - met.keys() - set(met.values())
+    if absent:
+        names = ", ".join(name or "an empty name" for name in sorted(absent))
+        raise InputError(
+            f"not among the {len(met)} contexts: {names}.",
+            "Give titles or context ids, commas between: --only 59341089,66e6c45b.",
+        )
     if not seen:
         raise InputError("no passage was found.", "Check the path and --split.")
     if merged:

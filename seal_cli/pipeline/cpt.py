@@ -57,11 +57,7 @@ class Cpt(Evaluation):
         contexts = chosen.known.contexts
         domain, inner, examiner = self.parts(runtime, job.plan.slots)
         loaded = runtime.model(self.adapting.model)
-        learn = (
-            cpt.full(loaded, self.cpt.warmup or 0.0)
-            if self.cpt.full
-            else cpt.lora(inner.trainer, loaded)
-        )
+        learn = cpt.full(loaded) if self.cpt.full else cpt.lora(inner.trainer, loaded)
         probe = self.open_probe(runtime, store, inner, examiner)
         planned = partial(
             cpt.planned,

@@ -20,7 +20,10 @@ SEMANTICS = 1
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One adapter to train. `targets` are resolved module names, e.g. ("q_proj", "v_proj")."""
+    """One adapter to train. `targets` are resolved module names, e.g. ("q_proj", "v_proj").
+
+    `schedule` is one of `stages.config.SCHEDULES`; see `stages.lora.schedule`.
+    """
 
     rows: tuple[Row, ...]
     rank: int
@@ -30,6 +33,8 @@ class Job:
     learning_rate: float
     batch_size: int
     seed: int
+    schedule: str = "linear"
+    warmup_steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from stages.lora import Job, Lora, Trained
 from stages.lora.attach import widened
 from stages.lora.pack import attending, n_read, pack, packs
 from stages.lora.reference import MAX_GRAD_NORM, ReferenceTrainer, first_a, optimizer_batches
+from stages.lora.schedule import learning_rate
 from stages.lora.stack import Stack, stackable
 from stages.models import LanguageModel
 from stages.tokens import Row
@@ -94,8 +95,8 @@ class _Active:
 
     @property
     def learning_rate(self) -> float:
-        """Of the step whose loss came last: from the job's own, linearly to nothing."""
-        return self.job.learning_rate * (1 - (len(self.losses) - 1) / len(self.batches))
+        """Of the step whose loss came last."""
+        return learning_rate(self.job, len(self.losses) - 1, len(self.batches))
 
     def result(self, lora: Lora | None, error: str | None = None) -> Trained:
         """What became of it."""

@@ -1,14 +1,14 @@
 """The reference trainer: PEFT, one job at a time, one unpadded row at a time.
 
 What Hugging Face's Trainer does by default and the released code relies on (AdamW without weight
-decay, linear decay to zero, clipping at 1.0, a new order every epoch), without its set-up cost,
-and seeded per job instead of by the clock.
+decay, clipping at 1.0, a new order every epoch; the schedule is the job's), without its set-up
+cost, and seeded per job instead of by the clock.
 """
 
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from stages.errors import RowFailure
 from stages.lora import Job, Lora, Trained
 from stages.lora.attach import read, widened, wrapped, write
+from stages.lora.schedule import learning_rate
 from stages.models import LanguageModel
 from stages.tokens import Row
 
@@ -52,7 +53,7 @@ class ReferenceTrainer:
         with wrapped(self.lm.model, job.rank, job.alpha, list(job.targets)) as (model, layers):
             initialise(layers, job.seed)
             parameters = [p for p in model.parameters() if p.requires_grad]
-            descend(model, parameters, job, self.lm.device, losses, lambda step, of: 1 - step / of)
+            descend(model, parameters, job, self.lm.device, losses)
             return read(layers, job.rank, job.alpha)
 
 
@@ -62,11 +63,8 @@ def descend(
     job: Job,
     device: Any,
     losses: list[float],
-    rate: Callable[[int, int], float],
 ) -> None:
     """All optimizer steps of a job on these parameters; every step's loss goes into `losses`.
-
-    `rate(step, steps)` is the share of the peak learning rate.
 
     Raises:
         RowFailure: a loss or a weight is not finite.
@@ -76,7 +74,7 @@ def descend(
     batches = list(optimizer_batches(job))
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = job.learning_rate * rate(step, len(batches))
+            group["lr"] = learning_rate(job, step, len(batches))
         losses.append(backward(model, batch, device))
         if not math.isfinite(losses[-1]):
             raise RowFailure(f"loss is {losses.pop()} at step {step + 1} of {len(batches)}")

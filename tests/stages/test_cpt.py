@@ -108,13 +108,34 @@ def test_without_a_text_there_is_no_training(plan: Any) -> None:
     assert (row.status, row.reason) == ("failed", "no token to learn from")
 
 
+def test_the_schedule_is_that_of_adapt_and_the_warm_up_a_share_or_steps(
+    lm: LanguageModel, world: Any
+) -> None:
+    student = Student("s", lm.tokenizer, ("q_proj",))
+
+    def job(adapting: dict[str, Any], **own: Any) -> Any:
+        contexts = [context for context, _ in world]
+        how = AdaptConfig(rank=2, **adapting)
+        return cpt.planned(
+            cpt.PASSAGES, contexts, [], student=student, domain=knowledge, adapting=how,
+            config=CptConfig(epochs=10, batch_size=1, **own),
+        )[1]  # fmt: skip
+
+    assert (job({}).schedule, job({}).warmup_steps) == ("linear", 0)
+    assert job({}, full=True).warmup_steps == 1  # 0.03 of 20 steps, rounded up
+    assert job({}, full=True, warmup=0.5).warmup_steps == 10
+    cosine = {"schedule": "cosine", "warmup_steps": 11}
+    for own in ({}, {"full": True}):
+        assert (job(cosine, **own).schedule, job(cosine, **own).warmup_steps) == ("cosine", 11)
+
+
 def test_the_papers_constants_are_the_defaults() -> None:
     full = CptConfig(full=True)
     assert (full.epochs, full.learning_rate, full.batch_size, full.warmup) == (1, 7e-5, 8, 0.03)
     lora = CptConfig()
     assert (lora.epochs, lora.learning_rate, lora.batch_size, lora.warmup) == (3, 1e-3, 8, 0.0)
     assert CptConfig(full=True, epochs=4).epochs == 4
-    with pytest.raises(ConfigError, match="without warm-up"):
+    with pytest.raises(ConfigError, match="goes with --full"):
         CptConfig(warmup=0.1)
 
 
@@ -154,7 +175,7 @@ def test_a_method_is_trained_asked_and_gone(
             [],
             questions=questions,
             plan=lambda *what: plan(*what, full=full, epochs=20, learning_rate=1e-2),
-            learn=cpt.full(lm, 0.1) if full else cpt.lora(ReferenceTrainer(lm), lm),
+            learn=cpt.full(lm) if full else cpt.lora(ReferenceTrainer(lm), lm),
             examiner=examiner,
             measured=Measured(policy, "d", "cpt", "exact", EvalConfig(resamples=100)),
             probe=Probe(contexts[1:], questions, examiner, lm, some.rows),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from stages.full import finetuned, rate
+from stages.full import finetuned
 from stages.lora import Job
 from stages.models import LanguageModel
 from stages.tokens import Row
@@ -30,18 +30,22 @@ def lm(tiny: Callable[..., LanguageModel]) -> LanguageModel:
     return tiny("llama", seed=4)
 
 
-def test_it_is_what_a_plain_loop_does(lm: LanguageModel) -> None:
+@pytest.mark.parametrize(("schedule", "warmup"), [("linear", 0), ("linear", 2), ("cosine", 2)])
+def test_it_is_what_a_plain_loop_does(lm: LanguageModel, schedule: str, warmup: int) -> None:
+    from transformers import get_scheduler
+
     other = copy.deepcopy(lm.model).requires_grad_(True)
     optimizer = torch.optim.AdamW(other.parameters(), lr=1e-3, weight_decay=0.0)
+    rates = get_scheduler(schedule, optimizer, warmup, 6)
     ids = torch.tensor([row.ids for row in ROWS])
-    for step in range(3):
-        optimizer.param_groups[0]["lr"] = 1e-3 * (1 - step / 3)
+    for _ in range(6):
         other(input_ids=ids, labels=ids).loss.backward()
         torch.nn.utils.clip_grad_norm_(other.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-    with finetuned(lm, job(), warmup=0.0) as (trained, _):
-        assert (trained.error, trained.n_steps) == (None, 3)
+        rates.step()
+    with finetuned(lm, job(epochs=6, schedule=schedule, warmup_steps=warmup)) as (trained, _):
+        assert (trained.error, trained.n_steps) == (None, 6)
         assert trained.last_loss is not None
         assert trained.first_loss is not None
         assert trained.last_loss < trained.first_loss
@@ -53,7 +57,7 @@ def test_it_is_what_a_plain_loop_does(lm: LanguageModel) -> None:
 def test_the_model_is_as_before_to_the_bit(lm: LanguageModel, dtype: torch.dtype) -> None:
     lm.model.to(dtype)
     before = {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
-    with finetuned(lm, job(), warmup=0.5) as (_, originals):
+    with finetuned(lm, job(warmup_steps=1)) as (_, originals):
         assert {p.dtype for p in lm.model.parameters()} == {dtype}
         assert not any(p.requires_grad for p in lm.model.parameters())
         changed = [p for p, t in originals.items() if not torch.equal(p, t)]
@@ -65,24 +69,11 @@ def test_the_model_is_as_before_to_the_bit(lm: LanguageModel, dtype: torch.dtype
 
 def test_a_loss_that_is_no_number_is_an_error_and_leaves_no_trace(lm: LanguageModel) -> None:
     before = {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
-    with finetuned(lm, job(learning_rate=1.0, epochs=40), warmup=0.0) as (trained, _):
+    with finetuned(lm, job(learning_rate=1.0, epochs=40)) as (trained, _):
         pass
     with torch.no_grad():
         lm.model.lm_head.weight[0, 0] = math.nan
-    with finetuned(lm, job(), warmup=0.0) as (trained, _):
+    with finetuned(lm, job()) as (trained, _):
         assert trained.error == "loss is nan at step 1 of 3"
     lm.model.lm_head.weight.data[0, 0] = before["lm_head.weight"][0, 0]
     assert all(torch.equal(before[n], t) for n, t in lm.model.state_dict().items())
-
-
-def test_the_rate_rises_and_falls_as_in_transformers() -> None:
-    from transformers import get_linear_schedule_with_warmup
-
-    weight = torch.nn.Parameter(torch.zeros(1))
-    for steps, warmup in ((150, 0.03), (10, 0.0), (7, 0.3)):
-        optimizer = torch.optim.SGD([weight], lr=1.0)
-        schedule = get_linear_schedule_with_warmup(optimizer, math.ceil(warmup * steps), steps)
-        for step in range(steps):
-            assert rate(step, steps, warmup) == pytest.approx(schedule.get_last_lr()[0])
-            optimizer.step()
-            schedule.step()

@@ -122,6 +122,15 @@ def test_pairs_over_the_longest_length_are_left_out_and_counted(
     assert "--max-length" in refused.value.hint
 
 
+def test_the_schedule_is_the_configs(
+    run: Any, trainer: Watched, context: Context, edit: Edit
+) -> None:
+    run([edit(context)], epochs=1)
+    assert (trainer.job.schedule, trainer.job.warmup_steps) == ("linear", 0)
+    run([edit(context)], epochs=1, schedule="cosine", warmup_steps=2)
+    assert (trainer.job.schedule, trainer.job.warmup_steps) == ("cosine", 2)
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [("out of memory on 99 tokens", ResourceError), ("loss is nan at step 1 of 2", ConfigError)],

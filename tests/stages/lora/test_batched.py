@@ -49,6 +49,8 @@ def mixed(lm: LanguageModel, make_job: MakeJob) -> list[Job]:
         replace(job, rows=job.rows[:1], epochs=7, learning_rate=5e-4, seed=5),
         replace(job, rows=job.rows[1:4], batch_size=9, seed=6),
         replace(job, rows=job.rows[3:4], epochs=1, seed=7),
+        replace(job, schedule="cosine", warmup_steps=3, seed=8),
+        replace(job, rows=job.rows[:3], warmup_steps=2, seed=9),
     ]
 
 
@@ -180,8 +182,17 @@ def tokens_of_the_wrong_slot(stack: Any, counts: Sequence[int], first: int = 0) 
     ARRANGE(stack, [counts[-1], *counts[:-1]], first)
 
 
+def without_warmup(job: Job, step: int, steps: int) -> float:
+    return RATE(replace(job, warmup_steps=0), step, steps)
+
+
+def linear_for_all(job: Job, step: int, steps: int) -> float:
+    return RATE(replace(job, schedule="linear"), step, steps)
+
+
 UPDATE, FILL = batched._Run._update, batched._Run._fill
 BACKWARD, PACK, ARRANGE = batched._Run._backward, batched.pack, Stack.arrange
+RATE = batched.learning_rate
 
 MISTAKES = {
     "one norm for all": (batched._Run, "_update", one_norm_for_all),
@@ -190,6 +201,8 @@ MISTAKES = {
     "mean over the whole batch": (batched._Run, "_backward", mean_over_the_whole_batch),
     "one learning rate": (batched._Active, "learning_rate", property(lambda _: 2e-3)),
     "no decay": (batched._Active, "learning_rate", property(lambda p: p.job.learning_rate)),
+    "no warm-up": (batched, "learning_rate", without_warmup),
+    "linear for all": (batched, "learning_rate", linear_for_all),
     "no clipping": (batched, "MAX_GRAD_NORM", math.inf),
     "rows see each other": (batched, "pack", rows_see_each_other),
     "the wrong slot": (Stack, "arrange", tokens_of_the_wrong_slot),

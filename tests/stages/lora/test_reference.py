@@ -42,7 +42,7 @@ def distance(one: Lora, other: Lora) -> float:
 def slow(lm: LanguageModel, job: Job) -> tuple[dict[str, torch.Tensor], list[float]]:
     """The same with PEFT, labels of -100, right padding and transformers' own loss and schedule."""
     from peft import LoraConfig, get_peft_model
-    from transformers import get_linear_schedule_with_warmup
+    from transformers import get_scheduler
 
     config = LoraConfig(
         r=job.rank,
@@ -62,7 +62,8 @@ def slow(lm: LanguageModel, job: Job) -> tuple[dict[str, torch.Tensor], list[flo
     optimizer = torch.optim.AdamW(
         trained.values(), lr=job.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
     )
-    schedule = get_linear_schedule_with_warmup(optimizer, 0, per_epoch * job.epochs)
+    steps = per_epoch * job.epochs
+    schedule = get_scheduler(job.schedule, optimizer, job.warmup_steps, steps)
     losses = []
     for epoch in range(job.epochs):
         order = list(range(len(job.rows)))
@@ -131,6 +132,15 @@ def test_it_does_so_for_every_kind_of_end(
     lm: LanguageModel, make_job: MakeJob, pad_targets: str
 ) -> None:
     compare(lm, make_job(lm.tokenizer, TEXTS, pad_targets=pad_targets, epochs=2), 1e-6)
+
+
+@pytest.mark.parametrize(
+    "how", [{"schedule": "cosine"}, {"warmup_steps": 3}, {"schedule": "cosine", "warmup_steps": 4}]
+)
+def test_it_does_so_with_every_schedule(
+    lm: LanguageModel, make_job: MakeJob, how: dict[str, Any]
+) -> None:
+    compare(lm, make_job(lm.tokenizer, TEXTS, **how), 1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 9])
