@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seal_cli import console
-from seal_cli.commands import import_contexts
 from seal_cli.commands.bench import (
     DeviceOption,
     JsonOption,
@@ -27,6 +26,7 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel
 from seal_cli.options import store_of
+from seal_cli.pipeline.import_contexts import import_contexts
 from seal_cli.session import Session
 from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
@@ -139,7 +139,7 @@ def _requests(
     if contexts == "tiny":
         with TemporaryDirectory() as folder:  # measuring leaves nothing in the user's store
             elsewhere = replace(session, workspace=Workspace(Path(folder)))
-            context_set = ContextSet(elsewhere.run(import_contexts.task(["tiny"], split="train")))
+            context_set = ContextSet(elsewhere.run(import_contexts(["tiny"], split="train")))
             chosen = list(context_set.contexts.values())
     else:
         context_set = ContextSet(session.artifact(contexts, "contexts"))

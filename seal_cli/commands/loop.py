@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from seal_cli import console
-from seal_cli.commands import import_contexts
 from seal_cli.commands.score import ProbeOption, ProxyOption
 from seal_cli.models import SHIPPED
 from seal_cli.options import StudentOption
+from seal_cli.pipeline.import_contexts import import_contexts
 from seal_cli.pipeline.loop import Chain, Round, given
 from seal_cli.pipeline.resolve import require_local
 from seal_cli.pipeline.rewarding import rewarding
@@ -118,9 +118,9 @@ def _as_asked(session: Session, config: LoopConfig, started: float) -> Session:
 def _contexts(session: Session, contexts: str, measured: str | None) -> tuple[Artifact, Artifact]:
     """What is learned from and what is measured on."""
     if contexts in SHIPPED:
-        source = session.run(import_contexts.task([contexts], split="train"))
+        source = session.run(import_contexts([contexts], split="train"))
         if measured is None:
-            return source, session.run(import_contexts.task([contexts], split="eval"))
+            return source, session.run(import_contexts([contexts], split="eval"))
     else:
         source = session.artifact(contexts, "contexts")
     held_out = session.artifact(measured, "contexts") if measured else source

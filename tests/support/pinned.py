@@ -5,6 +5,7 @@ compares with `tests/data/pinned.json`. Where floats enter, rows differ by the p
 compared with the rows of another commit on the same machine.
 
       python tests/support/pinned.py compare COMMIT     rows of this tree beside those of a commit
+      python tests/support/pinned.py values COMMIT      the same without ids, where those change
       python tests/support/pinned.py write              tests/data/pinned.json anew
 """
 
@@ -22,6 +23,17 @@ ROOT = Path(__file__).parent.parent.parent
 GOLDEN = ROOT / "tests" / "data" / "pinned.json"
 # Differ from run to run, or say where and when.
 VOLATILE = ("seconds", "source_file", "artifact_id")
+# What follows from ids alone.
+NAMES = (
+    "policy",
+    "student",
+    "selection",
+    "weights",
+    "hyperparameters",
+    "dataset",
+    "judge",
+    "parent",
+)
 
 SMALL = ["--repeats", 1, "--slots", 4, "--set", "score.decode_batch=32"]
 EVAL = ["--slots", 4, "--decode-batch", 32]
@@ -215,7 +227,18 @@ def golden(folder: Path) -> dict[str, dict[str, Any]]:
     return left
 
 
-def compare(commit: str) -> int:
+def values(tables: Any) -> Any:
+    """Rows without ids and what follows from them, in an order that is not theirs."""
+    return {
+        table: [
+            {k: v for k, v in row.items() if k not in NAMES and not k.endswith("_id")}
+            for row in rows
+        ]
+        for table, rows in tables.items()
+    }
+
+
+def compare(commit: str, *, ids: bool = True) -> int:
     """Run here and at a commit; print what differs. 0 when nothing does."""
     with tempfile.TemporaryDirectory() as temporary:
         there = Path(temporary, "there")
@@ -238,9 +261,11 @@ def compare(commit: str) -> int:
             same = one["code"] == other["code"]
             wrong = [] if same else [f"exit codes {one['code']} and {other['code']}"]
             if one["key"] and other["key"]:
-                wrong += differences(rows(here, pair[0]), rows(beside, pair[1]))
+                both = [rows(here, pair[0]), rows(beside, pair[1])]
+                wrong += differences(*(both if ids else map(values, both)))
             note = "" if pair[0] == pair[1] else f"  (id {pair[1]} before)"
-            print(f"{name:<18} {pair[0] or one['code']}{note} {'; '.join(wrong[:5])}")
+            said = f"{len(wrong)} differences, {wrong[0][:80]}" if wrong else "the same"
+            print(f"{name:<18} {pair[0] or one['code']}{note}: {said}")
             different += bool(wrong)
         return 1 if different else 0
 
@@ -258,8 +283,8 @@ def _ran(root: Path, folder: Path) -> tuple[dict[str, dict[str, Any]], Path]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["compare"]:
-        sys.exit(compare(sys.argv[2]))
+    if sys.argv[1] in ("compare", "values"):
+        sys.exit(compare(sys.argv[2], ids=sys.argv[1] == "compare"))
     if sys.argv[1:] == ["write"]:
         with tempfile.TemporaryDirectory() as temporary:
             GOLDEN.write_text(json.dumps(golden(Path(temporary)), indent=1, sort_keys=True) + "\n")

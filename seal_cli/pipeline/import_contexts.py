@@ -1,0 +1,214 @@
+"""import contexts: files -> contexts and their questions."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seal_cli import arc_files, console, readers
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.models import SHIPPED
+from seal_cli.store.identity import content_digest
+from seal_cli.store.workspace import Workspace
+from stages.domains import DOMAINS
+from stages.errors import ConfigError, InputError
+from stages.identity import canonical, digest
+from stages.records import Context, Question, Record
+
+SEMANTICS = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """A local file or folder, or a dataset of the hub at a revision."""
+
+    name: str
+    revision: str | None = None
+
+    def content(self, domain: str) -> str:
+        """What it is known by, wherever it lies."""
+        if self.revision is not None:
+            return f"{self.name}@{self.revision}"
+        files = arc_files.files_of if domain == "arc" else readers.files_of
+        return content_digest(files(Path(self.name)))
+
+    def rows(self, domain: str, split: str | None) -> Iterator[dict[str, Any]]:
+        """Its tasks or passages as plain dicts."""
+        if self.revision is not None:
+            return readers.hub(self.name, self.revision, split)
+        if domain == "arc":
+            return arc_files.read(Path(self.name))
+        return readers.read(Path(self.name), split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportContexts(StageSpec):
+    """One run of `seal import contexts`.
+
+    `content` is what the sources are known by or, of `only` some contexts, what those say.
+    """
+
+    STAGE = "import"
+    KIND = "contexts"
+    TABLES = ("questions",)
+
+    sources: tuple[Source, ...] = field(compare=False)
+    content: tuple[str, ...]
+    domain: str
+    split: str | None
+    limit: int | None
+    only: tuple[str, ...] | None
+
+    def key(self) -> dict[str, Any]:
+        """What decides the rows."""
+        return {
+            "semantics": [SEMANTICS, DOMAINS[self.domain].SEMANTICS],
+            "content": list(self.content),
+            **self._chosen,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """The settings."""
+        return self._chosen | ({} if self.only is None else {"only": list(self.only)})
+
+    @property
+    def _chosen(self) -> dict[str, Any]:
+        return {"domain": self.domain, "split": self.split, "limit": self.limit}
+
+    def inputs(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def source(self) -> str:
+        """The files and datasets."""
+        return ", ".join(source.name for source in self.sources)
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        """Nothing -> contexts and questions."""
+
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            rows = list(records(self.sources, self.domain, self.split, self.limit, self.only))
+            if _known_by(self.sources, self.domain, rows if self.only else None) != self.content:
+                raise InputError(f"{self.source()} has changed meanwhile.", "Import it again.")
+            n_contexts = sum(isinstance(row, Context) for row in rows)
+            console.say(f"{n_contexts} contexts, {len(rows) - n_contexts} questions.")
+            return list[Record](rows)
+
+        return work
+
+
+def import_contexts(
+    paths: Sequence[str],
+    *,
+    domain: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    only: Sequence[str] | None = None,
+) -> ImportContexts:
+    """The run that was asked for. `only` are titles or ids of contexts.
+
+    Raises:
+        InputError: there is no such file, or one of `only` is not there.
+        ConfigError: there is no such domain, or a limit goes with `only`.
+
+    """
+    if domain is not None and domain not in DOMAINS:
+        raise ConfigError(
+            f"there is no domain {domain!r}.", f"Choose one of: {', '.join(DOMAINS)}."
+        )
+    domain = domain or ("arc" if "tiny-grids" in paths else "knowledge")
+    sources = tuple(_source(path, domain, split) for path in paths)
+    if only is not None and limit is not None:
+        raise ConfigError("--only and --limit do not go together.", "Leave --limit out.")
+    chosen = list(records(sources, domain, split, None, only)) if only is not None else None
+    return ImportContexts(
+        sources=sources,
+        content=_known_by(sources, domain, chosen),
+        domain=domain,
+        split=split,
+        limit=limit,
+        only=None if only is None else tuple(only),
+    )
+
+
+def _known_by(
+    sources: Sequence[Source], domain: str, chosen: Sequence[Record] | None
+) -> tuple[str, ...]:
+    """The content of the files, or of the contexts that were chosen from them."""
+    if chosen is None:
+        return tuple(source.content(domain) for source in sources)
+    return (digest(canonical([asdict(record) for record in chosen])),)
+
+
+def _source(path: str, domain: str, split: str | None) -> Source:
+    """A local file or folder, the contexts of a model that we ship, or a hub dataset."""
+    local = Path(path)
+    if path in SHIPPED and not local.exists():
+        if split not in (None, "train", "eval"):
+            raise InputError(f"{path} has no split {split!r}.", "It has train and eval.")
+        local = SHIPPED[path] / f"{split or 'train'}.jsonl"
+    if local.exists():
+        return Source(str(local.absolute()))
+    on_hub = "/" in path and not local.suffix and not path.startswith((".", "/", "~"))
+    if on_hub and domain != "arc":
+        return Source(path, readers.hub_revision(path))
+    raise InputError(f"there is no file {path}.", "Check the path.")
+
+
+def records(
+    sources: Sequence[Source],
+    domain: str,
+    split: str | None,
+    limit: int | None,
+    only: Sequence[str] | None,
+) -> Iterator[Context | Question]:
+    """Contexts with their questions; a passage that comes twice keeps all its questions once.
+
+    Of `only`, titles or ids, one that no context has is an InputError at the end.
+    """
+    seen: dict[str, list[Question]] = {}
+    met: dict[str, str] = {}  # id and title of every context that was read
+    merged = 0
+    wanted = None if only is None else frozenset(only)
+    for row in (row for source in sources for row in source.rows(domain, split)):
+        if split is not None and row.get("split") not in (None, split):
+            continue
+        if limit is not None and len(seen) == limit:
+            break
+        context, questions = DOMAINS[domain].read(row, ordinal=len(seen), split=split or "train")
+        met[context.context_id] = context.title
+        if wanted is not None and not wanted & {context.title, context.context_id}:
+            continue
+        if context.context_id in seen:
+            merged += 1
+            yield from _renumbered(context.context_id, questions, seen[context.context_id])
+            continue
+        seen[context.context_id] = questions
+        yield context
+        yield from questions
+    absent = (wanted or frozenset()) - met.keys() - set(met.values())
+    if absent:
+        names = ", ".join(name or "an empty name" for name in sorted(absent))
+        raise InputError(
+            f"not among the {len(met)} contexts: {names}.",
+            "Give titles or context ids, commas between: --only 59341089,66e6c45b.",
+        )
+    if not seen:
+        raise InputError("no passage was found.", "Check the path and --split.")
+    if merged:
+        console.say(f"{merged} passages came again; their new questions were added to the first.")
+
+
+def _renumbered(
+    context_id: str, questions: Sequence[Question], known: list[Question]
+) -> Iterator[Question]:
+    """The questions that are new, with ordinals that go on after the known ones."""
+    asked = {question.question for question in known}
+    for question in questions:
+        if question.question not in asked:
+            ordinal = len(known)
+            question_id = digest(context_id, ordinal, question.question)
+            new = Question(question_id, context_id, ordinal, question.question, question.answers)
+            known.append(new)
+            yield new
