@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from seal_cli.store.artifact import Artifact
-from stages.domains import DOMAINS, Domain
+from stages.domains import DOMAINS, ChosenDomain, Domain
 from stages.errors import InputError
 from stages.records import Context, Question
 
@@ -30,9 +30,14 @@ class ContextSet:
     artifact: Artifact
 
     @property
+    def chosen(self) -> ChosenDomain:
+        """Their domain as a run holds it."""
+        return ChosenDomain(self.domain.NAME)
+
+    @property
     def domain(self) -> Domain:
         """Their domain, known from the manifest alone. Raises InputError for one we do not have."""
-        name = self.artifact.manifest["key"]["domain"]
+        name = self.artifact.about("domain")
         if name not in DOMAINS:
             raise InputError(
                 f"{self.artifact.id} is about {name}, which this version has no domain for.",

@@ -88,7 +88,7 @@ def writer_of(workspace: Workspace, self_edits: Artifact, *, wanted: str | None)
     """
     if wanted is not None:
         return resolve_model(workspace, wanted)
-    policy = self_edits.manifest["key"].get("policy")
+    policy = self_edits.manifest.get("about", {}).get("writer")
     known = self_edits.manifest["models"].get(policy)
     if policy is None or known is None:
         raise ConfigError(

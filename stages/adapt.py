@@ -184,7 +184,7 @@ def _plan(
     source = edit.self_edit_id if edit else f"passage {context.context_id}"
     # By the text, not by the sample: one self-edit sampled twice is one job.
     content = digest(context.context_id, edit.prompt_name, edit.completion) if edit else source
-    seed = derive_seed(config.seed, student.student, content, repeat)
+    seed = derive_seed(config.seed, content, repeat)
     adapter = Adapter(
         adapter_id=digest(student.student, source, repeat, config.seed, hyperparameters),
         self_edit_id=edit.self_edit_id if edit else None,
@@ -268,6 +268,7 @@ def _hyperparameters(
     student: Student, config: AdaptConfig, trained_with: Mapping[str, object]
 ) -> str:
     """What decided this adapter, as JSON for SQL to look into."""
-    fields = config.key() | {"targets": list(student.targets), **trained_with}
+    settled = {"targets": list(student.targets), "chat": student.chat}
+    fields = config.key() | settled | dict(trained_with)
     del fields["repeats"], fields["seed"]
     return canonical(fields)

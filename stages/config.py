@@ -22,10 +22,16 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     volatile: bool = False,
+    elsewhere: bool = False,
 ) -> Any:
-    """A dataclass field with what every front end needs to offer it."""
+    """A dataclass field with what every front end needs to offer it.
+
+    `volatile`: how, not what. `elsewhere`: a run holds what it stands for in a field of its own.
+    Neither is in a key.
+    """
     return field(
         default=default,
+        compare=not (volatile or elsewhere),
         metadata={
             "help": text,
             "minimum": minimum,
@@ -39,6 +45,8 @@ def option(
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Base of all: checks bounds and choices, and tells what belongs in the key."""
+
+    SECTION: ClassVar[str]  # its table in a settings file
 
     # Read by seal_cli.settings; pydantic is not needed here.
     __pydantic_config__: ClassVar[dict[str, Any]] = {
@@ -63,12 +71,13 @@ class Config:
                 raise ConfigError(f"{name} is {value}.", f"It must be at most {high}.")
 
     def key(self) -> dict[str, Any]:
-        """The fields that decide what comes out."""
-        return {
-            item.name: getattr(self, item.name)
-            for item in fields(self)
-            if not item.metadata["volatile"]
-        }
+        """The fields that decide what comes out and are nowhere else in a run."""
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.compare}
+
+    def shown(self) -> dict[str, Any]:
+        """All that was settled: what is volatile aside."""
+        known = (item.name for item in fields(self) if not item.metadata["volatile"])
+        return {name: getattr(self, name) for name in known}
 
 
 ENGINES = ("transformers", "vllm", "openai", "scripted")
@@ -150,6 +159,8 @@ def _check_url(url: str) -> None:
 class EndpointConfig(ServerConfig):
     """The server behind `--engine openai`."""
 
+    SECTION = "endpoint"
+
     structured: str = option(
         "none",
         "how --constrained is asked for: not at all, or as vLLM wants it",
@@ -161,6 +172,8 @@ class EndpointConfig(ServerConfig):
 class JudgeConfig(ServerConfig):
     """The server behind `--grader judge:MODEL`. What is not set here is as in [endpoint]."""
 
+    SECTION = "judge"
+
     verdict_tokens: int = option(
         16, "longest verdict in tokens; a judge that thinks first needs more", minimum=1
     )
@@ -170,22 +183,25 @@ class JudgeConfig(ServerConfig):
 class GenerateConfig(Config):
     """How self-edits are sampled. Paper §4 (knowledge): T=1.0, top-p 0.95, 5 per context in RL."""
 
+    SECTION = "generate"
+
     samples: int = option(5, "self-edits per context", minimum=1)
     prompt: str = option(
         "default",
         "prompt or recipe of the domain by name, or a file: a text with {context} or "
         "{demonstrations}, or the steps of a recipe (.toml)",
+        elsewhere=True,
     )
     constrained: bool = option(
         False, "let the policy write nothing but self-edits that can be read (needs xgrammar)"
     )
-    engine: str = option("transformers", "who generates", choices=ENGINES)
+    engine: str = option("transformers", "who generates", choices=ENGINES, elsewhere=True)
     temperature: float = option(1.0, "sampling temperature; 0 is greedy", minimum=0)
     top_p: float = option(0.95, "nucleus sampling mass", minimum=0.01, maximum=1)
     max_tokens: int = option(
         1024, "longest text of one request in tokens (the paper: 8192)", minimum=1
     )
-    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
     limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
     offset: int = option(0, "start at this context", minimum=0)
     seed: int = option(0, "run seed; every row derives its own from it")
@@ -196,12 +212,16 @@ class GenerateConfig(Config):
 class QuizConfig(Config):
     """How a model writes questions about passages, and which of them are kept."""
 
+    SECTION = "quiz"
+
     questions: int = option(5, "questions kept per context, at most", minimum=1)
     samples: int = option(2, "texts with questions written per context", minimum=1)
     prompt: str = option(
-        "default", "prompt preset that asks for questions, or a text file with {context}"
+        "default",
+        "prompt preset that asks for questions, or a text file with {context}",
+        elsewhere=True,
     )
-    engine: str = option("transformers", "who generates", choices=LOCAL)
+    engine: str = option("transformers", "who generates", choices=LOCAL, elsewhere=True)
     temperature: float = option(1.0, "sampling temperature; 0 is greedy", minimum=0)
     top_p: float = option(0.95, "nucleus sampling mass", minimum=0.01, maximum=1)
     max_tokens: int = option(1024, "longest text with questions in tokens", minimum=1)
@@ -210,8 +230,9 @@ class QuizConfig(Config):
         "default",
         "who judges the answers; the domain says who by default",
         choices=("default", *GRADERS),
+        elsewhere=True,
     )
-    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
     limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
     offset: int = option(0, "start at this context", minimum=0)
     seed: int = option(0, "run seed; every row derives its own from it")
@@ -225,7 +246,9 @@ class LoraConfig(Config):
     rank: int = option(32, "LoRA rank", minimum=1, maximum=512)
     alpha: int = option(64, "LoRA alpha; updates are scaled by alpha / rank", minimum=1)
     targets: str = option(
-        "default", "modules: 'default' (query and value), 'all-linear', or names with commas"
+        "default",
+        "modules: 'default' (query and value), 'all-linear', or names with commas",
+        elsewhere=True,
     )
     epochs: int = option(10, "passes over the training sequences", minimum=1, maximum=1000)
     learning_rate: float = option(1e-3, "peak learning rate", minimum=0, maximum=1)
@@ -244,6 +267,8 @@ class LoraConfig(Config):
 class AdaptConfig(LoraConfig):
     """The inner loop, with the paper's constants (appendix; PEFT's default targets for Qwen2)."""
 
+    SECTION = "adapt"
+
     repeats: int = option(3, "adapters per self-edit, each with its own seed", minimum=1)
     max_sequences: int = option(
         128, "training sequences per self-edit, the passage included", minimum=1
@@ -260,7 +285,7 @@ class AdaptConfig(LoraConfig):
     max_steps: int = option(
         375, "optimizer steps of a self-edit that asks for its epochs (the paper: 375)", minimum=1
     )
-    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
     slots: str = option(
         "auto", "adapters trained at once: a number, or auto (by free memory)", volatile=True
     )
@@ -280,21 +305,23 @@ class AdaptConfig(LoraConfig):
 class ScoreConfig(Config):
     """How an adapted model is examined: greedy answers, a passage out of view, grids in view."""
 
+    SECTION = "score"
+
     grader: str = option(
         "default",
         f"who judges the answers; the domain says who by default: default, {', '.join(GRADERS)}, "
         "or judge:MODEL, a model behind --base-url",
+        elsewhere=True,
     )
-    engine: str = option("transformers", "who answers", choices=WEARERS)
+    engine: str = option("transformers", "who answers", choices=WEARERS, elsewhere=True)
     answer_tokens: int = option(64, "longest answer in tokens", minimum=1)
     reward_floor: float = option(0.0, "reward of an invalid self-edit")
     voting: bool = option(
         False, "ask for grids in eight ways and give the two that come most often as attempts"
     )
-    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES)
-    # In the key only where there is a probe.
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
     probe_limit: int = option(
-        10, "contexts of the probe that are asked about; 0 is all", minimum=0, volatile=True
+        10, "contexts of the probe that are asked about; 0 is all", minimum=0, elsewhere=True
     )
     decode_batch: int = option(128, "sequences decoded together", minimum=1, volatile=True)
 
@@ -317,6 +344,8 @@ def check_grader(name: str) -> None:
 @dataclass(frozen=True, kw_only=True)
 class RewardConfig(Config):
     """What examinations are worth, and how many of them are made."""
+
+    SECTION = "reward"
 
     reward: str = option(
         "accuracy",
@@ -343,18 +372,18 @@ class RewardConfig(Config):
 class FilterConfig(Config):
     """Which self-edits the policy learns from (ReST-EM's E-step; the paper: best of 5)."""
 
+    SECTION = "filter"
+
     rule: str = option("best-of-n", "which self-edits are kept", choices=RULES)
-    query: str = option("", "for the rule sql: a file with one SELECT", volatile=True)
+    query: str = option("", "for the rule sql: a file with one SELECT", elsewhere=True)
     keep: int = option(1, "self-edits kept per context (top-k)", minimum=1)
     threshold: float = option(0.5, "smallest reward kept (threshold)")
     margin: float = option(0.0, "gain over the baseline that must be exceeded (improves)")
-    # In the key only where it is given.
     max_forget: float | None = option(
         None,
         "before any rule, drop self-edits whose adapter loses more points than this on the probe",
         minimum=0,
         maximum=100,
-        volatile=True,
     )
 
 
@@ -362,21 +391,23 @@ class FilterConfig(Config):
 class UpdateConfig(LoraConfig):
     """The outer loop's finetuning (ReST-EM's M-step), with the paper's constants."""
 
+    SECTION = "update"
+
     rank: int = option(64, "LoRA rank", minimum=1, maximum=512)
     alpha: int = option(128, "LoRA alpha; updates are scaled by alpha / rank", minimum=1)
     targets: str = option(
-        "all-linear", "modules: 'default' (query and value), 'all-linear', or names with commas"
+        "all-linear",
+        "modules: 'default' (query and value), 'all-linear', or names with commas",
+        elsewhere=True,
     )
     epochs: int = option(2, "passes over the selection", minimum=1, maximum=1000)
     learning_rate: float = option(3e-4, "peak learning rate", minimum=0, maximum=1)
     batch_size: int = option(10, "sequences per optimizer step", minimum=1)
     max_length: int = option(8192, "longest prompt and completion in tokens", minimum=2)
-    # In the key only where there is something to replay.
     replay: float = option(
         0.0,
         "learn earlier rounds' self-edits again: up to 1 a share of the new ones, else how many",
         minimum=0,
-        volatile=True,
     )
 
     def __post_init__(self) -> None:
@@ -391,6 +422,8 @@ class UpdateConfig(LoraConfig):
 class EvalConfig(Config):
     """How a policy is measured. Its four shared fields stand in place of the other stages'."""
 
+    SECTION = "eval"
+
     regime: str = option(
         "default",
         "single (a passage, an adapter), cpt (all passages at once), continual (one edit after "
@@ -398,7 +431,7 @@ class EvalConfig(Config):
         choices=("default", "single", "cpt", "continual", "fewshot"),
     )
     oracle: str = option(
-        "", "for fewshot: a file with one self-edit, used for every task", volatile=True
+        "", "for fewshot: a file with one self-edit, used for every task", elsewhere=True
     )
     samples: int = option(1, "self-edits per context", minimum=1)
     repeats: int = option(1, "adapters per self-edit, each with its own seed", minimum=1)
@@ -415,6 +448,8 @@ class CptConfig(Config):
     The paper's constants: v2 finetunes all weights (1 epoch at 7e-5, warm-up 0.03), v1 a LoRA (3
     epochs at 1e-3); both take 4 x 2 sequences per step and learn a self-edit as one text.
     """
+
+    SECTION = "cpt"
 
     full: bool = option(False, "finetune all weights instead of a LoRA")
     lines: bool = option(False, "learn each line of a self-edit by itself, not the whole as one")
@@ -455,6 +490,8 @@ class CptConfig(Config):
 @dataclass(frozen=True, kw_only=True)
 class ContinualConfig(Config):
     """A sequence of self-edits, each learned on top of the ones before (paper §5, Fig. 6)."""
+
+    SECTION = "continual"
 
     edits: int = option(8, "self-edits of a sequence, each about another passage", minimum=1)
     sequences: int = option(8, "sequences, each from the same model (the paper: 64)", minimum=1)
@@ -504,6 +541,8 @@ class LoopConfig(Config):
     What is not given here is as the stages have it.
     """
 
+    SECTION = "loop"
+
     rounds: int = option(2, "rounds of generate, score, filter and update", minimum=1)
     limit: int = option(50, "contexts per round, taken in order, wrapping around", minimum=1)
     samples: int | None = option(None, "self-edits per context, in place of [generate]", minimum=1)
@@ -552,6 +591,8 @@ class LoopConfig(Config):
 @dataclass(frozen=True, kw_only=True)
 class VllmConfig(Config):
     """How vLLM runs in this process. What fits differs by machine, so nearly all is volatile."""
+
+    SECTION = "vllm"
 
     memory: float = option(
         0.6,

@@ -102,11 +102,18 @@ def planned(
     assert config.epochs is not None  # settled when the configuration was made
     assert config.learning_rate is not None
     assert config.batch_size is not None
-    known = adapting.key() | config.key() | {"targets": list(student.targets)}
+    known = (
+        adapting.key()
+        | config.key()
+        | {
+            "targets": list(student.targets),
+            "chat": student.chat,
+        }
+    )
     del known["repeats"], known["seed"]
     hyperparameters = canonical(known)
     content = digest([c.context_id for c in contexts], [e.self_edit_id for e in edits])
-    seed = derive_seed(adapting.seed, student.student, method, content)
+    seed = derive_seed(adapting.seed, method, content)
     adapter = Adapter(
         adapter_id=digest(student.student, method, content, adapting.seed, hyperparameters),
         self_edit_id=None,

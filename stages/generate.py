@@ -108,7 +108,7 @@ def _drafts(
         _Draft(
             context,
             sample,
-            derive_seed(config.seed, context.context_id, policy.policy, recipe.name, sample),
+            derive_seed(config.seed, context.context_id, policy.round, recipe.name, sample),
         )
         for context in contexts
         for sample in range(config.samples)

@@ -77,7 +77,24 @@ def check_directory(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} has {what}.", "Convert it to safetensors (save_pretrained) first."
         )
+    for index in path.glob("*.safetensors.index.json"):
+        _check_shards(index)
     return config
+
+
+def _check_shards(index: Path) -> None:
+    """Raise InputError for an index that names weights outside of its own folder."""
+    shards = _json(index).get("weight_map")
+    names = shards.values() if isinstance(shards, dict) else [None]
+    for name in names:
+        if (
+            not isinstance(name, str)
+            or Path(name).name != name
+            or not (index.parent / name).is_file()
+        ):
+            raise InputError(
+                f"{index} names {name!r}, which is no file beside it.", "Copy the model again."
+            )
 
 
 def _json(file: Path) -> dict[str, Any]:

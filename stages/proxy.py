@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.config import RewardConfig
 from stages.domains import knowledge
 from stages.engines import Completion, Engine, Request
 from stages.errors import RowFailure
@@ -40,16 +39,14 @@ def proxy(
     judge: Judge,
     rubric: str,
     floor: float,
-    config: RewardConfig,
+    max_tokens: int,
 ) -> Iterator[Rating | Reward]:
     """A rating per self-edit that can be judged, and a reward for each, in order.
 
     A judgement that cannot be read makes its reward `failed`; an invalid self-edit earns `floor`.
     """
     usable = [edit for edit in self_edits if edit.status == "ok"]
-    requests = [
-        Request(_prompt(rubric, contexts[e.context_id], e), 0, config.proxy_tokens) for e in usable
-    ]
+    requests = [Request(_prompt(rubric, contexts[e.context_id], e), 0, max_tokens) for e in usable]
     said = iter(judge.engine.complete(requests))
     for edit in self_edits:
         if edit.status != "ok":

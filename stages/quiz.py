@@ -64,12 +64,14 @@ def _written(
     contexts: Sequence[Context], master: Quizmaster
 ) -> Iterator[tuple[Context, list[Draft]]]:
     """What the model wrote about each context, read into drafts; at least one per text."""
-    config, policy = master.config, master.policy.policy
+    config = master.config
     name, template = master.prompt
     requests = [
         Request(
             prompt=knowledge.prompt(context, template),
-            seed=derive_seed(config.seed, "quiz", context.context_id, policy, name, sample),
+            seed=derive_seed(
+                config.seed, "quiz", context.context_id, master.policy.round, name, sample
+            ),
             max_tokens=config.max_tokens,
             temperature=config.temperature,
             top_p=config.top_p,

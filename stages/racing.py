@@ -11,8 +11,8 @@ Everything is decided within one context, so it does not matter which contexts m
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from stages.config import RewardConfig
 from stages.exam import Examiner, Outcome
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Verdict
@@ -21,6 +21,39 @@ from stages.score import Examined, Probe, examined, rewards, unadapted
 SEMANTICS = 1
 PRIOR = 4  # degrees of freedom that the binomial variance counts for
 
+Runs = Mapping[str, Sequence[float]]  # self-edit -> accuracy of each of its runs
+
+
+@dataclass(frozen=True)
+class Halving:
+    """After each run the better `keep` of a context's self-edits run again, rounded up."""
+
+    keep: float
+    SEMANTICS = SEMANTICS
+
+    def left(self, runs: Runs, n_questions: int) -> list[str]:
+        """Who runs again."""
+        ranked, _ = _ranked(runs)
+        return ranked[: math.ceil(self.keep * len(ranked))]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Who is below the best by more than the noise of a run, at this confidence, is left out."""
+
+    confidence: float
+    SEMANTICS = SEMANTICS
+
+    def left(self, runs: Runs, n_questions: int) -> list[str]:
+        """Who runs again."""
+        ranked, means = _ranked(runs)
+        n_runs = len(runs[ranked[0]])
+        quantile = statistics.NormalDist().inv_cdf((1 + self.confidence) / 2)
+        reach = quantile * math.sqrt(noise(list(runs.values()), n_questions) / n_runs)
+        return [name for name in ranked if means[name] + reach >= means[ranked[0]] - reach]
+
+
+Race = Halving | Bounds
 Adapt = Callable[[Sequence[SelfEdit], int], Iterable[tuple[Adapter, Lora | None]]]
 
 
@@ -32,7 +65,8 @@ def race(
     contexts: Mapping[str, Context],
     questions: Mapping[str, Sequence[Question]],
     examiner: Examiner,
-    config: RewardConfig,
+    rule: str,
+    racing: Race,
     probe: Probe | None = None,
 ) -> Iterator[Adapter | Answer | Verdict | Reward]:
     """What `score` gives, with at most `repeats` runs for each self-edit.
@@ -48,20 +82,18 @@ def race(
         for one in (yield from examined(trained, contexts, questions, examiner, probe)):
             found[str(one.adapter.self_edit_id)].append(one)
         outcomes = {name: [one.outcome for one in ones] for name, ones in found.items()}
-        left = _left(running, outcomes, questions, config)
+        left = _left(running, outcomes, questions, racing)
         running = [edit for edit in running if edit.self_edit_id in left]
         if not running:
             break
-    yield from rewards(
-        self_edits, baselines, found, questions, examiner, rule=config.reward, probe=probe
-    )
+    yield from rewards(self_edits, baselines, found, questions, examiner, rule=rule, probe=probe)
 
 
 def _left(
     running: Sequence[SelfEdit],
     outcomes: Mapping[str, Sequence[Outcome]],
     questions: Mapping[str, Sequence[Question]],
-    config: RewardConfig,
+    racing: Race,
 ) -> set[str]:
     """The self-edits that get another run: of a context with one left, none."""
     by_context: dict[str, dict[str, list[float]]] = {}
@@ -72,27 +104,23 @@ def _left(
     return {
         name
         for context_id, runs in by_context.items()
-        for name in contenders(runs, len(questions[context_id]), config)
+        for name in contenders(runs, len(questions[context_id]), racing)
     }
 
 
-def contenders(
-    runs: Mapping[str, Sequence[float]], n_questions: int, config: RewardConfig
-) -> list[str]:
+def contenders(runs: Runs, n_questions: int, racing: Race) -> list[str]:
     """Who runs again, given the accuracies so far of those still running; nobody when one is left.
 
     All have as many runs. Ties go to who comes first, as in the rule best-of-n.
     """
-    means = {name: statistics.fmean(found) for name, found in runs.items()}
-    ranked = sorted(runs, key=lambda name: -means[name])  # stable
-    if config.racing == "halving":
-        left = ranked[: math.ceil(config.racing_keep * len(ranked))]
-    else:
-        n_runs = len(runs[ranked[0]])
-        quantile = statistics.NormalDist().inv_cdf((1 + config.racing_confidence) / 2)
-        reach = quantile * math.sqrt(noise(list(runs.values()), n_questions) / n_runs)
-        left = [name for name in ranked if means[name] + reach >= means[ranked[0]] - reach]
+    left = racing.left(runs, n_questions)
     return left if len(left) > 1 else []
+
+
+def _ranked(runs: Runs) -> tuple[list[str], dict[str, float]]:
+    """Who runs, the best first, and their means."""
+    means = {name: statistics.fmean(found) for name, found in runs.items()}
+    return sorted(runs, key=lambda name: -means[name]), means  # stable
 
 
 def noise(runs: Sequence[Sequence[float]], n_questions: int) -> float:

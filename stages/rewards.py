@@ -6,10 +6,12 @@ is no rule: it examines nobody (`stages.proxy`).
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 Rule = Callable[[Sequence[float], float], float]  # accuracy of each repeat, unadapted -> reward
 
+SEMANTICS = 1
 PROXY = "proxy"
 NOISE = 1e-9  # the mean of 1/5, 1/5 and 1/5 is a little more than 1/5
 RULES: Mapping[str, Rule] = {
@@ -21,6 +23,17 @@ RULES: Mapping[str, Rule] = {
     # The paper's for tasks: 1 when every test was solved; the share of the repeats that did.
     "solved": lambda scores, baseline: statistics.fmean(score == 1 for score in scores),
 }
+
+
+@dataclass(frozen=True)
+class ChosenRule:
+    """A rule as a run holds it."""
+
+    name: str
+
+    def key(self) -> dict[str, Any]:
+        """What it adds to a key."""
+        return {"name": self.name, "semantics": SEMANTICS}
 
 
 def rule_of(choice: str, regime: Literal["single", "fewshot"]) -> str:

@@ -17,7 +17,7 @@ from stages.errors import ResourceError
 from stages.exam import PROBE, Examination, Examiner, Outcome, mean
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
-from stages.rewards import RULES, rule_of
+from stages.rewards import RULES
 
 SEMANTICS = 1
 
@@ -176,7 +176,6 @@ def reward(
     probe: Probe | None = None,
 ) -> Reward:
     """The reward of one self-edit from the examinations of its adapters."""
-    rule = rule_of(rule, examiner.domain.REGIME)
     outcomes = [one.outcome for one in found]
     row = Reward(
         self_edit_id=edit.self_edit_id,

@@ -1,20 +1,12 @@
 """What can be chosen by name: the entries of a table, and a choice as a run holds it.
 
-Each table (domains, engines, graders, reward rules, objectives) stands in the module of its kind.
+Each table (engines, graders, reward rules, objectives) stands in the module of its kind.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 from stages.config import Config
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """An entry of a table by its name, with the settings that apply to it alone."""
-
-    name: str
-    settings: Config | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +21,20 @@ class Entry:
     semantics: int = 1
     config: type[Config] | None = None
 
-    def key(self, chosen: Chosen) -> dict[str, Any]:
-        """What a choice of this entry adds to a key."""
-        settings = chosen.settings.key() if chosen.settings else {}
-        return {"name": chosen.name, "semantics": self.semantics, **settings}
+
+@dataclass(frozen=True)
+class Chosen:
+    """An entry of a table by its name, with the settings that apply to it alone."""
+
+    name: str
+    settings: Config | None = None
+
+    @property
+    def entry(self) -> Entry:
+        """What was chosen."""
+        raise NotImplementedError
+
+    def key(self) -> dict[str, Any]:
+        """What the choice adds to a key."""
+        settings = self.settings.key() if self.settings else {}
+        return {"name": self.name, "semantics": self.entry.semantics, **settings}

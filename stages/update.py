@@ -58,7 +58,7 @@ def draw(
     share = math.ceil(round(config.replay * len(selected), 6))
     wanted = share if config.replay <= 1 else int(config.replay)
     others = {one.name: one for one in earlier if one.name not in selected}
-    order = sorted(others, key=lambda name: derive_seed(config.seed, policy.policy, "replay", name))
+    order = sorted(others, key=lambda name: derive_seed(config.seed, policy.round, "replay", name))
     return [others[name] for name in order[:wanted]]
 
 
@@ -112,7 +112,7 @@ def update(
         epochs=config.epochs,
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
-        seed=derive_seed(config.seed, policy.policy, "update"),
+        seed=derive_seed(config.seed, policy.round, "update"),
         schedule=config.schedule,
         warmup_steps=config.warmup_steps,
     )

@@ -10,9 +10,8 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from stages.config import RewardConfig
 from stages.eval import bootstrap
-from stages.racing import contenders
+from stages.racing import Bounds, Halving, Race, contenders
 
 BOOTSTRAP = 2000
 Runs = Mapping[str, Sequence[float]]  # self-edit -> accuracy of each run
@@ -64,18 +63,16 @@ def policies(n_runs: int) -> Iterator[Policy]:
     def everybody(runs: Runs, n_questions: int) -> list[str]:
         return list(runs)
 
-    def racing(**chosen: object) -> Keep:
-        config = RewardConfig(**chosen)  # type: ignore[arg-type]  # checked when built
-        return lambda runs, n_questions: contenders(runs, n_questions, config)
+    def raced(racing: Race) -> Keep:
+        return lambda runs, n_questions: contenders(runs, n_questions, racing)
 
     yield Policy("all runs", everybody)
     for number in range(n_runs - 1, 0, -1):
         yield Policy(f"{number} for each", everybody, number)
     for share in (0.5, 0.4):
-        yield Policy(f"halving {share}", racing(racing="halving", racing_keep=share))
+        yield Policy(f"halving {share}", raced(Halving(share)))
     for confidence in (0.3, 0.5, 0.68, 0.8, 0.9, 0.95):
-        keep = racing(racing="bounds", racing_confidence=confidence)
-        yield Policy(f"bounds {confidence}", keep)
+        yield Policy(f"bounds {confidence}", raced(Bounds(confidence)))
 
 
 def replay(contexts: Sequence[Recorded], *, resamples: int, seed: int) -> Iterator[Replayed]:

@@ -32,8 +32,7 @@ from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
 from stages.config import EndpointConfig, GenerateConfig
-from stages.engines import Engine, Request, tokens_of
-from stages.tables import Chosen
+from stages.engines import ChosenEngine, Engine, Request, tokens_of
 
 if TYPE_CHECKING:
     from stages.engines.bench import Measured, Overhead
@@ -156,7 +155,7 @@ def _server(session: Session, name: str, at_once: int, *, chat: bool) -> Engine:
     settings = replace(chosen.settings, concurrency=at_once)
     with TemporaryDirectory() as folder:
         runtime = Runtime(Workspace(Path(folder)))
-        return runtime.engine(Chosen(SERVER, settings), model, batch=at_once)
+        return runtime.engine(ChosenEngine(SERVER, settings), model, batch=at_once)
 
 
 def _overhead(

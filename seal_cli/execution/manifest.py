@@ -18,7 +18,7 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.records import Record
 
-FORMAT = 1
+FORMAT = 2
 
 
 def manifest(
@@ -51,6 +51,7 @@ def manifest(
         "kind": spec.KIND,
         "status": "failed rows" if failed else "ok",
         "inputs": inputs + beside,
+        "about": spec.about(),
         "source": spec.source(),
         "base": base,
         "attempt": attempt,

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from seal_cli import console, signals
-from seal_cli.execution.manifest import manifest
+from seal_cli.execution.manifest import FORMAT, manifest
 from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact, publish, write_parts
@@ -85,14 +85,20 @@ class Runner:
 
     def _newest(self, base: str) -> Artifact | None:
         """The highest published attempt of a key. The first attempt's id is the key itself."""
-        stage = base.split("-")[0]
-        attempts = [a for a in self.store.all(stage) if a.manifest.get("base") == base]
+        known = list(self.store.all(base.split("-")[0]))
+        attempts = [a for a in known if a.manifest.get("base") == base]
+        earlier = sum(a.manifest["format"] < FORMAT for a in known)
+        if earlier and not attempts:
+            console.say(
+                f"{earlier} artifacts of this stage are of an earlier version, which gave other ids: "
+                "they can be read, but this run does not find itself among them."
+            )
         return max(attempts, key=lambda a: a.manifest["attempt"], default=None)
 
 
 def material_of(spec: StageSpec) -> dict[str, Any]:
-    """What an artifact's id is the hash of: its inputs and the key of its spec."""
-    return {"inputs": list(spec.inputs()), **spec.key()}
+    """What an artifact's id is the hash of, besides its stage."""
+    return spec.key()
 
 
 class _Run:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from seal_cli.execution.models import ModelRef
 from seal_cli.store.ledger import Ledger
 from seal_cli.store.workspace import Workspace
-from stages.config import JUDGE, JudgeConfig
-from stages.engines import ENGINES, Access, Engine, Seat
+from stages.config import JudgeConfig
+from stages.engines import Access, ChosenEngine, Engine, Seat
 from stages.errors import ConfigError
-from stages.grading import GRADERS, Grader
+from stages.grading import Grader
+from stages.grading.choice import ChosenGrader
 from stages.identity import digest
 from stages.lora import Job, Trained, Trainer
 from stages.records import Policy
-from stages.tables import Chosen
 
 if TYPE_CHECKING:
     from stages.lora.room import Room
@@ -63,9 +63,9 @@ class Runtime:
         """Release every model but these, by their ids."""
         self._models = {key: model for key, model in self._models.items() if key[0] in ids}
 
-    def engine(self, chosen: Chosen, model: ModelRef, *, batch: int, rank: int = 0) -> Engine:
+    def engine(self, chosen: ChosenEngine, model: ModelRef, *, batch: int, rank: int = 0) -> Engine:
         """An engine for a model: `batch` sequences at once, adapters of up to this rank."""
-        spec = ENGINES[chosen.name]
+        spec = chosen.entry
         engine = spec.build(
             Seat(
                 model_id=model.id,
@@ -83,14 +83,9 @@ class Runtime:
         self._engines[chosen.name, model.id] = engine
         return engine
 
-    def grader(self, chosen: Chosen) -> Grader:
+    def grader(self, chosen: ChosenGrader) -> Grader:
         """A grader; a judge asks a server."""
-        if not isinstance(chosen.settings, JudgeConfig):
-            return GRADERS[chosen.name]
-        from stages.grading.judge import Judge
-
-        engine = self._judge(chosen.name.removeprefix(JUDGE).strip(), chosen.settings)
-        return Judge(chosen.name, engine, chosen.settings.verdict_tokens)
+        return chosen.build(self._judge)
 
     def _judge(self, model: str, config: JudgeConfig) -> Engine:
         """An engine that asks a server's model for verdicts."""

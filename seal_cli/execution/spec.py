@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from seal_cli.execution.key import fields_of, parts_of
+from seal_cli.execution.models import ModelRef
 from seal_cli.store.artifact import WEIGHTS
 from seal_cli.store.workspace import Workspace
+from stages.config import Config
+from stages.grading.choice import ChosenGrader
 from stages.records import Record
 
 if TYPE_CHECKING:
@@ -85,12 +89,12 @@ class StageSpec:
     TABLES: ClassVar[tuple[str, ...]] = ()  # further tables, written even when empty
 
     def key(self) -> dict[str, Any]:
-        """What decides the rows, without the inputs. Equal keys are one artifact."""
-        raise NotImplementedError
+        """What decides the rows: every field that is not opted out. Equal keys are one artifact."""
+        return fields_of(self)
 
     def config(self) -> dict[str, Any]:
-        """The settings, for the manifest."""
-        raise NotImplementedError
+        """The settings by section, for the manifest."""
+        return {part.SECTION: part.shown() for part in parts_of(self, Config)}
 
     def inputs(self) -> tuple[str, ...]:
         """Ids of the artifacts it is made from, the one that lineage goes to first."""
@@ -106,6 +110,11 @@ class StageSpec:
 
     def models(self) -> dict[str, dict[str, str]]:
         """Id -> name and place of every model it uses, for the manifest: provenance, not key."""
+        used = [*parts_of(self, ModelRef), *parts_of(self, ChosenGrader)]
+        return {name: place for part in used for name, place in part.location.items()}
+
+    def about(self) -> dict[str, str]:
+        """What later stages ask of the manifest: domain, writer, student."""
         return {}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:

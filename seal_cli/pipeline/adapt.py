@@ -16,7 +16,7 @@ from seal_cli.store.workspace import Workspace
 from stages import adapt as stage
 from stages.adapt import Student
 from stages.config import AdaptConfig
-from stages.domains import DOMAINS, Domain
+from stages.domains import ChosenDomain, Domain
 from stages.lora import SEMANTICS as TRAINER_SEMANTICS
 from stages.lora import Lora, Trainer
 from stages.records import Adapter, Context, Record, SelfEdit
@@ -28,18 +28,10 @@ Trained = Iterable[tuple[Adapter, Lora | None]]
 class Adapting:
     """A model that is adapted, and how."""
 
+    SEMANTICS = (stage.SEMANTICS, TRAINER_SEMANTICS)
+
     model: ModelRef
     config: AdaptConfig
-
-    def key(self, domain: Domain) -> dict[str, Any]:
-        """What decides the adapters."""
-        settled = {"targets": list(self.model.targets), "chat": self.model.chat}
-        return {
-            "semantics": [stage.SEMANTICS, domain.SEMANTICS, TRAINER_SEMANTICS],
-            "student": self.model.id,
-            "dtype": self.model.dtype,
-            "config": self.config.key() | settled,
-        }
 
     def open(self, runtime: Runtime, domain: Domain, slots: int) -> "Inner":
         """The adapt stage with its collaborators."""
@@ -99,24 +91,16 @@ class Adapt(StageSpec):
     KIND = "adapters"
 
     self_edits: str
-    domain: str
+    domain: ChosenDomain
     adapting: Adapting
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        return self.adapting.key(DOMAINS[self.domain])
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        return {"adapt": self.adapting.config.key()}
 
     def inputs(self) -> tuple[str, ...]:
         """The self-edits, and the student that we made."""
         return self.self_edits, *self.adapting.model.inputs
 
-    def models(self) -> dict[str, dict[str, str]]:
-        """The student."""
-        return self.adapting.model.location
+    def about(self) -> dict[str, str]:
+        """The domain, and who is adapted."""
+        return {"domain": self.domain.name, "student": self.adapting.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The contexts that there are self-edits of."""
@@ -134,7 +118,7 @@ class Adapt(StageSpec):
         source = store.artifact(self.self_edits)
         contexts = ContextSet(store.upstream(source, "contexts")).contexts
         edits = group(source.rows(SelfEdit))
-        inner = self.adapting.open(runtime, DOMAINS[self.domain], job.plan.slots)
+        inner = self.adapting.open(runtime, self.domain.domain, job.plan.slots)
 
         def saved(adapter: Adapter, lora: Lora | None) -> Adapter:
             if lora is None:
@@ -164,7 +148,7 @@ def adapt(resolve: Resolver, self_edits: str, student: str | None = None) -> Ada
     model = resolve.writer_of(source, student)
     return Adapt(
         self_edits=source.id,
-        domain=ContextSet(resolve.store.upstream(source, "contexts")).domain.NAME,
+        domain=ContextSet(resolve.store.upstream(source, "contexts")).chosen,
         adapting=adapting(resolve, model, resolve.config(AdaptConfig, model)),
     )
 

@@ -1,16 +1,16 @@
 """eval in the regime continual: sequences of self-edits, each on top of the ones before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
 from seal_cli.pipeline.evaluation import Evaluation
 from seal_cli.store.workspace import Workspace
 from stages import continual, retention
-from stages.config import Config, ContinualConfig
+from stages import eval as stage
+from stages.config import ContinualConfig
 from stages.continual import Lesson
 from stages.errors import ConfigError
 from stages.exam import Examination
@@ -22,6 +22,8 @@ _SEQUENCE = "sequence "
 @dataclass(frozen=True, kw_only=True)
 class Continual(Evaluation):
     """Phase 0: the unadapted model's answers, by context. Phase 1: the sequences."""
+
+    SEMANTICS = (stage.SEMANTICS, continual.SEMANTICS)
 
     continual: ContinualConfig
 
@@ -36,15 +38,6 @@ class Continual(Evaluation):
             raise ConfigError(
                 "--gate-on probe needs a probe set.", "Give one with --probe CONTEXTS."
             )
-
-    def key(self) -> dict[str, Any]:
-        """What decides the metrics."""
-        own = self.continual.key() | {"semantics": continual.SEMANTICS}
-        return super().key() | {"continual": own}
-
-    def configs(self) -> Mapping[str, Config]:
-        """The configurations by their sections."""
-        return {**super().configs(), "continual": self.continual}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The contexts of all sequences, then the sequences."""

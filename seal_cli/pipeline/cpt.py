@@ -1,9 +1,8 @@
 """eval in the regime cpt: one model trained on all contexts, by method, and asked about all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from seal_cli import console
 from seal_cli.execution.runtime import Runtime
@@ -12,7 +11,7 @@ from seal_cli.pipeline.evaluation import Evaluation
 from seal_cli.store.workspace import Workspace
 from stages import cpt
 from stages import eval as stage
-from stages.config import Config, CptConfig
+from stages.config import CptConfig
 from stages.errors import ConfigError
 from stages.exam import Examination
 from stages.records import Adapter, Answer, Question, Record, SelfEdit, Verdict
@@ -24,6 +23,8 @@ METHODS = (cpt.PASSAGES, cpt.EDITS)
 class Cpt(Evaluation):
     """Phase 0: self-edits and unadapted answers, by context. Phase 1: each method's training."""
 
+    SEMANTICS = (stage.SEMANTICS, cpt.SEMANTICS)
+
     cpt: CptConfig
 
     def __post_init__(self) -> None:
@@ -32,14 +33,6 @@ class Cpt(Evaluation):
                 "vLLM does not see weights that change in this process.",
                 "Leave out --engine vllm, or keep adapters apart (--separate; no --full).",
             )
-
-    def key(self) -> dict[str, Any]:
-        """What decides the metrics."""
-        return super().key() | {"cpt": self.cpt.key() | {"semantics": cpt.SEMANTICS}}
-
-    def configs(self) -> Mapping[str, Config]:
-        """The configurations by their sections."""
-        return {**super().configs(), "cpt": self.cpt}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The chosen contexts, then the methods."""

@@ -46,11 +46,9 @@ _OWN: dict[str, type[Config]] = {"cpt": CptConfig, "continual": ContinualConfig}
 class ByContext(Evaluation):
     """The regimes single and fewshot. `oracle` is a self-edit for every task."""
 
-    oracle: str | None
+    SEMANTICS = (stage.SEMANTICS, fewshot.SEMANTICS)
 
-    def key(self) -> dict[str, Any]:
-        """What decides the metrics."""
-        return super().key() | {"oracle": self.oracle}
+    oracle: str | None
 
     @property
     def fewshot(self) -> bool:
@@ -149,7 +147,7 @@ def evaluate(
     training = resolve.config(AdaptConfig, adapted)
     parts: dict[str, Any] = {
         "contexts": source.id,
-        "domain": domain.NAME,
+        "domain": known.chosen,
         "measuring": config,
         "writing": writing(
             resolve,

@@ -1,25 +1,22 @@
 """What the regimes of eval share: who writes, adapts and is examined, the key, the probe."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import StageSpec
 from seal_cli.inputs import ContextSet
-from seal_cli.pipeline import graders
 from seal_cli.pipeline.adapt import Adapting, Inner
 from seal_cli.pipeline.generate import Writing
 from seal_cli.pipeline.probe import Probe
 from seal_cli.pipeline.score import Examining
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
-from stages import fewshot
 from stages import probe as probing
 from stages.adapt import tokenised
-from stages.config import Config, EvalConfig
-from stages.domains import DOMAINS, Domain
+from stages.config import EvalConfig
+from stages.domains import ChosenDomain, Domain
 from stages.exam import Examiner
 from stages.tokens import learnable
 
@@ -32,41 +29,15 @@ class Evaluation(StageSpec):
     KIND = "metrics"
     TABLES = ("self_edits", "adapters", "answers", "verdicts")
 
+    SEMANTICS: ClassVar[int | tuple[int, ...]] = stage.SEMANTICS
+
     contexts: str
-    domain: str
+    domain: ChosenDomain
     measuring: EvalConfig
     writing: Writing
     adapting: Adapting
     examining: Examining
     probe: Probe | None
-
-    def key(self) -> dict[str, Any]:
-        """What decides the metrics: everything that decides the rows they are made from."""
-        domain = DOMAINS[self.domain]
-        found: dict[str, Any] = {
-            "semantics": [stage.SEMANTICS, fewshot.SEMANTICS],
-            "config": self.measuring.key(),
-            "oracle": None,
-            "generate": self.writing.key(domain),
-            "adapt": self.adapting.key(domain),
-            "score": self.examining.key(domain),
-        }
-        if self.probe is not None:
-            found["probe"] = {"contexts": self.probe.contexts, "semantics": probing.SEMANTICS}
-        return found
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        return {name: config.key() for name, config in self.configs().items()}
-
-    def configs(self) -> Mapping[str, Config]:
-        """The configurations by their sections."""
-        return {
-            "eval": self.measuring,
-            "generate": self.writing.config,
-            "adapt": self.adapting.config,
-            "score": self.examining.config,
-        }
 
     def inputs(self) -> tuple[str, ...]:
         """The contexts first, as lineage goes to the first; then the models that we made."""
@@ -77,10 +48,13 @@ class Evaluation(StageSpec):
         """The probe."""
         return (self.probe.contexts,) if self.probe else ()
 
-    def models(self) -> dict[str, dict[str, str]]:
-        """The policy, the student, and a judge."""
-        judge = graders.location(self.examining.grader)
-        return self.writing.model.location | self.adapting.model.location | judge
+    def about(self) -> dict[str, str]:
+        """The domain, who writes, and who is adapted."""
+        return {
+            "domain": self.domain.name,
+            "writer": self.writing.model.id,
+            "student": self.adapting.model.id,
+        }
 
     @property
     def rank(self) -> int:
@@ -121,7 +95,7 @@ class Evaluation(StageSpec):
 
     def parts(self, runtime: Runtime, slots: int) -> tuple[Domain, Inner, Examiner]:
         """The domain, and the inner loop and the examiner of the student."""
-        domain = DOMAINS[self.domain]
+        domain = self.domain.domain
         inner = self.adapting.open(runtime, domain, slots)
         return domain, inner, self.examining.open(runtime, domain, self.rank)
 

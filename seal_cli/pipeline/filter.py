@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
@@ -11,7 +10,6 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import filter as stage
 from stages.config import FilterConfig
-from stages.identity import digest
 from stages.records import Record, Reward, Selection, SelfEdit
 
 
@@ -22,24 +20,11 @@ class Filter(StageSpec):
     STAGE = "filter"
     KIND = "selections"
 
+    SEMANTICS = stage.SEMANTICS
+
     rewards: str
     rule: str
     settings: FilterConfig
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        limit = self.settings.max_forget
-        return {
-            "semantics": [stage.SEMANTICS],
-            "config": self.settings.key(),
-            "rule": digest(self.rule),
-            **({} if limit is None else {"max_forget": limit}),
-        }
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        own = {"max_forget": self.settings.max_forget}
-        return {"filter": self.settings.key() | own, "rule": self.rule}
 
     def inputs(self) -> tuple[str, ...]:
         """The rewards."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
@@ -13,11 +12,10 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
 from stages.config import GenerateConfig, ServerConfig
-from stages.domains import DOMAINS, Domain
-from stages.engines import ENGINES
+from stages.domains import ChosenDomain, Domain
+from stages.engines import ENGINES, ChosenEngine
 from stages.recipes import Recipe
 from stages.records import Context, Record, SelfEdit
-from stages.tables import Chosen
 
 Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]
 _ROUNDS = 16  # requests per place under way that a batch has for a server
@@ -27,28 +25,12 @@ _ROUNDS = 16  # requests per place under way that a batch has for a server
 class Writing:
     """A model that writes self-edits, by an engine and a recipe."""
 
+    SEMANTICS = stage.SEMANTICS
+
     model: ModelRef
-    engine: Chosen
+    engine: ChosenEngine
     recipe: Recipe
     config: GenerateConfig
-
-    def key(self, domain: Domain) -> dict[str, Any]:
-        """What decides the self-edits."""
-        spec, settings = ENGINES[self.engine.name], self.engine.settings
-        recipe = [self.recipe.name, self.recipe.digest]
-        found = {
-            "semantics": [stage.SEMANTICS, domain.SEMANTICS, spec.semantics],
-            "policy": self.model.id,
-            "config": self.config.key() | {"prompt": recipe, "chat": self.model.chat},
-        }
-        if not spec.local:
-            assert settings is not None
-            how = settings.key()
-            if not self.config.constrained:
-                del how["structured"]
-            return found | {"endpoint": {"model": self.model.name, **how}}
-        own = {self.engine.name: settings.key()} if settings else {}
-        return found | {"dtype": self.model.dtype, **own}
 
     def open(self, runtime: Runtime, domain: Domain, rank: int) -> Writer:
         """The generate stage with its collaborators; `rank` is that of adapters to come."""
@@ -68,7 +50,7 @@ class Writing:
         """Self-edits that are written together."""
         if isinstance(self.engine.settings, ServerConfig):
             return _ROUNDS * self.engine.settings.concurrency
-        return max(ENGINES[self.engine.name].at_once, self.config.decode_batch)
+        return max(self.engine.entry.at_once, self.config.decode_batch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,25 +62,17 @@ class Generate(StageSpec):
     TABLES = ("policies",)
 
     contexts: str
-    domain: str
+    domain: ChosenDomain
     writing: Writing
     rank: int = field(default=0, compare=False)
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        return self.writing.key(DOMAINS[self.domain])
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        return {"generate": self.writing.config.key()}
 
     def inputs(self) -> tuple[str, ...]:
         """The contexts, and the policy that we made."""
         return self.contexts, *self.writing.model.inputs
 
-    def models(self) -> dict[str, dict[str, str]]:
-        """The policy."""
-        return self.writing.model.location
+    def about(self) -> dict[str, str]:
+        """The domain, and who writes."""
+        return {"domain": self.domain.name, "writer": self.writing.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The chosen contexts."""
@@ -113,7 +87,7 @@ class Generate(StageSpec):
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Contexts -> self-edits."""
         contexts = ContextSet(store.artifact(self.contexts)).contexts
-        write = self.writing.open(runtime, DOMAINS[self.domain], self.rank)
+        write = self.writing.open(runtime, self.domain.domain, self.rank)
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
             return list(write([contexts[i] for i in batch.items]))
@@ -148,4 +122,4 @@ def generate(resolve: Resolver, contexts: str, policy: str) -> Generate:
         asked, engine = resolve.endpoint(policy, config.chat, config.engine)
         recipe = source.domain.recipe(config.prompt)
         how = Writing(model=asked, engine=engine, recipe=recipe, config=config)
-    return Generate(contexts=source.artifact.id, domain=source.domain.NAME, writing=how)
+    return Generate(contexts=source.artifact.id, domain=source.chosen, writing=how)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from seal_cli import arc_files, console, readers
+from seal_cli.execution.key import keyed
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.models import SHIPPED
 from seal_cli.store.identity import content_digest
 from seal_cli.store.workspace import Workspace
-from stages.domains import DOMAINS
+from stages.domains import DOMAINS, ChosenDomain
 from stages.errors import ConfigError, InputError
 from stages.identity import canonical, digest
 from stages.records import Context, Question, Record
@@ -53,32 +54,28 @@ class ImportContexts(StageSpec):
     KIND = "contexts"
     TABLES = ("questions",)
 
+    SEMANTICS = SEMANTICS
+
     sources: tuple[Source, ...] = field(compare=False)
     content: tuple[str, ...]
-    domain: str
+    domain: ChosenDomain
     split: str | None
     limit: int | None
-    only: tuple[str, ...] | None
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        return {
-            "semantics": [SEMANTICS, DOMAINS[self.domain].SEMANTICS],
-            "content": list(self.content),
-            **self._chosen,
-        }
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        return self._chosen | ({} if self.only is None else {"only": list(self.only)})
-
-    @property
-    def _chosen(self) -> dict[str, Any]:
-        return {"domain": self.domain, "split": self.split, "limit": self.limit}
+    only: tuple[str, ...] | None = field(compare=False)
 
     def inputs(self) -> tuple[str, ...]:
         """None."""
         return ()
+
+    def about(self) -> dict[str, str]:
+        """The domain."""
+        return {"domain": self.domain.name}
+
+    def config(self) -> dict[str, Any]:
+        """What was asked for."""
+        asked = {"split": self.split, "limit": self.limit, "only": self.only}
+        found = {"domain": self.domain.name, **asked}
+        return {"import": {name: keyed(value) for name, value in found.items()}}
 
     def source(self) -> str:
         """The files and datasets."""
@@ -88,8 +85,9 @@ class ImportContexts(StageSpec):
         """Nothing -> contexts and questions."""
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            rows = list(records(self.sources, self.domain, self.split, self.limit, self.only))
-            if _known_by(self.sources, self.domain, rows if self.only else None) != self.content:
+            domain = self.domain.name
+            rows = list(records(self.sources, domain, self.split, self.limit, self.only))
+            if _known_by(self.sources, domain, rows if self.only else None) != self.content:
                 raise InputError(f"{self.source()} has changed meanwhile.", "Import it again.")
             n_contexts = sum(isinstance(row, Context) for row in rows)
             console.say(f"{n_contexts} contexts, {len(rows) - n_contexts} questions.")
@@ -125,7 +123,7 @@ def import_contexts(
     return ImportContexts(
         sources=sources,
         content=_known_by(sources, domain, chosen),
-        domain=domain,
+        domain=ChosenDomain(domain),
         split=split,
         limit=limit,
         only=None if only is None else tuple(only),

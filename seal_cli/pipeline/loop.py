@@ -160,11 +160,11 @@ class Chain:
         )
 
     def _writing(self, how: GenerateConfig) -> Generate:
-        domain = ContextSet(self.source).domain
+        known = ContextSet(self.source)
         return Generate(
             contexts=self.source.id,
-            domain=domain.NAME,
-            writing=writing(self.resolve, self.writer, domain, how),
+            domain=known.chosen,
+            writing=writing(self.resolve, self.writer, known.domain, how),
             rank=self._adapting().rank,
         )
 

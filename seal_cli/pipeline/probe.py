@@ -12,6 +12,7 @@ from seal_cli import console
 from seal_cli.inputs import ContextSet
 from seal_cli.splits import is_evaluation
 from seal_cli.store.workspace import Workspace
+from stages import probe as probing
 from stages import score as stage
 from stages.errors import ConfigError
 from stages.exam import PROBE, Examiner, collected
@@ -21,6 +22,8 @@ from stages.records import Answer, Record, Reward, SelfEdit, Verdict
 @dataclass(frozen=True)
 class Probe:
     """A probe as a spec holds it: a contexts artifact, and how many of its contexts are asked."""
+
+    SEMANTICS = probing.SEMANTICS
 
     contexts: str
     limit: int

@@ -1,8 +1,7 @@
 """score with the proxy reward: a model judges the texts of self-edits; nothing is trained."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
@@ -15,13 +14,10 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import proxy as stage
 from stages.config import RewardConfig, ScoreConfig
-from stages.domains import DOMAINS
-from stages.engines import ENGINES
+from stages.domains import DOMAINS, ChosenDomain
+from stages.engines import ChosenEngine
 from stages.errors import ConfigError
-from stages.identity import digest
 from stages.records import Record, SelfEdit
-from stages.rewards import PROXY
-from stages.tables import Chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,45 +28,24 @@ class Proxy(StageSpec):
     KIND = "rewards"
     TABLES = ("ratings",)
 
+    SEMANTICS = stage.SEMANTICS
+
     self_edits: str
-    domain: str
+    domain: ChosenDomain
     judge: ModelRef
-    engine: Chosen
+    engine: ChosenEngine
     rubric: str
+    max_tokens: int
     floor: float  # reward of an invalid self-edit
-    decode_batch: int
-    reward: RewardConfig
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        engine = ENGINES[self.engine.name]
-        own = {self.engine.name: self.engine.settings.key()} if self.engine.settings else {}
-        return {
-            "semantics": [stage.SEMANTICS, DOMAINS[self.domain].SEMANTICS, engine.semantics],
-            "judge": self.judge.id,
-            "dtype": self.judge.dtype,
-            "reward": {
-                "rule": PROXY,
-                "rubric": digest(self.rubric),
-                "tokens": self.reward.proxy_tokens,
-                "engine": self.engine.name,
-                "chat": self.judge.chat,
-                "floor": self.floor,
-                **own,
-            },
-        }
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        return {"reward": self.reward.key()}
+    decode_batch: int = field(compare=False)
 
     def inputs(self) -> tuple[str, ...]:
         """The self-edits, and the judge that we made."""
         return self.self_edits, *self.judge.inputs
 
-    def models(self) -> dict[str, dict[str, str]]:
-        """The judge."""
-        return self.judge.location
+    def about(self) -> dict[str, str]:
+        """The domain."""
+        return {"domain": self.domain.name}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The contexts that there are self-edits of."""
@@ -97,7 +72,7 @@ class Proxy(StageSpec):
                     judge=stage.Judge(self.judge.id, engine),
                     rubric=self.rubric,
                     floor=self.floor,
-                    config=self.reward,
+                    max_tokens=self.max_tokens,
                 )
             )
 
@@ -106,8 +81,8 @@ class Proxy(StageSpec):
 
 def proxy(resolve: Resolver, source: Artifact, judge: LocalModel, reward: RewardConfig) -> Proxy:
     """The run that was asked for. Raises ConfigError for self-edits about tasks."""
-    domain = ContextSet(resolve.store.upstream(source, "contexts")).domain
-    if domain is not DOMAINS["knowledge"]:
+    about = ContextSet(resolve.store.upstream(source, "contexts"))
+    if about.domain is not DOMAINS["knowledge"]:
         raise ConfigError(
             f"the rubric is about notes on passages; {source.id} is about tasks.",
             "Choose another --reward.",
@@ -115,11 +90,11 @@ def proxy(resolve: Resolver, source: Artifact, judge: LocalModel, reward: Reward
     config = resolve.config(ScoreConfig, judge)
     return Proxy(
         self_edits=source.id,
-        domain=domain.NAME,
+        domain=about.chosen,
         judge=resolve.reference(judge, config.chat),
         engine=resolve.engine(reward.proxy_engine, judge),
         rubric=stage.RUBRIC.read_text(encoding="utf-8"),
         floor=config.reward_floor,
         decode_batch=config.decode_batch,
-        reward=reward,
+        max_tokens=reward.proxy_tokens,
     )

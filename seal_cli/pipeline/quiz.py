@@ -1,8 +1,7 @@
 """quiz: contexts -> the same contexts with questions that a model wrote about them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
@@ -12,14 +11,12 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
 from stages import quiz as stage
 from stages.config import QuizConfig
-from stages.domains import DOMAINS
+from stages.domains import DOMAINS, ChosenDomain
 from stages.domains import questions as asking
-from stages.engines import ENGINES
+from stages.engines import ChosenEngine
 from stages.errors import ConfigError
-from stages.grading import GRADERS
-from stages.identity import digest
+from stages.grading.choice import ChosenGrader
 from stages.records import Record
-from stages.tables import Chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,45 +27,23 @@ class Quiz(StageSpec):
     KIND = "contexts"
     TABLES = ("questions", "drafts", "policies")
 
+    SEMANTICS = (stage.SEMANTICS, asking.SEMANTICS)
+
     contexts: str
-    domain: str
+    domain: ChosenDomain
     model: ModelRef
-    engine: Chosen
-    grader: Chosen
+    engine: ChosenEngine
+    grader: ChosenGrader
     prompt: tuple[str, str]
     settings: QuizConfig
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        name, template = self.prompt
-        settled = {"prompt": [name, digest(template)], "chat": self.model.chat}
-        own = {self.engine.name: self.engine.settings.key()} if self.engine.settings else {}
-        return {
-            "semantics": [
-                stage.SEMANTICS,
-                asking.SEMANTICS,
-                DOMAINS[self.domain].SEMANTICS,
-                ENGINES[self.engine.name].semantics,
-                GRADERS[self.grader.name].semantics,
-            ],
-            "domain": self.domain,
-            "policy": self.model.id,
-            "dtype": self.model.dtype,
-            "config": self.settings.key() | settled,
-            **own,
-        }
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        return {"quiz": self.settings.key()}
 
     def inputs(self) -> tuple[str, ...]:
         """The contexts, and the policy that we made."""
         return self.contexts, *self.model.inputs
 
-    def models(self) -> dict[str, dict[str, str]]:
-        """The policy."""
-        return self.model.location
+    def about(self) -> dict[str, str]:
+        """The domain, and who writes."""
+        return {"domain": self.domain.name, "writer": self.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The chosen contexts."""
@@ -107,13 +82,13 @@ def quiz(resolve: Resolver, contexts: str, policy: str) -> Quiz:
             f"{source.artifact.id} is about {source.domain.NAME}: it has no passages.",
             "Questions are written about passages; give contexts of the domain knowledge.",
         )
-    grader = source.domain.GRADER if config.grader == "default" else config.grader
+    grader, _ = resolve.grader(config.grader, source.domain)
     return Quiz(
         contexts=source.artifact.id,
-        domain=source.domain.NAME,
+        domain=source.chosen,
         model=resolve.reference(model, config.chat),
         engine=resolve.engine(config.engine, model),
-        grader=Chosen(grader),
+        grader=grader,
         prompt=asking.template(config.prompt),
-        settings=replace(config, grader=grader),
+        settings=config,
     )

@@ -4,12 +4,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.inputs import group, pick
-from seal_cli.pipeline import graders
 from seal_cli.pipeline.probe import owner
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
@@ -19,8 +17,8 @@ from stages.config import EvalConfig, ScoreConfig, ServerConfig
 from stages.domains import DOMAINS
 from stages.errors import InputError
 from stages.exam import PROBE
+from stages.grading.choice import ChosenGrader
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
-from stages.tables import Chosen
 
 _ROUNDS = 16  # verdicts per request under way that a batch has for a judge
 
@@ -32,28 +30,14 @@ class Regrade(StageSpec):
     STAGE = "regrade"
     TABLES = ("verdicts",)
 
+    SEMANTICS = stage.SEMANTICS
+
     given: str
-    grader: Chosen
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        return {
-            "semantics": [stage.SEMANTICS, graders.semantics(self.grader)],
-            "grader": self.grader.name,
-            **graders.key(self.grader, ()),
-        }
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        return {"grader": self.grader.name}
+    grader: ChosenGrader
 
     def inputs(self) -> tuple[str, ...]:
         """What is judged again."""
         return (self.given,)
-
-    def models(self) -> dict[str, dict[str, str]]:
-        """A judge."""
-        return graders.location(self.grader)
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The contexts of rewards and answers."""
@@ -160,7 +144,7 @@ def regrade(resolve: Resolver, source: str, grader: str) -> Regrade:
     """The run that was asked for."""
     found = resolve.artifact(source, "rewards", "metrics")
     answers_of(resolve.store, found)  # raises where there are none
-    chosen, _ = graders.chosen(resolve, grader, DOMAINS["knowledge"])
+    chosen, _ = resolve.grader(grader, DOMAINS["knowledge"])
     if found.kind == "rewards":
         return RegradeRewards(given=found.id, grader=chosen)
     _require_evaluation(found)

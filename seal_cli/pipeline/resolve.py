@@ -15,12 +15,13 @@ from seal_cli.models import LocalModel, find_model, resolve_model, writer_of
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
-from stages.config import Config, EndpointConfig, ServerConfig
-from stages.engines import ENGINES
+from stages.config import Config, EndpointConfig, JudgeConfig, ServerConfig
+from stages.domains import Domain
+from stages.engines import ENGINES, ChosenEngine
 from stages.errors import ConfigError, InputError
+from stages.grading.choice import ChosenGrader, is_judge
 from stages.lora.targets import resolve_targets
 from stages.models import has_chat_template, weight_shapes
-from stages.tables import Chosen
 
 C = TypeVar("C", bound=Config)
 S = TypeVar("S", bound=ServerConfig)
@@ -81,7 +82,7 @@ class Resolver:
             raise ConfigError(f"{model.policy.name} has no chat template.", "Use --chat off.")
         return template if mode == "auto" else mode == "on"
 
-    def engine(self, name: str, model: LocalModel) -> Chosen:
+    def engine(self, name: str, model: LocalModel) -> ChosenEngine:
         """An engine that runs weights of this machine, with its own settings.
 
         Raises:
@@ -90,9 +91,9 @@ class Resolver:
         """
         require_local(name)
         spec = ENGINES[name]
-        return Chosen(name, self.config(spec.config, model) if spec.config else None)
+        return ChosenEngine(name, self.config(spec.config, model) if spec.config else None)
 
-    def endpoint(self, name: str, chat: str, engine: str) -> tuple[ModelRef, Chosen]:
+    def endpoint(self, name: str, chat: str, engine: str) -> tuple[ModelRef, ChosenEngine]:
         """A model by the name its server has for it, asked as `chat` and [endpoint] say.
 
         Raises:
@@ -113,7 +114,17 @@ class Resolver:
             name=name,
             server=config.base_url,
         )
-        return model, Chosen(engine, config)
+        return model, ChosenEngine(engine, config)
+
+    def grader(self, name: str, domain: Domain) -> tuple[ChosenGrader, tuple[ChosenGrader, ...]]:
+        """A grader by its name, and those beside it: of a judge the domain's own, at no cost."""
+        if name == "default":
+            name = domain.GRADER
+        if not is_judge(name):
+            return ChosenGrader(name), ()
+        config = self.server(JudgeConfig)
+        config = replace(config, api="chat" if config.api == "auto" else config.api)
+        return ChosenGrader(name, config), (ChosenGrader(domain.GRADER),)
 
     def server(self, cls: type[S]) -> S:
         """How a server is asked; its address may come from OPENAI_BASE_URL."""

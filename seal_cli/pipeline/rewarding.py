@@ -1,11 +1,9 @@
-"""Which reward a scoring run was asked for: checked against what it is given, and its key."""
-
-from typing import Any
+"""Which reward a scoring run was asked for, checked against what it is given."""
 
 from seal_cli.pipeline.resolve import Resolver
-from stages import racing
 from stages.config import AdaptConfig, RewardConfig
 from stages.errors import ConfigError
+from stages.racing import Bounds, Halving, Race
 from stages.rewards import PROXY
 
 
@@ -46,10 +44,8 @@ def refuse_race_of_one(config: RewardConfig, adapting: AdaptConfig) -> None:
         )
 
 
-def key(config: RewardConfig) -> dict[str, Any]:
-    """What of it decides the rewards; nothing for the plain ones, which are as they always were."""
-    decides: dict[str, Any] = {"rule": config.reward} if config.reward != "accuracy" else {}
-    if config.racing != "off":
-        strength = "racing_keep" if config.racing == "halving" else "racing_confidence"
-        decides |= {"racing": [racing.SEMANTICS, config.racing, getattr(config, strength)]}
-    return {"reward": decides} if decides else {}
+def race_of(config: RewardConfig) -> Race | None:
+    """The race that is wanted."""
+    if config.racing == "halving":
+        return Halving(config.racing_keep)
+    return Bounds(config.racing_confidence) if config.racing == "bounds" else None

@@ -1,7 +1,8 @@
 """score: adapters or self-edits -> answers, verdicts, rewards."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Any
 
 from seal_cli.execution.models import ModelRef
@@ -9,23 +10,24 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.inputs import ContextSet, group, pick
 from seal_cli.models import LocalModel
-from seal_cli.pipeline import graders, rewarding
+from seal_cli.pipeline import rewarding
 from seal_cli.pipeline.adapt import Adapting, Inner, adapting, contexts_of, per_context
 from seal_cli.pipeline.probe import Probe, Probing, owner
 from seal_cli.pipeline.proxy import Proxy, proxy
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
-from stages import racing as races
 from stages import score as stage
 from stages.config import AdaptConfig, RewardConfig, ScoreConfig
-from stages.domains import DOMAINS, Domain
-from stages.engines import ENGINES
+from stages.domains import ChosenDomain, Domain
+from stages.engines import ChosenEngine
 from stages.errors import ConfigError, InputError
 from stages.exam import Examiner
+from stages.grading.choice import ChosenGrader
 from stages.lora import Lora
+from stages.racing import Race, race
 from stages.records import Adapter, Record, SelfEdit
-from stages.tables import Chosen
+from stages.rewards import ChosenRule, rule_of
 
 Adapters = Iterator[tuple[Adapter, Lora | None]]
 
@@ -34,29 +36,13 @@ Adapters = Iterator[tuple[Adapter, Lora | None]]
 class Examining:
     """A model that is asked questions, adapted or not, and the graders of its answers."""
 
-    model: ModelRef
-    engine: Chosen
-    grader: Chosen
-    beside: tuple[Chosen, ...]  # whose verdicts are stored, too, and count for nothing
-    config: ScoreConfig
+    SEMANTICS = stage.SEMANTICS
 
-    def key(self, domain: Domain) -> dict[str, Any]:
-        """What decides answers and verdicts."""
-        engine = ENGINES[self.engine.name]
-        own = {self.engine.name: self.engine.settings.key()} if self.engine.settings else {}
-        return {
-            "semantics": [
-                stage.SEMANTICS,
-                domain.SEMANTICS,
-                engine.semantics,
-                graders.semantics(self.grader),
-            ],
-            "student": self.model.id,
-            "dtype": self.model.dtype,
-            "config": self.config.key() | {"chat": self.model.chat},
-            **own,
-            **graders.key(self.grader, self.beside),
-        }
+    model: ModelRef
+    engine: ChosenEngine
+    grader: ChosenGrader
+    beside: tuple[ChosenGrader, ...]  # whose verdicts are stored, too, and count for nothing
+    config: ScoreConfig
 
     def open(self, runtime: Runtime, domain: Domain, rank: int) -> Examiner:
         """The examiner; `rank` is that of the adapters that the engine will apply."""
@@ -73,7 +59,7 @@ class Examining:
     @property
     def at_once(self) -> int:
         """Questions that are asked together."""
-        return max(ENGINES[self.engine.name].at_once, self.config.decode_batch)
+        return max(self.engine.entry.at_once, self.config.decode_batch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,24 +78,13 @@ class Score(StageSpec):
     adapters: str | None
     contexts: str
     questions: str | None
-    domain: str
+    domain: ChosenDomain
     examining: Examining
     adapting: Adapting | None
-    rank: int  # of the adapters
-    reward: RewardConfig
+    rank: int = field(compare=False)  # of the adapters
+    rule: ChosenRule
+    racing: Race | None
     probe: Probe | None
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        domain = DOMAINS[self.domain]
-        adapted = self.adapting.key(domain) if self.adapting else None
-        found = self.examining.key(domain) | {"adapt": adapted, **rewarding.key(self.reward)}
-        return found | ({"probe": asdict(self.probe)} if self.probe else {})
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        found = {"score": self.examining.config.key(), "reward": self.reward.key()}
-        return found | ({"adapt": self.adapting.config.key()} if self.adapting else {})
 
     def inputs(self) -> tuple[str, ...]:
         """What is scored, then whose questions are asked, then the student that we made.
@@ -123,9 +98,9 @@ class Score(StageSpec):
         """The probe."""
         return (self.probe.contexts,) if self.probe else ()
 
-    def models(self) -> dict[str, dict[str, str]]:
-        """The student, and a judge."""
-        return self.examining.model.location | graders.location(self.examining.grader)
+    def about(self) -> dict[str, str]:
+        """The domain, and who is adapted."""
+        return {"domain": self.domain.name, "student": self.examining.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The contexts that there are self-edits of."""
@@ -146,7 +121,7 @@ class Score(StageSpec):
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:
         """So many contexts that the slots are busy, or that a decode batch is full."""
         if self.adapting is not None:
-            repeats = 1 if self.reward.racing != "off" else self.adapting.config.repeats
+            repeats = 1 if self.racing else self.adapting.config.repeats
             edits = store.artifact(self.self_edits)
             return self.adapting.plan(runtime, per_context(edits, repeats))
         asked = self._asked(store).questions
@@ -157,7 +132,7 @@ class Score(StageSpec):
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Contexts -> answers, verdicts and rewards of their self-edits."""
-        domain, asked = DOMAINS[self.domain], self._asked(store)
+        domain, asked = self.domain.domain, self._asked(store)
         asked.require_questions()
         edits = group(store.artifact(self.self_edits).rows(SelfEdit))
         examiner = self.examining.open(runtime, domain, self.rank)
@@ -187,14 +162,27 @@ class Score(StageSpec):
             read = _stored(store.artifact(str(self.adapters)))
             return lambda edits, **how: (
                 row
-                for row in stage.score(edits, read(edits), rule=self.reward.reward, **how)
+                for row in stage.score(edits, read(edits), rule=self.rule.name, **how)
                 if not isinstance(row, Adapter)  # their rows stay where they are
             )
-        inner = self.adapting.open(runtime, DOMAINS[self.domain], job.plan.slots)
-        if self.reward.racing != "off":
-            return _race(inner, asked, self.adapting.config.repeats, self.reward)
+        inner = self.adapting.open(runtime, self.domain.domain, job.plan.slots)
+        if self.racing is not None:
+            return partial(self._race, inner, asked, self.racing)
         return lambda edits, **how: stage.score(
-            edits, inner.self_edits(edits, asked.contexts), rule=self.reward.reward, **how
+            edits, inner.self_edits(edits, asked.contexts), rule=self.rule.name, **how
+        )
+
+    def _race(
+        self, inner: Inner, asked: ContextSet, racing: Race, edits: Sequence[SelfEdit], **how: Any
+    ) -> Iterator[Record]:
+        assert self.adapting is not None
+        return race(
+            edits,
+            lambda left, repeat: inner.self_edits(left, asked.contexts, [repeat]),
+            repeats=self.adapting.config.repeats,
+            rule=self.rule.name,
+            racing=racing,
+            **how,
         )
 
     def _asked(self, store: Workspace) -> ContextSet:
@@ -203,8 +191,8 @@ class Score(StageSpec):
     def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
         """The row of a student that is in no other artifact's `policies`: reports name it."""
         model = self.examining.model
-        writer = store.artifact(self.self_edits).manifest["key"].get("policy")
-        return [] if model.artifact or model.id == writer else [model.policy]
+        writers = store.artifact(self.self_edits).manifest["about"].get("writer")
+        return [] if model.artifact or model.id == writers else [model.policy]
 
 
 def _stored(adapters: Artifact) -> Callable[[Sequence[SelfEdit]], Adapters]:
@@ -223,26 +211,11 @@ def _stored(adapters: Artifact) -> Callable[[Sequence[SelfEdit]], Adapters]:
     return read
 
 
-def _race(
-    inner: Inner, asked: ContextSet, repeats: int, config: RewardConfig
-) -> Callable[..., Iterator[Record]]:
-    def score(edits: Sequence[SelfEdit], **how: Any) -> Iterator[Record]:
-        return races.race(
-            edits,
-            lambda left, repeat: inner.self_edits(left, asked.contexts, [repeat]),
-            repeats=repeats,
-            config=config,
-            **how,
-        )
-
-    return score
-
-
 def examining(
     resolve: Resolver, model: LocalModel, domain: Domain, config: ScoreConfig
 ) -> Examining:
     """How a model of this machine is examined."""
-    grader, beside = graders.chosen(resolve, config.grader, domain)
+    grader, beside = resolve.grader(config.grader, domain)
     return Examining(
         model=resolve.reference(model, config.chat),
         engine=resolve.engine(config.engine, model),
@@ -294,8 +267,7 @@ def score_self_edits(
         adapters=None,
         adapting=adapting(resolve, model, config),
         rank=config.rank,
-        reward=reward,
-        **_about(resolve, edits, model, questions, probe),
+        **_about(resolve, edits, model, reward, questions, probe),
     )
 
 
@@ -310,13 +282,12 @@ def _score_adapters(
     """The run that scores the adapters that `seal adapt` kept."""
     _refuse_training_flags(resolve)
     edits = resolve.store.upstream(adapters, "self_edits")
-    model = resolve.known(adapters, adapters.manifest["key"]["student"])
+    model = resolve.known(adapters, adapters.about("student"))
     return Score(
         adapters=adapters.id,
         adapting=None,
         rank=adapters.manifest["config"]["adapt"]["rank"],
-        reward=reward,
-        **_about(resolve, edits, model, questions, probe),
+        **_about(resolve, edits, model, reward, questions, probe),
     )
 
 
@@ -324,6 +295,7 @@ def _about(
     resolve: Resolver,
     edits: Artifact,
     model: LocalModel,
+    reward: RewardConfig,
     questions: Artifact | None,
     probe: Artifact | None,
 ) -> dict[str, Any]:
@@ -332,14 +304,16 @@ def _about(
     other = questions if questions and questions.id != contexts.id else None
     if other is not None:
         _check_questions(edits, other)
-    domain = ContextSet(other or contexts).domain
+    about = ContextSet(other or contexts)
     config = resolve.config(ScoreConfig, model)
     return {
         "self_edits": edits.id,
         "contexts": contexts.id,
         "questions": other.id if other else None,
-        "domain": domain.NAME,
-        "examining": examining(resolve, model, domain, config),
+        "domain": about.chosen,
+        "examining": examining(resolve, model, about.domain, config),
+        "rule": ChosenRule(rule_of(reward.reward, about.domain.REGIME)),
+        "racing": rewarding.race_of(reward),
         "probe": Probe(probe.id, config.probe_limit) if probe else None,
     }
 

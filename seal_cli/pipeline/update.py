@@ -35,27 +35,14 @@ class Update(StageSpec):
     STAGE = "update"
     KIND = "policies"
 
+    SEMANTICS = (stage.SEMANTICS, TRAINER_SEMANTICS)
+
     selection: str
     model: ModelRef
     settings: UpdateConfig
     replayed: tuple[str, ...]
     named: bool = field(compare=False)
     allow_split: tuple[str, ...] = field(compare=False)
-
-    def key(self) -> dict[str, Any]:
-        """What decides the rows."""
-        drawn = {"amount": self.settings.replay, "from": list(self.replayed)}
-        return {
-            "semantics": [stage.SEMANTICS, TRAINER_SEMANTICS],
-            "policy": self.model.id,
-            "dtype": self.model.dtype,
-            "config": self.settings.key() | {"targets": list(self.model.targets)},
-            **({"replay": drawn} if self.replayed else {}),
-        }
-
-    def config(self) -> dict[str, Any]:
-        """The settings."""
-        return {"update": self.settings.key() | {"replay": self.settings.replay}}
 
     def inputs(self) -> tuple[str, ...]:
         """The selection, and the policy that we made."""
@@ -64,10 +51,6 @@ class Update(StageSpec):
     def side_inputs(self) -> tuple[str, ...]:
         """What is replayed."""
         return self.replayed
-
-    def models(self) -> dict[str, dict[str, str]]:
-        """The policy that is trained."""
-        return self.model.location
 
     def check(self, store: Workspace) -> None:
         """Raise when something is learned from that is for evaluation."""

@@ -63,6 +63,16 @@ class Artifact:
         """The inputs that its rows are not about: a probe, what was replayed."""
         return [e["artifact_id"] for e in self.manifest["inputs"] if e.get("aside")]
 
+    def about(self, what: str) -> str:
+        """The domain, the writer or the student of its rows. Raises InputError without it."""
+        found = self.manifest.get("about", {}).get(what)
+        if not isinstance(found, str):
+            raise InputError(
+                f"the manifest of {self.id} does not say its {what}.",
+                "An earlier version made it: run its stage again.",
+            )
+        return found
+
     @property
     def n_failed(self) -> int:
         """Rows with status `failed`, over all tables."""

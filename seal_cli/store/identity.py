@@ -16,19 +16,19 @@ from typing import Any
 from stages.errors import ConfigError
 from stages.identity import canonical
 
-# What makes a model the model it is. Everything else in its folder is documentation.
+# Every file that transformers may open in a model's folder; what is left are words and pictures.
 _MODEL_FILES = (
     "*.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab*",
-    "merges.txt",
+    "*.json",  # config, tokenizer, index of the shards, and an adapter that is applied unasked
+    "*.jinja",
+    "*.txt",
     "*.model",
-    "chat_template.*",
+    "*.tiktoken",
+    "tokenizer*",
+    "vocab*",
+    "merges*",
     "chat_templates/*",
+    "additional_chat_templates/*",
 )
 _RACY_SECONDS = 2.0  # a file this young may change again within its time stamp: not cached
 
@@ -58,9 +58,10 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
 
 
 def model_digest(path: Path, cache: Path) -> str:
-    """sha256 over a model's weights, config and tokenizer; each file's digest is cached.
+    """sha256 over every file that transformers may open; each file's digest is cached.
 
-    `cache` is a JSON file that may be deleted at any time.
+    `cache` is a JSON file that may be deleted at any time. A file is known again by its place,
+    inode, size and times: content that was put in its place changes the inode or the ctime.
     """
     files = sorted(
         {file for pattern in _MODEL_FILES for file in path.glob(pattern) if file.is_file()}
@@ -69,9 +70,10 @@ def model_digest(path: Path, cache: Path) -> str:
     digests, fresh = {}, dict(known)
     for file in files:
         stat = file.stat()
-        stamp = f"{file.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        known_by = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        stamp = "|".join(map(str, (file.resolve(), *known_by)))
         digests[str(file.relative_to(path))] = known.get(stamp) or file_digest(file)
-        if time.time() - stat.st_mtime > _RACY_SECONDS:
+        if time.time() - max(stat.st_mtime, stat.st_ctime) > _RACY_SECONDS:
             fresh[stamp] = digests[str(file.relative_to(path))]
     if fresh != known and cache.parent.is_dir():
         temporary = cache.with_suffix(f".{os.getpid()}.tmp")

@@ -6,6 +6,7 @@ model and grades nothing.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from stages.domains import arc, knowledge
@@ -77,3 +78,19 @@ class Domain(Protocol):
 
 
 DOMAINS: dict[str, Domain] = {"knowledge": knowledge, "arc": arc}
+
+
+@dataclass(frozen=True)
+class ChosenDomain:
+    """A domain as a run holds it: modules do not pickle, names do."""
+
+    name: str
+
+    @property
+    def domain(self) -> Domain:
+        """The module."""
+        return DOMAINS[self.name]
+
+    def key(self) -> dict[str, Any]:
+        """What it adds to a key."""
+        return {"name": self.name, "semantics": self.domain.SEMANTICS}

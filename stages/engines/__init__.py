@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from stages.config import Config, EndpointConfig, VllmConfig
-from stages.tables import Entry
+from stages.tables import Chosen, Entry
 
 if TYPE_CHECKING:
     from stages.engines.openai import Ledger
@@ -166,3 +166,13 @@ ENGINES = {
         EngineSpec(name="scripted", module="stages.engines.scripted"),
     )
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChosenEngine(Chosen):
+    """An engine as a run holds it."""
+
+    @property
+    def entry(self) -> EngineSpec:
+        """Its line in the table."""
+        return ENGINES[self.name]

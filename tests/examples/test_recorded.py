@@ -3,16 +3,14 @@
 import pytest
 from recorded import Policy, Recorded, choose, policies, replay
 
-from stages.config import RewardConfig
-from stages.racing import contenders
+from stages.racing import Halving, contenders
 
 # In this order of runs, `b` looks best at first and `a` is best in the end.
 RUNS = {"a": [0.5, 1.0, 1.0], "b": [1.0, 0.0, 0.0], "c": [0.0, 0.0, 1.0], "d": [0.5, 0.0, 0.0]}
 
 
 def halving(share: float) -> Policy:
-    config = RewardConfig(racing="halving", racing_keep=share)
-    return Policy("halving", lambda runs, n: contenders(runs, n, config))
+    return Policy("halving", lambda runs, n: contenders(runs, n, Halving(share)))
 
 
 def all_runs(at_most: int | None = None) -> Policy:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from stages.config import RewardConfig
 from stages.engines import Request
 from stages.engines.scripted import ScriptedEngine
 from stages.errors import RowFailure
@@ -50,7 +49,6 @@ def test_anything_else_is_no_judgement(text: str, reason: str) -> None:
 def run(contexts: dict[str, Context]) -> Callable[..., list[Any]]:
     def go(edits: list[SelfEdit], script: Callable[[Request], str]) -> list[Any]:
         judge = Judge("judge", ScriptedEngine(script))
-        config = RewardConfig(reward="proxy", proxy_tokens=50)
         return list(
             proxy(
                 edits,
@@ -58,7 +56,7 @@ def run(contexts: dict[str, Context]) -> Callable[..., list[Any]]:
                 judge=judge,
                 rubric=RUBRIC.read_text(),
                 floor=-1.0,
-                config=config,
+                max_tokens=50,
             )
         )
 

@@ -7,33 +7,29 @@ from typing import Any
 
 import pytest
 
-from stages.config import RewardConfig, ScoreConfig
+from stages.config import ScoreConfig
 from stages.domains import knowledge
 from stages.engines import Completion, Request
 from stages.exam import Examiner
 from stages.grading import GRADERS
 from stages.lora import Lora
-from stages.racing import contenders, noise, race
+from stages.racing import Bounds, Halving, contenders, noise, race
 from stages.records import Adapter, Context, Question, Reward, SelfEdit
 from stages.score import score
 
-HALVING = RewardConfig(racing="halving")
-
-
-def bounds(confidence: float) -> RewardConfig:
-    return RewardConfig(racing="bounds", racing_confidence=confidence)
+HALVING = Halving(0.5)
 
 
 def test_halving_keeps_the_better_half_rounded_up_and_the_earlier_of_equals() -> None:
     runs = {"a": [0.2], "b": [0.6], "c": [0.6], "d": [0.4], "e": [0.6]}
     assert contenders(runs, 5, HALVING) == ["b", "c", "e"]
-    assert contenders(runs, 5, replace(HALVING, racing_keep=0.4)) == ["b", "c"]
+    assert contenders(runs, 5, Halving(0.4)) == ["b", "c"]
     assert contenders({k: [*v, 0.0] for k, v in runs.items()}, 5, HALVING) == ["b", "c", "e"]
 
 
 def test_the_last_one_left_has_nobody_to_run_against() -> None:
     assert contenders({"a": [0.2], "b": [0.6]}, 5, HALVING) == []
-    assert contenders({"a": [0.2]}, 5, bounds(0.9)) == []
+    assert contenders({"a": [0.2]}, 5, Bounds(0.9)) == []
 
 
 def test_noise_is_binomial_at_first_and_what_was_seen_later() -> None:
@@ -49,16 +45,16 @@ def test_bounds_drop_who_is_out_of_reach() -> None:
     runs = {"a": [1.0], "b": [0.5], "c": [0.0]}
     # p = .9, .5, .1: mean variance (.09 + .25 + .09) / 3 / 4 = .0358, deviation .1893.
     # At 50 % a bound reaches .6745 deviations = .1277: b is .5 behind, twice the reach is .2553.
-    assert contenders(runs, 4, bounds(0.5)) == []
+    assert contenders(runs, 4, Bounds(0.5)) == []
     # At 90 %: 1.6449 x .1893 = .3114, twice .6228: b stays, c is 1.0 behind.
-    assert contenders(runs, 4, bounds(0.9)) == ["a", "b"]
-    assert contenders(runs, 4, bounds(0.999)) == ["a", "b", "c"]
+    assert contenders(runs, 4, Bounds(0.9)) == ["a", "b"]
+    assert contenders(runs, 4, Bounds(0.999)) == ["a", "b", "c"]
 
 
 def test_more_runs_narrow_the_bounds() -> None:
     runs = {"a": [1.0], "b": [0.5], "c": [0.0]}
     longer = {name: found * 4 for name, found in runs.items()}
-    assert contenders(longer, 4, bounds(0.9)) == []
+    assert contenders(longer, 4, Bounds(0.9)) == []
 
 
 class Answering:
@@ -91,7 +87,7 @@ def run(
     """`run({name: right answers per repeat}, config)`: the rows, and who was trained when."""
 
     def go(
-        plan: Mapping[str, Sequence[int | str]], config: RewardConfig, repeats: int = 3
+        plan: Mapping[str, Sequence[int | str]], racing: Halving | Bounds | None, repeats: int = 3
     ) -> tuple[list[Any], list[tuple[int, list[str]]]]:
         both = list(contexts.values())
         edits = [
@@ -104,14 +100,15 @@ def run(
             trained.append((repeat, [e.self_edit_id for e in wanted]))
             yield from (adapter(e, repeat, plan[e.self_edit_id][repeat]) for e in wanted)
 
-        examiner = Examiner("s", Answering(), knowledge, GRADERS["exact"], str, ScoreConfig())
+        examiner = Examiner("s", Answering(), knowledge, GRADERS["exact"], ScoreConfig())
         how: dict[str, Any] = {
             "contexts": contexts, "questions": questions, "examiner": examiner,
         }  # fmt: skip
-        if config.racing == "off":
+        if racing is None:
             pairs = [adapter(e, r, plan[e.self_edit_id][r]) for e in edits for r in range(repeats)]
             return list(score(edits, pairs, **how)), trained
-        return list(race(edits, adapt, repeats=repeats, config=config, **how)), trained
+        raced = race(edits, adapt, repeats=repeats, rule="accuracy", racing=racing, **how)
+        return list(raced), trained
 
     return go
 
@@ -142,8 +139,8 @@ def test_runs_are_spent_on_who_is_still_in(run: Race) -> None:
 
 
 def test_a_race_that_drops_nobody_gives_the_rewards_of_score(run: Race) -> None:
-    raced, trained = run(PLAN, bounds(0.999))
-    scored, _ = run(PLAN, RewardConfig())
+    raced, trained = run(PLAN, Bounds(0.999))
+    scored, _ = run(PLAN, None)
     assert [repeat for repeat, _ in trained] == [0, 1, 2]
     assert rewards(raced) == rewards(scored)
 
@@ -157,7 +154,7 @@ def test_a_context_is_decided_by_itself(run: Race) -> None:
 
 def test_who_failed_or_was_invalid_runs_no_more(run: Race) -> None:
     plan = {"a": ["failed", 2, 2], "b": ["invalid", 2, 2], "c": [0, 0, 0], "d": [0, 1, 1]}
-    rows, trained = run(plan, bounds(0.9))
+    rows, trained = run(plan, Bounds(0.9))
     assert trained[1:] == [(1, ["c", "d"]), (2, ["c", "d"])]
     found = {name: (r.status, r.reward, r.n_repeats) for name, r in rewards(rows).items()}
     assert found["a"] == ("failed", None, 0)

@@ -33,10 +33,13 @@ def test_content_and_name_count_and_place_does_not(tmp_path: Path) -> None:
     assert one != content_digest([("y.txt", tmp_path / "a")])
 
 
-def test_a_models_digest_is_cached_and_notices_a_change(random_model: Path, tmp_path: Path) -> None:
+def test_a_models_digest_is_cached_and_notices_a_change(
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, cache = tmp_path / "model", tmp_path / "digests.json"
     shutil.copytree(random_model, model)
     old = time.time() - 60
+    monkeypatch.setattr("seal_cli.store.identity._RACY_SECONDS", -60)  # a ctime is always young
     for file in model.iterdir():
         os.utime(file, (old, old))
     first = model_digest(model, cache)
@@ -74,4 +77,44 @@ def test_weights_config_and_tokenizer_make_the_model(
     (model / "README.md").write_text("words")
     assert model_digest(model, cache) == before
     (model / name).write_bytes((model / name).read_bytes() + b" ")
+    assert model_digest(model, cache) != before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adapter_config.json",
+        "model.safetensors.index.json",
+        "chat_template.jinja",
+        "additional_chat_templates/tool.jinja",
+        "special_tokens_map.json",
+        "vocab.txt",
+    ],
+)
+def test_whatever_transformers_would_open_makes_the_model(
+    random_model: Path, tmp_path: Path, name: str
+) -> None:
+    model, cache = tmp_path / "model", tmp_path / "digests.json"
+    shutil.copytree(random_model, model)
+    before = model_digest(model, cache)
+    (model / name).parent.mkdir(exist_ok=True)
+    (model / name).write_text("{}")
+    assert model_digest(model, cache) != before
+
+
+def test_other_content_of_the_same_size_and_time_is_another_model(
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seal_cli.store.identity._RACY_SECONDS", -60)
+    model, cache = tmp_path / "model", tmp_path / "digests.json"
+    shutil.copytree(random_model, model)
+    weights = model / "model.safetensors"
+    before, stat = model_digest(model, cache), weights.stat()
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    os.replace(other, weights)  # as `cp -p` or tar leave it
+    assert weights.stat().st_mtime_ns == stat.st_mtime_ns
     assert model_digest(model, cache) != before
