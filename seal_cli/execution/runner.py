@@ -90,8 +90,8 @@ class Runner:
         earlier = sum(a.manifest["format"] < FORMAT for a in known)
         if earlier and not attempts:
             console.say(
-                f"{earlier} artifacts of this stage are of an earlier version, which gave other ids: "
-                "they can be read, but this run does not find itself among them."
+                f"{earlier} artifacts of this stage are of an earlier version, which gave other "
+                "ids: they can be read, but this run does not find itself among them."
             )
         return max(attempts, key=lambda a: a.manifest["attempt"], default=None)
 
