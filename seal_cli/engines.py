@@ -5,7 +5,6 @@ Loads the weights where the engine runs on this machine. Decides nothing about w
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from seal_cli.endpoints import EndpointModel, engine_of
@@ -14,6 +13,7 @@ from seal_cli.session import Session, renderer
 from stages.config import VllmConfig
 from stages.engines import Engine
 from stages.errors import ConfigError
+from stages.tokens import Render
 
 AT_ONCE = 256  # requests that vLLM is given at the least: it makes its batches itself
 
@@ -23,7 +23,7 @@ class Seated:
     """An engine ready to be asked, and what puts a prompt into the model's chat template."""
 
     engine: Engine
-    render: Callable[[str], str]
+    render: Render
 
 
 def require_local(name: str) -> None:

@@ -168,8 +168,9 @@ def _flags(configs: Sequence[type[Config]]) -> dict[str, inspect.Parameter]:
         for field in fields(cls):
             choices = field.metadata["choices"]
             text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+            name = field.name.replace("_", "-")
             flag = typer.Option(
-                "--" + field.name.replace("_", "-"),
+                f"--{name}/--no-{name}" if hints[field.name] is bool else f"--{name}",
                 help=text if field.default is None else f"{text} [default: {field.default}]",
                 show_default=False,
             )

@@ -26,18 +26,25 @@ class Sources:
 
     artifacts: Sequence[Artifact] = ()
 
-    def material(self, config: UpdateConfig) -> dict[str, Any]:
+    def material(self, session: Session, model: LocalModel, config: UpdateConfig) -> dict[str, Any]:
         """What they add to the key: nothing where nothing can be drawn."""
         if not self.artifacts:
             return {}
-        return {"replay": {"amount": config.replay, "from": [a.id for a in self.artifacts]}}
+        asked: dict[str, Any] = {}
+        for artifact in self.artifacts:
+            if artifact.kind == "contexts":
+                asked |= session.domain(ContextSet(artifact), model).material("ask")
+        drawn = {"amount": config.replay, "from": [artifact.id for artifact in self.artifacts]}
+        return {"replay": drawn | asked}
 
-    def read(self, session: Session) -> list[Earlier]:
+    def read(self, session: Session, model: LocalModel) -> list[Earlier]:
         """Every example that may be drawn."""
         found: list[Earlier] = []
         for artifact in self.artifacts:
-            of = _passages if artifact.kind == "contexts" else _self_edits
-            found += of(session, artifact)
+            if artifact.kind == "contexts":
+                found += _passages(session, model, artifact)
+            else:
+                found += _self_edits(session, artifact)
         return found
 
 
@@ -86,13 +93,14 @@ def _self_edits(session: Session, selection: Artifact) -> list[Earlier]:
     ]
 
 
-def _passages(_: Session, artifact: Artifact) -> list[Earlier]:
+def _passages(session: Session, model: LocalModel, artifact: Artifact) -> list[Earlier]:
     """What there is to learn of the contexts without any self-edit or answer."""
     context_set = ContextSet(artifact)
+    domain = session.domain(context_set, model)
     found = [
         Earlier(f"{context.context_id}/{i}", context.context_id, (lesson,), asks=True)
         for context in context_set.contexts.values()
-        for i, lesson in enumerate(context_set.domain.rehearsal(context))
+        for i, lesson in enumerate(domain.rehearsal(context))
     ]
     if not found:
         raise InputError(

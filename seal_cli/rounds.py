@@ -85,7 +85,8 @@ class Chain:
         """Raise ConfigError for a prompt or a probe that will not do, before any work is done."""
         config = self.session.resolve(GenerateConfig, self.writer)
         contexts = ContextSet(self.source)
-        generate.material(self.session, self.writer, contexts.domain, config)
+        domain = self.session.domain(contexts, self.writer)
+        generate.material(self.session, self.writer, domain, config)
         if self.reward.racing != "off":
             score.refuse_race_of_one(self._adapting())
         if self.probe is not None:

@@ -1,18 +1,22 @@
 """One invocation of `seal`: its store, its settings, how to run, and how to answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from seal_cli import console
+from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel
 from seal_cli.runner import Runner, RunOptions, Task
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.config import Config
+from stages.domains import SETTINGS, Domain
 from stages.errors import ConfigError, InputError, RowsFailed
 from stages.models import has_chat_template
+from stages.tokens import Render, render
 
 if TYPE_CHECKING:
     from stages.engines.openai import OpenAIEngine
@@ -38,6 +42,26 @@ class Session:
         """The configuration of one stage, for a model that may bring settings of its own."""
         folder = model.path if model else None
         return self.settings.resolve(cls, self.flags.get(cls), folder)
+
+    def domain(self, contexts: ContextSet, model: LocalModel | None = None) -> Domain:
+        """The domain of these contexts, with its settings for a model.
+
+        Raises:
+            ConfigError: a flag is about another domain.
+
+        """
+        found = contexts.domain
+        for name, (cls, build) in SETTINGS.items():
+            if name == found.NAME:
+                found = build(self.resolve(cls, model))
+                continue
+            given = [key for key, value in self.flags.get(cls, {}).items() if value is not None]
+            if given:
+                raise ConfigError(
+                    f"--{given[0].replace('_', '-')} is not about contexts of {found.NAME}.",
+                    f"Leave it out: it is about those of {name}.",
+                )
+        return found
 
     def artifact(self, reference: str, *kinds: str) -> Artifact:
         """The artifact a reference stands for. Raises InputError when it is not of these kinds."""
@@ -93,11 +117,9 @@ class Session:
         return template if mode == "auto" else mode == "on"
 
 
-def renderer(tokenizer: object, *, chat: bool) -> Callable[[str], str]:
-    """A function that puts a prompt into the chat template, or leaves it."""
-    from stages.tokens import render
-
-    return lambda prompt: render(tokenizer, prompt, chat=chat)
+def renderer(tokenizer: object, *, chat: bool) -> Render:
+    """A function that puts prompts into the chat template, or leaves them."""
+    return partial(render, tokenizer, chat=chat)
 
 
 def summary(artifact: Artifact) -> dict[str, object]:

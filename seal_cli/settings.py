@@ -22,6 +22,7 @@ SECTIONS: dict[str, type[config.Config]] = {
     "quiz": config.QuizConfig,
     "generate": config.GenerateConfig,
     "adapt": config.AdaptConfig,
+    "arc": config.ArcConfig,
     "score": config.ScoreConfig,
     "reward": config.RewardConfig,
     "filter": config.FilterConfig,

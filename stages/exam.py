@@ -3,7 +3,7 @@
 What `score` and `eval` share; decides nothing about rewards.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -15,6 +15,7 @@ from stages.grading import Grader, Item
 from stages.identity import digest
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Status, Verdict
+from stages.tokens import Render
 
 PROBE = "probe"  # the method of answers about contexts that no self-edit is about
 
@@ -50,7 +51,7 @@ class Examiner:
     engine: Engine
     domain: Domain
     grader: Grader
-    render: Callable[[str], str]
+    render: Render
     config: ScoreConfig
     beside: Sequence[Grader] = ()  # whose verdicts are stored, too, and count for nothing here
 
@@ -102,7 +103,8 @@ class Examiner:
         return self.domain.VIEWS if self.config.voting else 1
 
     def _request(self, context: Context, question: Question, view: int) -> Request:
-        prompt = self.render(self.domain.ask(context, question, view))
+        system = self.domain.ask_system(context, view)
+        prompt = self.render(self.domain.ask(context, question, view), system)
         return Request(prompt, seed=0, max_tokens=self.config.answer_tokens, stop=self.domain.STOP)
 
     def _answer(self, question: Question, one: Examination, said: Sequence[Completion]) -> Answer:

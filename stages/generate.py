@@ -4,7 +4,7 @@ Samples texts and says which can be trained on; trains and scores nothing. A sel
 of a whole recipe (`stages.recipes`): each step is asked about all contexts and samples at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from stages import recipes, trace
@@ -15,6 +15,7 @@ from stages.errors import ConfigError, InvalidSelfEdit
 from stages.identity import derive_seed, digest
 from stages.recipes import Recipe, Step
 from stages.records import Context, Policy, SelfEdit, Status
+from stages.tokens import Render
 
 SEMANTICS = 1
 
@@ -25,7 +26,7 @@ def generate(
     policy: Policy,
     engine: Engine,
     domain: Domain,
-    render: Callable[[str], str],
+    render: Render,
     config: GenerateConfig,
 ) -> Iterator[SelfEdit]:
     """`config.samples` self-edits per context, in order of context and sample.
@@ -53,7 +54,7 @@ def requests(
     *,
     policy: Policy,
     domain: Domain,
-    render: Callable[[str], str],
+    render: Render,
     config: GenerateConfig,
 ) -> Iterator[Request]:
     """What `generate` asks an engine first, sample by sample: for measuring engines."""
@@ -123,7 +124,7 @@ class _Asking:
         self,
         domain: Domain,
         recipe: Recipe,
-        render: Callable[[str], str],
+        render: Render,
         config: GenerateConfig,
     ) -> None:
         self.domain, self.recipe, self.render, self.config = domain, recipe, render, config
@@ -161,7 +162,9 @@ class _Asking:
         if not single:
             values |= {name: "\n\n".join(draft.outputs(name)) for name in draft.written}
         return Request(
-            prompt=self.render(self.domain.prompt(draft.context, step.prompt, values)),
+            prompt=self.render(
+                self.domain.prompt(draft.context, step.prompt, values), self.domain.prompt_system()
+            ),
             seed=draft.seed if single else derive_seed(draft.seed, step.name, number),
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,

@@ -12,6 +12,7 @@ from typing import Literal
 
 Status = Literal["ok", "invalid", "failed"]
 Basis = Literal["answers", "recorded"]
+Use = Literal["write", "train", "ask"]  # a context, by the policy and by the student
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,6 +331,7 @@ class Example:
     completion: str
     ends: bool = True  # whether an end token follows the completion
     learns_prompt: bool = False  # whether the prompt is learned, too
+    system: str = ""  # what stands before the prompt, in a chat template as the system message
 
 
 @dataclass(frozen=True, slots=True)

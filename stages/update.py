@@ -8,7 +8,7 @@ learned once more.
 
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from stages.config import UpdateConfig
@@ -16,7 +16,7 @@ from stages.errors import ConfigError, InputError, ResourceError
 from stages.identity import derive_seed
 from stages.lora import Job, Trained, Trainer
 from stages.records import Example, Policy, SelfEdit
-from stages.tokens import learnable, row
+from stages.tokens import Render, learnable, plain, row
 from stages.trace import pairs
 
 LOG = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ class Earlier:
     examples: tuple[Example, ...]
     asks: bool = False
 
-    def rendered(self, render: Callable[[str], str]) -> list[Example]:
+    def rendered(self, render: Render) -> list[Example]:
         """The examples with their prompts as the policy is given them."""
         return [
-            replace(one, prompt=render(one.prompt)) if self.asks and one.prompt else one
+            replace(one, prompt=render(one.prompt, one.system)) if self.asks and one.prompt else one
             for one in self.examples
         ]
 
@@ -71,13 +71,13 @@ def update(
     trainer: Trainer,
     config: UpdateConfig,
     replayed: Sequence[Earlier] = (),
-    render: Callable[[str], str] = str,
+    render: Render = plain,
 ) -> tuple[Trained, int]:
     """One LoRA for the policy that wrote `selected`, and how many examples it learned from.
 
     `replayed` are learned along with them, questions among them put by `render`. A completion that
     was cut at its token limit is learned without an end token; a pair longer than
-    `config.max_length` is left out, and that is said.
+    `config.max_length` or without a target is left out, and that is said.
 
     Raises:
         InputError: there is nothing to learn from.
@@ -87,17 +87,17 @@ def update(
     learned = [pair for edit in selected for pair in pairs(edit)]
     examples = [*learned, *(one for earlier in replayed for one in earlier.rendered(render))]
     whole = [row(tokenizer, one, max_length=config.max_length) for one in examples]
-    rows = learnable([r for r in whole if not r.cut])
+    short = [r for r in whole if not r.cut]
+    rows = learnable(short)
     if not selected:
         raise InputError(
             "the selection keeps no self-edit to learn from.",
             "Choose another rule in `seal filter`, or sample more self-edits.",
         )
-    if len(rows) < len(whole):
-        LOG.warning(
-            "%d of %d examples are over max-length and left out",
-            len(whole) - len(rows),
-            len(whole),
+    _say_left_out(len(whole), over=len(whole) - len(short), empty=len(short) - len(rows))
+    if short and not rows:
+        raise InputError(
+            "no example has a token to learn from.", "Choose another rule in `seal filter`."
         )
     if not rows:
         raise ConfigError(
@@ -121,3 +121,10 @@ def update(
     if trained.error.startswith("out of memory"):
         raise ResourceError(f"{trained.error}.", "Lower --max-length, or use a larger device.")
     raise ConfigError(f"the update failed: {trained.error}.", "Lower --learning-rate.")
+
+
+def _say_left_out(n_examples: int, *, over: int, empty: int) -> None:
+    if over:
+        LOG.warning("%d of %d examples are over max-length and left out", over, n_examples)
+    if empty:
+        LOG.warning("%d of %d examples have no target and are left out", empty, n_examples)

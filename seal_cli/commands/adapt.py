@@ -35,12 +35,13 @@ def adapt(session: Session, self_edits: SelfEditsArg, student: StudentOption = N
 def task(session: Session, source: Artifact, model: LocalModel, config: AdaptConfig) -> Task:
     """The run that `seal adapt` makes."""
     context_set = ContextSet(session.workspace.upstream(source, "contexts"))
+    domain = session.domain(context_set, model)
 
     def open(job: Job) -> Work:
         from stages.lora.directory import save
 
         edits = group(source.rows(SelfEdit))
-        inner = inner_loop(session, model, context_set.domain, config, job.slots)
+        inner = inner_loop(session, model, domain, config, job.slots)
 
         def work(ids: Sequence[str]) -> Iterator[Adapter]:
             for adapter, lora in inner.self_edits(pick(edits, ids), context_set.contexts):
@@ -57,8 +58,8 @@ def task(session: Session, source: Artifact, model: LocalModel, config: AdaptCon
         stage="adapt",
         kind="adapters",
         inputs=[source, *model.inputs],
-        material=material(session, model, context_set.domain, config),
-        config={"adapt": config.key()},
+        material=material(session, model, domain, config),
+        config={"adapt": config.key(), **domain.material("train")},
         items=lambda: [edit.context_id for edit in source.rows(SelfEdit)],
         open=open,
         plan=lambda: plan(session, model, config, per_context(source, config.repeats)),
@@ -79,6 +80,7 @@ def material(
             "targets": list(targets(model, config.targets)),
             "chat": session.chat(config.chat, model),
         },
+        **domain.material("train"),
     }
 
 

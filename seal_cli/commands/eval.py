@@ -75,12 +75,12 @@ def _by_context(wanted: Evaluation) -> Task:
     fewshot = settings.eval.regime == "fewshot"
 
     def open(job: Job) -> Work:
-        domain, rank = contexts.domain, settings.adapt.rank
+        domain, rank = wanted.domain, settings.adapt.rank
         inner = adapt.inner_loop(session, student, domain, settings.adapt, job.slots)
         examiner = score.examiner(session, student, domain, settings.score, rank)
         probe = wanted.prober(inner, examiner, session.load(student)) if wanted.probe else None
         # Last: it is the last model loaded that stays at hand, and this may be another one.
-        write = generate.writer(session, model, domain, settings.generate, rank)
+        write = generate.writer(session, model, wanted.writing, settings.generate, rank)
         evaluated = (
             partial(tasks.evaluate, oracle=settings.oracle)
             if fewshot
@@ -102,7 +102,7 @@ def _by_context(wanted: Evaluation) -> Task:
         inputs=wanted.inputs,
         aside=wanted.aside,
         material=wanted.material(),
-        config=settings.keys(),
+        config=wanted.config,
         items=wanted.chosen,
         open=open,
         plan=lambda: adapt.plan(session, student, settings.adapt, per_context),

@@ -33,7 +33,7 @@ def task(wanted: Evaluation) -> Task:
         inputs=wanted.inputs,
         aside=wanted.aside,
         material=wanted.material(continual=own),
-        config=settings.keys(),
+        config=wanted.config,
         items=lambda: list(dict.fromkeys(i for dealt in _dealt(wanted) for i in dealt)),
         alone=[f"{_SEQUENCE}{number}" for number in range(config.sequences)],
         open=partial(_open, wanted),
@@ -63,7 +63,7 @@ def _open(wanted: Evaluation, job: Job) -> Work:
     from stages.lora.merge import merging
 
     session, student, settings = wanted.session, wanted.student, wanted.settings
-    domain, contexts = wanted.contexts.domain, wanted.contexts
+    domain, contexts = wanted.domain, wanted.contexts
     assert settings.continual is not None
     loaded = session.load(student)
     inner = adapt.inner_loop(session, student, domain, settings.adapt, job.slots)
@@ -72,7 +72,7 @@ def _open(wanted: Evaluation, job: Job) -> Work:
         questions=contexts.questions,
         examiner=examiner,
         write=generate.writer(
-            session, wanted.model, domain, settings.generate, settings.adapt.rank
+            session, wanted.model, wanted.writing, settings.generate, settings.adapt.rank
         ),
         rehearse=lambda edit, earlier: inner.rehearsed(edit, earlier, contexts.contexts),
         adapt=lambda edits: inner.self_edits(edits, contexts.contexts),

@@ -30,7 +30,7 @@ def task(wanted: Evaluation) -> Task:
         inputs=wanted.inputs,
         aside=wanted.aside,
         material=wanted.material(cpt=settings.cpt.key() | {"semantics": cpt.SEMANTICS}),
-        config=settings.keys(),
+        config=wanted.config,
         items=wanted.chosen,
         alone=METHODS,
         open=partial(_open, wanted),
@@ -44,15 +44,15 @@ def task(wanted: Evaluation) -> Task:
 def _open(wanted: Evaluation, job: Job) -> Work:
     session, student, settings = wanted.session, wanted.student, wanted.settings
     assert settings.cpt is not None
-    domain, questions = wanted.contexts.domain, _questions(wanted)
+    domain, questions = wanted.domain, _questions(wanted)
     inner = adapt.inner_loop(session, student, domain, settings.adapt, job.slots)
     examiner = score.examiner(session, student, domain, settings.score, settings.adapt.rank)
     loaded = session.load(student)
     # Only now: it is the last model loaded that stays at hand, and this may be another one.
-    write = generate.writer(session, wanted.model, domain, settings.generate, settings.adapt.rank)
-    learn = (
-        cpt.full(loaded) if settings.cpt.full else cpt.lora(inner.trainer, loaded)
+    write = generate.writer(
+        session, wanted.model, wanted.writing, settings.generate, settings.adapt.rank
     )
+    learn = cpt.full(loaded) if settings.cpt.full else cpt.lora(inner.trainer, loaded)
     probe = wanted.prober(inner, examiner, loaded)
     planned = partial(
         cpt.planned,

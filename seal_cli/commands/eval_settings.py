@@ -79,6 +79,16 @@ class Evaluation:
         return [self.probe.artifact] if self.probe else []
 
     @property
+    def domain(self) -> Domain:
+        """As the student is trained and asked."""
+        return self.session.domain(self.contexts, self.student)
+
+    @property
+    def writing(self) -> Domain:
+        """As the policy is asked for self-edits."""
+        return self.session.domain(self.contexts, self.model)
+
+    @property
     def locations(self) -> dict[str, dict[str, str]]:
         """Where its models were found, for the manifest."""
         judge = grader_location(self.session, self.settings.score.grader)
@@ -91,6 +101,11 @@ class Evaluation:
         grader = self.settings.score.grader
         return stage.Measured(self.model.policy, self.source.id, regime, grader, self.settings.eval)
 
+    @property
+    def config(self) -> dict[str, dict[str, Any]]:
+        """The settings that decide what comes out, for the manifest."""
+        return self.settings.keys() | self.domain.material("train")
+
     def chosen(self) -> list[str]:
         """The contexts that are evaluated on, in order: those that have questions."""
         self.contexts.require_questions()
@@ -100,12 +115,12 @@ class Evaluation:
     def material(self, **own: Any) -> dict[str, Any]:
         """What decides the metrics: everything that decides the rows they are made from."""
         session, student, settings = self.session, self.student, self.settings
-        domain = self.contexts.domain
+        domain = self.domain
         found = {
             "semantics": [stage.SEMANTICS, fewshot.SEMANTICS],
             "config": settings.eval.key(),
             "oracle": settings.oracle,
-            "generate": generate.material(session, self.model, domain, settings.generate),
+            "generate": generate.material(session, self.model, self.writing, settings.generate),
             "adapt": adapt.material(session, student, domain, settings.adapt),
             "score": score.material(session, student, domain, settings.score),
         }

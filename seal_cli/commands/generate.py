@@ -57,17 +57,18 @@ def task(
     """
     context_set = ContextSet(source)
     local = model if isinstance(model, LocalModel) else None
+    domain = session.domain(context_set, local)
 
     def open(job: Job) -> Work:
-        write = writer(session, model, context_set.domain, config, rank)
+        write = writer(session, model, domain, config, rank)
         return lambda ids: write([context_set.contexts[i] for i in ids])
 
     return Task(
         stage="generate",
         kind="self_edits",
         inputs=[source, *(local.inputs if local else ())],
-        material=material(session, model, context_set.domain, config),
-        config={"generate": config.key()},
+        material=material(session, model, domain, config),
+        config={"generate": config.key(), **domain.material("write")},
         items=lambda: context_set.slice(config.limit, config.offset),
         open=open,
         plan=lambda: Plan(batch=max(1, together(model, config) // config.samples)),
@@ -102,6 +103,7 @@ def material(
         "semantics": semantics,
         "policy": model.id,
         "config": config.key() | {"prompt": [recipe.name, recipe.digest], "chat": chat},
+        **domain.material("write"),
         **where,
     }
 

@@ -1,7 +1,7 @@
 """`seal score`: adapters or self-edits -> answers, verdicts, rewards."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +22,7 @@ from seal_cli.probe import Probing
 from seal_cli.runner import Job, Plan, Task, Work
 from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
+from seal_cli.trained import as_trained, refuse_training_flags
 from stages import score as stage
 from stages.config import AdaptConfig, RewardConfig, ScoreConfig
 from stages.domains import Domain
@@ -93,22 +94,10 @@ def score(
         task = task_of_self_edits(session, found, model, config, adapting, wanted, asked, other)
         session.answer(session.run(task))
     elif student is None:
-        _refuse_training_flags(session)
+        refuse_training_flags(session)
         session.answer(session.run(task_of_adapters(session, found, wanted, asked, other)))
     else:
         raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
-
-
-def _refuse_training_flags(session: Session) -> None:
-    """Adapters are trained already: a flag that says how must not be passed over in silence."""
-    known = {field.name for field in fields(AdaptConfig)}
-    flags = session.flags.get(AdaptConfig, {})
-    given = [name for name in known if flags.get(name) is not None]
-    if given:
-        raise ConfigError(
-            f"--{given[0].replace('_', '-')} goes with self-edits; these adapters are trained.",
-            "Leave it out, or score the self-edits themselves.",
-        )
 
 
 def task_of_adapters(
@@ -119,6 +108,7 @@ def task_of_adapters(
     probe: Artifact | None = None,
 ) -> Task:
     """Score the adapters that `seal adapt` kept; their rows stay where they are."""
+    session = as_trained(session, source)
     edits = session.workspace.upstream(source, "self_edits")
     student = source.manifest["key"]["student"]
     model = find_model(session.workspace, student, source.manifest["models"][student])
@@ -167,12 +157,13 @@ def task_of_self_edits(
 ) -> Task:
     """Adapt in memory and score; the adapters' rows go into the rewards artifact."""
     asked = _asked(session, source, questions)
+    domain = session.domain(asked, model)
     racing = wanted.racing != "off"
     if racing:
         refuse_race_of_one(adapting)
 
     def trained(job: Job) -> Score:
-        inner = adapt.inner_loop(session, model, asked.domain, adapting, job.slots)
+        inner = adapt.inner_loop(session, model, domain, adapting, job.slots)
 
         def score(edits: Sequence[SelfEdit], **how: Any) -> Iterator[Record]:
             if not racing:
@@ -249,11 +240,12 @@ def _task(
     config: ScoreConfig = how["score"]
     own = session.workspace.upstream(self_edits, "contexts")
     probing = Probing(probe, config.probe_limit) if probe else None
+    domain = session.domain(asked, model)
 
     def open(job: Job) -> Work:
         asked.require_questions()
         edits = group(self_edits.rows(SelfEdit))
-        questioner = examiner(session, model, asked.domain, config, rank)
+        questioner = examiner(session, model, domain, config, rank)
         score = scoring(job)
 
         def work(ids: Sequence[str]) -> Iterator[Record]:
@@ -270,7 +262,7 @@ def _task(
         return work
 
     adapting = how.get("adapt")
-    adapted = adapt.material(session, model, asked.domain, adapting) if adapting else None
+    adapted = adapt.material(session, model, domain, adapting) if adapting else None
     # Other questions before the model: what is upstream of the rewards is looked for in this order.
     others = [] if asked.artifact.id == own.id else [asked.artifact]
     # A student that wrote nothing is in no other artifact's `policies`: reports could not name it.
@@ -279,9 +271,10 @@ def _task(
         stage="score",
         kind="rewards",
         inputs=[*inputs, *others, *model.inputs],
-        material=material(session, model, asked.domain, config)
+        material=material(session, model, domain, config)
         | {"adapt": adapted, **rewarding.key(how["reward"])},
-        config={name: settings.key() for name, settings in how.items()},
+        config={name: settings.key() for name, settings in how.items()}
+        | domain.material("train" if adapting else "ask"),
         items=lambda: [edit.context_id for edit in self_edits.rows(SelfEdit)],
         open=open,
         plan=plan,
@@ -322,6 +315,7 @@ def material(
         "student": model.id,
         "dtype": model.dtype(session.dtype),
         "config": config.key() | {"chat": session.chat(config.chat, model)},
+        **domain.material("ask"),
         **engines.material(session, model, config.engine),
         **grader_material(session, config.grader, *graders_beside(config.grader, domain)),
     }

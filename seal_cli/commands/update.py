@@ -105,8 +105,8 @@ def task(
 
     @cache
     def replayed() -> list[stage.Earlier]:
-        new = {row.self_edit_id for row in kept}
-        return stage.draw(earlier.read(session), selected=new, policy=model.policy, config=config)
+        found, new = earlier.read(session, model), {row.self_edit_id for row in kept}
+        return stage.draw(found, selected=new, policy=model.policy, config=config)
 
     def check() -> None:
         about = {row.context_id for row in kept} | {one.context_id for one in replayed()}
@@ -127,7 +127,7 @@ def task(
             "policy": model.id,
             "dtype": model.dtype(session.dtype),
             "config": config.key() | {"targets": list(resolved)},
-            **earlier.material(config),
+            **earlier.material(session, model, config),
         },
         config={"update": config.key() | {"replay": config.replay}},
         items=lambda: [WHOLE],

@@ -15,7 +15,7 @@ from stages import recipes
 from stages.errors import InputError, InvalidSelfEdit
 from stages.identity import digest
 from stages.recipes import Recipe
-from stages.records import Context, Example, Question, Training
+from stages.records import Context, Example, Question, Training, Use
 
 NAME = "knowledge"
 SEMANTICS = 1
@@ -98,6 +98,11 @@ def _question(item: Any, context_id: str, ordinal: int) -> Question:
     return Question(question_id, context_id, ordinal, text, tuple(dict.fromkeys(golds)))
 
 
+def material(use: Use) -> dict[str, Any]:
+    """No settings of its own."""
+    return {}
+
+
 def recipe(prompt: str) -> Recipe:
     """A preset (`default`: the first), or a file with {context} and, if wanted, {title}."""
     return recipes.load(prompt, folder=PROMPTS, presets=PRESETS, slots=SLOTS, about="passage")
@@ -108,6 +113,11 @@ def prompt(
 ) -> str:
     """The template with its placeholders filled; braces elsewhere are left alone."""
     return recipes.fill(template, {"title": context.title, "context": context.text, **values})
+
+
+def prompt_system() -> str:
+    """None."""
+    return ""
 
 
 def lessons(
@@ -181,6 +191,11 @@ def ask(context: Context, question: Question, view: int = 0) -> str:
     """The question with the passage's title as its topic: SQuAD questions lean on it."""
     topic = {"title": context.title, "question": question.question}
     return recipes.fill(QUESTION_PROMPT, topic)
+
+
+def ask_system(context: Context, view: int = 0) -> str:
+    """None."""
+    return ""
 
 
 def answer(completion: str, view: int = 0) -> str:

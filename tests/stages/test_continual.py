@@ -22,6 +22,7 @@ from stages.lora.merge import merging
 from stages.models import LanguageModel
 from stages.probe import Probe
 from stages.records import Adapter, Answer, Question, SelfEdit, Verdict
+from stages.tokens import plain
 
 NAMES = [f"c{i}" for i in range(11)]
 
@@ -112,7 +113,7 @@ class World:
             return row, self.lora(size) if status == "ok" else None
 
         engine = Drifting(self.lm.model, self.golds, limit)
-        examiner = Examiner("s", engine, knowledge, GRADERS["exact"], str, ScoreConfig())
+        examiner = Examiner("s", engine, knowledge, GRADERS["exact"], plain, ScoreConfig())
         probed = None
         if probe:
             probed = Probe(self.contexts[3:], self.questions, examiner, self.lm, [])

@@ -22,6 +22,7 @@ from stages.lora.reference import ReferenceTrainer
 from stages.models import LanguageModel
 from stages.probe import Probe
 from stages.records import Adapter, Answer, Context, Metric, Policy, Question, SelfEdit, Verdict
+from stages.tokens import plain
 
 ADAPTING = AdaptConfig(rank=2, alpha=4, max_length=200)
 
@@ -108,6 +109,28 @@ def test_without_a_text_there_is_no_training(plan: Any) -> None:
     assert (row.status, row.reason) == ("failed", "no token to learn from")
 
 
+def test_texts_that_are_too_long_are_cut_or_left_out_and_that_is_said(
+    lm: LanguageModel, world: Any
+) -> None:
+    (one, _), (two, _) = world
+    student = Student("s", lm.tokenizer, ("q_proj",))
+
+    def planned(**adapting: Any) -> tuple[Adapter, Any]:
+        return cpt.planned(
+            cpt.PASSAGES, [one, two], [], student=student, domain=knowledge,
+            adapting=AdaptConfig(rank=2, **adapting), config=CptConfig(),
+        )  # fmt: skip
+
+    lengths = [len(row.ids) for row in planned(max_length=500)[1].rows]
+    row, job = planned(max_length=max(lengths) - 1)
+    n_over = sum(n == max(lengths) for n in lengths)
+    assert row.reason == f"{n_over} of 2 sequences cut at max-length"
+    assert len(job.rows) == 2
+    row, job = planned(max_length=min(lengths) - 1, over_length="drop")
+    assert (row.status, job) == ("failed", None)
+    assert row.reason == "no token to learn from; 2 of 2 sequences over max-length left out"
+
+
 def test_the_schedule_is_that_of_adapt_and_the_warm_up_a_share_or_steps(
     lm: LanguageModel, world: Any
 ) -> None:
@@ -164,7 +187,9 @@ def test_a_method_is_trained_asked_and_gone(
 ) -> None:
     contexts = [context for context, _ in world]
     engine = TransformersEngine(lm)
-    examiner = Examiner("s", engine, knowledge, GRADERS["exact"], str, ScoreConfig(answer_tokens=4))
+    examiner = Examiner(
+        "s", engine, knowledge, GRADERS["exact"], plain, ScoreConfig(answer_tokens=4)
+    )
     before = {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
     bare = list(examiner.examine([cpt.Examination(c, questions[c.context_id]) for c in contexts]))
     _, some = plan(cpt.PASSAGES, contexts, [])
@@ -206,7 +231,7 @@ def test_a_failed_training_is_a_row_and_no_answer(
 ) -> None:
     contexts = [context for context, _ in world]
     examiner = Examiner(
-        "s", TransformersEngine(lm), knowledge, GRADERS["exact"], str, ScoreConfig()
+        "s", TransformersEngine(lm), knowledge, GRADERS["exact"], plain, ScoreConfig()
     )
 
     @contextmanager

@@ -14,6 +14,7 @@ from stages.eval import Measured, bootstrap, evaluate, probed, summarise
 from stages.exam import Examiner
 from stages.grading import GRADERS
 from stages.records import Adapter, Answer, Context, Metric, Policy, Question, SelfEdit, Verdict
+from stages.tokens import plain
 
 CONFIG = EvalConfig(resamples=500)
 
@@ -196,7 +197,7 @@ def test_the_three_methods_are_examined_on_every_context(
             yield _adapter(context, f"e {context.ordinal}", row.self_edit_id), None
 
     examiner = Examiner(
-        "s", ScriptedEngine(lambda r: "1871"), knowledge, GRADERS["exact"], str, ScoreConfig()
+        "s", ScriptedEngine(lambda r: "1871"), knowledge, GRADERS["exact"], plain, ScoreConfig()
     )
     rows = list(
         evaluate(

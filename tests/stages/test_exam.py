@@ -43,7 +43,7 @@ def examiner(script: Callable[[Request], str], grader: Grader = GRADERS["exact"]
         engine=ScriptedEngine(script),
         domain=knowledge,
         grader=grader,
-        render=lambda prompt: f"<{prompt}>",
+        render=lambda prompt, system: f"<{system}{prompt}>",
         config=ScoreConfig(answer_tokens=5),
     )
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stages.config import GenerateConfig
-from stages.domains import arc, knowledge
+from stages.domains import knowledge
+from stages.domains.arc import Arc
 from stages.engines import Request
 from stages.engines.scripted import ScriptedEngine
 from stages.engines.transformers import TransformersEngine
@@ -18,6 +19,7 @@ from stages.generate import generate
 from stages.models import LanguageModel
 from stages.recipes import texts
 from stages.records import Context, Policy, SelfEdit
+from stages.tokens import plain
 from stages.trace import from_json
 
 
@@ -35,7 +37,7 @@ def write(world: list[Any], policy: Policy) -> Callable[..., list[SelfEdit]]:
             policy=policy,
             engine=ScriptedEngine(script) if script else ScriptedEngine(),
             domain=knowledge,
-            render=lambda prompt: f"<{prompt}>",
+            render=lambda prompt, system: f"<{system}{prompt}>",
             config=GenerateConfig(**config),
         )
         return list(rows)
@@ -136,7 +138,7 @@ def test_a_real_model_writes_the_same_whatever_the_decode_batch(
                 policy=policy,
                 engine=TransformersEngine(language_model, batch=batch),
                 domain=knowledge,
-                render=str,
+                render=plain,
                 config=GenerateConfig(samples=3, max_tokens=12),
             )
         )
@@ -171,7 +173,7 @@ def test_a_step_is_asked_about_all_contexts_at_once_and_builds_on_the_one_before
     rows = list(
         generate(
             [context for context, _ in world], policy=policy, engine=engine, domain=knowledge,
-            render=lambda prompt: f"<{prompt}>",
+            render=lambda prompt, system: f"<{system}{prompt}>",
             config=GenerateConfig(samples=3, prompt="entity-pairs"),
         )
     )  # fmt: skip
@@ -273,7 +275,7 @@ def test_every_shipped_recipe_and_one_of_ones_own(write: Any, tmp_path: Path) ->
 
 
 def test_steps_are_free_text(policy: Policy, tmp_path: Path) -> None:
-    context, _ = arc.read(
+    context, _ = Arc().read(
         {"title": "t", "train": [{"input": [[1]], "output": [[2]]}], "test": []},
         ordinal=0,
         split="",
@@ -284,7 +286,7 @@ def test_steps_are_free_text(policy: Policy, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         list(
             generate(
-                [context], policy=policy, engine=ScriptedEngine(), domain=arc, render=str,
+                [context], policy=policy, engine=ScriptedEngine(), domain=Arc(), render=plain,
                 config=GenerateConfig(prompt=str(path), constrained=True),
             )
         )  # fmt: skip

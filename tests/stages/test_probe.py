@@ -17,7 +17,7 @@ from stages.lora import Lora
 from stages.models import LanguageModel
 from stages.probe import Probe, mean
 from stages.records import Adapter, Context, Question
-from stages.tokens import Row
+from stages.tokens import Row, plain
 
 ROWS = [Row(tuple(range(n, n + n)), first_target=0, n_real=n) for n in (9, 17, 25)]
 ADAPTER = Adapter(
@@ -53,7 +53,7 @@ def probe(
     questions: dict[str, list[Question]],
     lm: LanguageModel,
 ) -> Probe:
-    examiner = Examiner("s", Knowing(), knowledge, GRADERS["exact"], str, ScoreConfig())
+    examiner = Examiner("s", Knowing(), knowledge, GRADERS["exact"], plain, ScoreConfig())
     return Probe([context for context, _ in world], questions, examiner, lm, ROWS)
 
 

@@ -16,6 +16,7 @@ from stages.lora import Lora
 from stages.racing import contenders, noise, race
 from stages.records import Adapter, Context, Question, Reward, SelfEdit
 from stages.score import score
+from stages.tokens import plain
 
 HALVING = RewardConfig(racing="halving")
 
@@ -104,7 +105,7 @@ def run(
             trained.append((repeat, [e.self_edit_id for e in wanted]))
             yield from (adapter(e, repeat, plan[e.self_edit_id][repeat]) for e in wanted)
 
-        examiner = Examiner("s", Answering(), knowledge, GRADERS["exact"], str, ScoreConfig())
+        examiner = Examiner("s", Answering(), knowledge, GRADERS["exact"], plain, ScoreConfig())
         how: dict[str, Any] = {
             "contexts": contexts, "questions": questions, "examiner": examiner,
         }  # fmt: skip

@@ -17,6 +17,7 @@ from stages.grading import GRADERS
 from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Verdict
 from stages.score import Probe, probe_unadapted, score
+from stages.tokens import plain
 
 Edit = Callable[..., SelfEdit]
 
@@ -93,7 +94,7 @@ def run(
             engine=engine,
             domain=knowledge,
             grader=GRADERS["exact"],
-            render=str,
+            render=plain,
             config=ScoreConfig(reward_floor=floor),
         )
         both = list(contexts.values())
@@ -198,7 +199,7 @@ class Probed:
             engine=self.engine,
             domain=knowledge,
             grader=GRADERS["exact"],
-            render=str,
+            render=plain,
             config=ScoreConfig(),
         )
 

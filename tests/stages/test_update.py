@@ -13,6 +13,7 @@ from stages.lora import Job, Trained
 from stages.lora.reference import ReferenceTrainer
 from stages.models import LanguageModel
 from stages.records import Context, Example, Policy, SelfEdit
+from stages.tokens import plain
 from stages.update import Earlier, draw, update
 
 Edit = Callable[..., SelfEdit]
@@ -40,7 +41,7 @@ def run(trainer: Watched, policy: Policy) -> Callable[..., tuple[Trained, int]]:
     def go(
         edits: Sequence[SelfEdit],
         replayed: Sequence[Earlier] = (),
-        render: Any = str,
+        render: Any = plain,
         **config: Any,
     ) -> tuple[Trained, int]:
         return update(
@@ -120,6 +121,18 @@ def test_pairs_over_the_longest_length_are_left_out_and_counted(
     with pytest.raises(ConfigError, match="every example is longer") as refused:
         run([long], max_length=40)
     assert "--max-length" in refused.value.hint
+
+
+def test_a_pair_without_a_target_is_left_out_and_counted(
+    run: Any, trainer: Watched, context: Context, edit: Edit, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing = edit(context, "", finish="length")  # no text, and no end token after it
+    _, n_learned = run([edit(context, "Old."), nothing])
+    assert n_learned == len(trainer.job.rows) == 1
+    assert "1 of 2 examples have no target" in caplog.text
+    assert "max-length" not in caplog.text
+    with pytest.raises(InputError, match="no example has a token"):
+        run([nothing])
 
 
 def test_the_schedule_is_the_configs(
@@ -222,7 +235,12 @@ def test_a_question_that_is_replayed_is_put_as_the_policy_is_asked(
 ) -> None:
     asked = [Earlier(n, "c", (Example(p, " So."),), asks=asks) for n, p, asks in
              [("a", "Why?", True), ("b", "Written.", False), ("c", "", True)]]  # fmt: skip
-    run([edit(context, "New.")], epochs=1, replayed=asked, render=lambda text: f"[user] {text}")
+    run(
+        [edit(context, "New.")],
+        epochs=1,
+        replayed=asked,
+        render=lambda text, system: f"[user] {system}{text}",
+    )
     decode = trainer.lm.tokenizer.decode
     prompts = [decode(row.ids[: row.first_target]) for row in trainer.job.rows[1:]]
     assert prompts[:2] == ["[user] Why?", "Written."]
