@@ -147,8 +147,9 @@ def test_it_does_so_with_every_schedule(
 def test_a_batch_is_the_mean_over_all_its_targets(
     lm: LanguageModel, make_job: MakeJob, batch_size: int
 ) -> None:
-    # Rows of different lengths: the mean of their means would differ.
-    compare(lm, make_job(lm.tokenizer, TEXTS, batch_size=batch_size), 2e-6)
+    # Rows of different lengths: the mean of their means would differ, in the loss by 1e-3. Padded
+    # rows are summed in another order: the weights came as far apart as 5.0e-6 on one processor.
+    compare(lm, make_job(lm.tokenizer, TEXTS, batch_size=batch_size), 1e-5)
 
 
 def test_prompts_are_read_and_not_learned(lm: LanguageModel, make_job: MakeJob) -> None:
