@@ -78,10 +78,12 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--window", type=int, default=4096, help="longest text in tokens")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--chat", action="store_true", help="give the tokenizer a chat template")
     given = parser.parse_args()
-    make(given.path, hidden=given.hidden, layers=given.layers, seed=given.seed, chat=given.chat)
+    shape = {"hidden": given.hidden, "layers": given.layers, "window": given.window}
+    make(given.path, **shape, seed=given.seed, chat=given.chat)
     print(json.dumps({"model": str(given.path), "hidden": given.hidden, "layers": given.layers}))
 
 

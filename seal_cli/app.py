@@ -43,6 +43,7 @@ from seal_cli.signals import Stopped, install
 from seal_cli.store.workspace import Workspace
 from stages.config import (
     AdaptConfig,
+    ArcConfig,
     ContinualConfig,
     CptConfig,
     EndpointConfig,
@@ -133,10 +134,18 @@ app.command("init")(init.init)
 importing.command("contexts")(stage_command(import_contexts.import_contexts, models=False))
 importing.command("official")(stage_command(import_official.import_official, models=False))
 app.command("quiz")(stage_command(quiz.quiz, QuizConfig))
-app.command("generate")(stage_command(generate.generate, GenerateConfig, EndpointConfig))
-app.command("adapt")(stage_command(adapt.adapt, AdaptConfig))
+app.command("generate")(
+    stage_command(
+        generate.generate,
+        GenerateConfig,
+        EndpointConfig,
+        ArcConfig,
+        without=("grids", "reorder", "colours", "own_first"),  # how the student is trained
+    )
+)
+app.command("adapt")(stage_command(adapt.adapt, AdaptConfig, ArcConfig))
 app.command("score")(
-    stage_command(score.score, ScoreConfig, RewardConfig, AdaptConfig, JudgeConfig)
+    stage_command(score.score, ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig)
 )
 app.command("filter")(stage_command(filter.filter, FilterConfig, models=False))
 app.command("update")(stage_command(update.update, UpdateConfig))
@@ -146,6 +155,7 @@ app.command("eval")(
         EvalConfig,
         GenerateConfig,
         AdaptConfig,
+        ArcConfig,
         ScoreConfig,
         CptConfig,
         ContinualConfig,

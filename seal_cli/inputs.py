@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from seal_cli.store.artifact import Artifact
-from stages.domains import DOMAINS, ChosenDomain, Domain
+from stages.domains import DOMAINS, Domain
 from stages.errors import InputError
 from stages.records import Context, Question
 
@@ -28,11 +28,6 @@ class ContextSet:
     """The contexts and questions of one artifact, read when first asked for."""
 
     artifact: Artifact
-
-    @property
-    def chosen(self) -> ChosenDomain:
-        """Their domain as a run holds it."""
-        return ChosenDomain(self.domain.NAME)
 
     @property
     def domain(self) -> Domain:

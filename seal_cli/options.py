@@ -17,9 +17,9 @@ import typer
 from seal_cli import console
 from seal_cli.execution.runner import RunOptions
 from seal_cli.session import Session
-from seal_cli.settings import Settings
+from seal_cli.settings import PRESETS, Settings
 from seal_cli.store.workspace import Workspace
-from stages.config import Config
+from stages.config import Config, ServerConfig
 from stages.errors import ConfigError
 
 ContextsArg = Annotated[
@@ -39,6 +39,13 @@ StudentOption = Annotated[
 SecondsOption = Annotated[
     float, typer.Option("--timeout", min=0.1, help="Seconds a query may take.")
 ]
+
+_PRESET = typer.Option(
+    "--preset",
+    metavar="NAME",
+    help=f"Settings that give way to the settings file's, by name: {', '.join(PRESETS)}.",
+)
+PresetOption = Annotated[str | None, _PRESET]
 
 # name -> (type, option, default): what every stage command takes besides its own; those that run no
 # model do without the first two, those whose rows would fail again without the third.
@@ -94,6 +101,7 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
         ),
         None,
     ),
+    "preset": (str | None, _PRESET, None),
     "assignments": (
         list[str],
         typer.Option(
@@ -143,6 +151,8 @@ def stage_command(
     flags = {name: flag for name, flag in _flags(configs).items() if name not in without}
     retries = models if retries is None else retries
     left_out = {*(() if models else _OF_MODELS), *(() if retries else ("retry_failed",))}
+    if all(issubclass(cls, ServerConfig) for cls in configs):
+        left_out.add("preset")  # none says anything about servers
     taken = [name for name in _SHARED if name not in left_out]
     shared = [_parameter(name, *_SHARED[name]) for name in taken]
 
@@ -168,8 +178,9 @@ def _flags(configs: Sequence[type[Config]]) -> dict[str, inspect.Parameter]:
         for field in fields(cls):
             choices = field.metadata["choices"]
             text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+            name = field.name.replace("_", "-")
             flag = typer.Option(
-                "--" + field.name.replace("_", "-"),
+                f"--{name}/--no-{name}" if hints[field.name] is bool else f"--{name}",
                 help=text if field.default is None else f"{text} [default: {field.default}]",
                 show_default=False,
             )
@@ -213,7 +224,7 @@ def _session(
     console.configure(quiet=run["quiet"])
     return Session(
         workspace=store_of(ctx),
-        settings=Settings(run["config_file"], run["assignments"]),
+        settings=Settings(run["config_file"], run["assignments"], preset=run["preset"]),
         options=RunOptions(run["force"], run["retry_failed"], run["wait"], run["strict"]),
         flags=flags,
         device=run["device"],

@@ -1,6 +1,7 @@
-"""Where a setting comes from: flag > SEAL_* variable > seal.toml > the model's own > default.
+"""Where a setting comes from: flag > SEAL_* > seal.toml > preset > the model's own > default.
 
 The default is the one in `stages.config`; a model may bring a seal.toml of its own in its folder.
+The presets lie in `seal_cli/presets`.
 
 Unknown keys are errors with a suggestion, whichever way they came in.
 """
@@ -10,6 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +24,7 @@ SECTIONS: dict[str, type[config.Config]] = {
     "quiz": config.QuizConfig,
     "generate": config.GenerateConfig,
     "adapt": config.AdaptConfig,
+    "arc": config.ArcConfig,
     "score": config.ScoreConfig,
     "reward": config.RewardConfig,
     "filter": config.FilterConfig,
@@ -42,18 +45,23 @@ _NOT_OF_MODELS = ("endpoint", "judge")
 KEYS = ("SEAL_API_KEY", "SEAL_JUDGE_API_KEY")  # read by seal_cli.endpoints, never settings
 _RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT", *KEYS)
 DEFAULT_FILE = Path("seal.toml")
+_PRESETS = Path(__file__).parent / "presets"
+PRESETS = tuple(sorted(file.stem for file in _PRESETS.glob("*.toml")))
 
 
 class Settings:
-    """The file, the environment and `--set`, checked once; `resolve` adds the flags."""
+    """Preset, file, environment and `--set`, checked once; `resolve` adds the flags."""
 
     def __init__(
         self,
         file: Path | None,
         assignments: Iterable[str] = (),
         environ: Mapping[str, str] = os.environ,
+        preset: str | None = None,
     ) -> None:
         self.tables: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        if preset is not None:
+            self._add(preset_tables(preset), f"the preset {preset}")
         if file is None and environ.get("SEAL_CONFIG"):
             file = Path(environ["SEAL_CONFIG"])
         if file is None and DEFAULT_FILE.is_file():
@@ -117,6 +125,15 @@ def _of_model(folder: Path) -> dict[str, Any]:
     tables = _read(file)
     _check_tables(tables, str(file))
     return tables
+
+
+def preset_tables(name: str) -> dict[str, Any]:
+    """What a preset sets, by section. Raises ConfigError when there is none of this name."""
+    if name not in PRESETS:
+        close = difflib.get_close_matches(name, PRESETS, n=1)
+        meant = f"Did you mean {close[0]}? " if close else ""
+        raise ConfigError(f"there is no preset {name!r}.", f"{meant}Known: {', '.join(PRESETS)}.")
+    return _read(_PRESETS / f"{name}.toml")
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -188,20 +205,34 @@ def _unknown(what: str, word: str, known: Iterable[str], source: str) -> ConfigE
     return ConfigError(f"unknown {what} of {source}.", hint)
 
 
-def starter() -> str:
-    """A seal.toml with every key, commented out, at its default."""
+def starter(preset: str | None = None) -> str:
+    """A seal.toml with every key: those of the preset set, all others commented out at default."""
+    tables = preset_tables(preset) if preset else {}
     lines = [
-        "# Settings of seal. Precedence: flag, SEAL_<STAGE>_<KEY> variable, this file, seal.toml",
-        "# in the model's folder (tiny brings one), default. What stands here is the default.",
+        "# Settings of seal. Precedence: flag, SEAL_<STAGE>_<KEY> variable, this file, --preset,",
+        "# seal.toml in the model's folder (tiny brings one), default.",
+        "# What is commented out is the default."
+        + (f" What is not is the preset {preset}:" if preset else ""),
+        *(_header(preset) if preset else ()),
     ]
     for section, cls in SECTIONS.items():
         lines += ["", f"[{section}]"]
         if section in _FALLBACK:
             lines.append(f"# What is not set here is as in [{_FALLBACK[section]}].")
+        chosen = tables.get(section, {})
         for field in fields(cls):
-            value = "" if field.default is None else toml_value(field.default)
-            lines.append(f"# {field.name} = {value}".ljust(36) + f"  # {field.metadata['help']}")
+            default = "" if field.default is None else toml_value(field.default)
+            line = f"# {field.name} = {default}"
+            if field.name in chosen:
+                line = f"{field.name} = {toml_value(chosen[field.name])}"
+            lines.append(line.ljust(36) + f"  # {field.metadata['help']}")
     return "\n".join(lines) + "\n"
+
+
+def _header(preset: str) -> list[str]:
+    """The lines that a preset begins with: what it is, and for which commands."""
+    text = (_PRESETS / f"{preset}.toml").read_text(encoding="utf-8")
+    return ["#", *takewhile(lambda line: line.startswith("#"), text.splitlines())]
 
 
 def toml_value(value: Any) -> str:

@@ -17,7 +17,7 @@ from stages.lora import Job, Lora, Trained, Trainer
 from stages.records import Adapter, Context, Example, SelfEdit, Status, Training
 from stages.tokens import Row, learnable, render, row
 
-SEMANTICS = 2
+SEMANTICS = 3
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,14 @@ def rehearse(
         return _plan(contexts[one.context_id], one, 0, student, domain, config)
 
     plan = planned(edit)
-    again = [job for one in earlier if (job := planned(one).job)]
+    again = [old for one in earlier if (old := planned(one)).job is not None]
     if plan.job is not None and again:
-        rows = plan.job.rows + tuple(row for job in again for row in job.rows)
+        rows = plan.job.rows + tuple(row for old in again if old.job for row in old.job.rows)
+        reason = plan.row.reason
+        for old in again:
+            reason = also(reason, old.row.reason and f"replayed: {old.row.reason}")
         n_tokens = sum(len(row.ids) for row in rows)
-        known = replace(plan.row, n_sequences=len(rows), n_tokens=n_tokens)
+        known = replace(plan.row, n_sequences=len(rows), n_tokens=n_tokens, reason=reason)
         plan = _Planned(known, replace(plan.job, rows=rows))
     (result,) = _train([plan], trainer)
     return result
@@ -134,7 +137,7 @@ def _train(planned: Sequence[_Planned], trainer: Trainer) -> Iterator[tuple[Adap
             continue
         row = plan.row
         if plan.job in trained:
-            row = replace(row, reason=_also(row.reason, "trained once with one just like it"))
+            row = replace(row, reason=also(row.reason, "trained once with one just like it"))
         else:
             trained[plan.job] = next(results)
         uses[plan.job] -= 1
@@ -164,15 +167,7 @@ def _plan(
     config: AdaptConfig,
 ) -> _Planned:
     """The row and, if the self-edit is usable, the job of one adapter."""
-    status, reason, examples = _lessons(context, edit, domain, config)
-    every = [tokenised(student, example, config) for example in examples]
-    rows = learnable(every)
-    n_cut = sum(r.cut for r in every)
-    if n_cut:
-        reason = _also(reason, f"{n_cut} of {len(every)} sequences cut at max-length")
-    if status == "ok" and not rows:
-        # Of a passage this is nobody's doing; of a self-edit it is the policy's.
-        status, reason = ("invalid" if edit else "failed"), "no token to learn from"
+    status, reason, rows = _rows(context, edit, student, domain, config)
     wanted = domain.training(edit.completion) if edit and status == "ok" else Training()
     beyond = _beyond(wanted, len(rows), config)
     if beyond:
@@ -180,7 +175,7 @@ def _plan(
     epochs = wanted.epochs or config.epochs
     learning_rate = wanted.learning_rate or config.learning_rate
     trained_with = {"epochs": epochs, "learning_rate": learning_rate}
-    hyperparameters = _hyperparameters(student, config, trained_with)
+    hyperparameters = _hyperparameters(student, domain, config, trained_with)
     source = edit.self_edit_id if edit else f"passage {context.context_id}"
     # By the text, not by the sample: one self-edit sampled twice is one job.
     content = digest(context.context_id, edit.prompt_name, edit.completion) if edit else source
@@ -221,8 +216,9 @@ def _plan(
 
 def tokenised(student: Student, example: Example, config: AdaptConfig) -> Row:
     """An example as the student will read it; a text without a prompt needs no chat template."""
-    if example.prompt and student.chat:
-        example = replace(example, prompt=render(student.tokenizer, example.prompt))
+    if example.prompt:
+        given = render(student.tokenizer, example.prompt, example.system, chat=student.chat)
+        example = replace(example, prompt=given)
     return row(
         student.tokenizer, example, max_length=config.max_length, pad_targets=config.pad_targets
     )
@@ -241,14 +237,68 @@ def _beyond(wanted: Training, n_rows: int, config: AdaptConfig) -> str | None:
     return None
 
 
-def _also(reason: str | None, note: str) -> str:
+def fitting(every: Sequence[Row], config: AdaptConfig) -> tuple[list[Row], str | None]:
+    """The rows to train on, and what is to be said of the others.
+
+    A row without a target is never one of them; one that was cut is none where `over_length` drops.
+    """
+    drops = config.over_length == "drop"
+    targeted = learnable(every)
+    rows = [row for row in targeted if not (drops and row.cut)]
+    n_over = sum(row.cut for row in every) if drops else 0
+    counts = {
+        "cut at max-length": sum(row.cut for row in rows),
+        "over max-length left out": n_over,
+        "without a target left out": len(every) - len(rows) - n_over,
+    }
+    said = [f"{n} of {len(every)} sequences {what}" for what, n in counts.items() if n]
+    return rows, "; ".join(said) or None
+
+
+def also(reason: str | None, note: str | None) -> str | None:
     """A reason with a note after it."""
-    return f"{reason}; {note}" if reason else note
+    return f"{reason}; {note}" if reason and note else reason or note
+
+
+def _rows(
+    context: Context,
+    edit: SelfEdit | None,
+    student: Student,
+    domain: Domain,
+    config: AdaptConfig,
+) -> tuple[Status, str | None, list[Row]]:
+    """What is trained on, and how that went: nothing where the status is not ok.
+
+    Rows that are dropped for their length make room for others under `max_sequences`.
+    """
+    limit, known = config.max_sequences, {}
+    while True:
+        status, reason, examples = _lessons(context, edit, domain, config, limit)
+        for example in examples:
+            if example not in known:
+                known[example] = tokenised(student, example, config)
+        every = [known[example] for example in examples]
+        rows, note = fitting(every, config)
+        wanted = config.max_sequences + len(every) - len(rows)
+        if config.over_length != "drop" or len(examples) < limit or wanted <= limit:
+            break
+        limit = wanted
+    reason = also(reason, note)
+    if status == "ok" and not rows:
+        # Too long is nobody's doing, nor is a passage; a self-edit of nothing is the policy's.
+        blame = edit is not None and not any(row.cut for row in every)
+        status, reason = ("invalid" if blame else "failed"), also("no token to learn from", note)
+    return status, reason, rows
 
 
 def _lessons(
-    context: Context, edit: SelfEdit | None, domain: Domain, config: AdaptConfig
+    context: Context,
+    edit: SelfEdit | None,
+    domain: Domain,
+    config: AdaptConfig,
+    limit: int,
 ) -> tuple[Status, str | None, list[Example]]:
+    """The first `limit` training sequences, and how many more there were."""
     if edit is None:
         return "ok", None, domain.passage_lessons(context)
     if edit.status != "ok":
@@ -256,7 +306,7 @@ def _lessons(
     try:
         told = (context, edit.completion, edit.prompt_name)
         every = domain.lessons(*told, limit=10**9, split=edit.text_split)
-        kept = domain.lessons(*told, limit=config.max_sequences, split=edit.text_split)
+        kept = domain.lessons(*told, limit=limit, split=edit.text_split)
     except InvalidSelfEdit as invalid:
         return "invalid", invalid.message, []
     dropped = len(every) - len(kept)
@@ -265,10 +315,11 @@ def _lessons(
 
 
 def _hyperparameters(
-    student: Student, config: AdaptConfig, trained_with: Mapping[str, object]
+    student: Student, domain: Domain, config: AdaptConfig, trained_with: Mapping[str, object]
 ) -> str:
     """What decided this adapter, as JSON for SQL to look into."""
     settled = {"targets": list(student.targets), "chat": student.chat}
-    fields = config.key() | settled | dict(trained_with)
+    own = {domain.NAME: domain.settings.key()} if domain.settings else {}
+    fields = config.key() | settled | dict(trained_with) | own
     del fields["repeats"], fields["seed"]
     return canonical(fields)

@@ -85,7 +85,10 @@ LOCAL = ("transformers", "vllm", "scripted")  # the engines that run on this mac
 WEARERS = ("transformers", "vllm")  # the engines that answer as a model with an adapter
 APIS = ("auto", "chat", "completions")
 CHAT_MODES = ("auto", "on", "off")
+OVER_LENGTH = ("cut", "drop")
 PAD_TARGETS = ("eos", "none", "official")
+GRIDS = ("rows", "lists")
+COLOURS = ("any", "unused")
 RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
 REWARDS = ("accuracy", "gain", "binary", "proxy")
 RACES = ("off", "halving", "bounds")
@@ -273,6 +276,12 @@ class AdaptConfig(LoraConfig):
     max_sequences: int = option(
         128, "training sequences per self-edit, the passage included", minimum=1
     )
+    over_length: str = option(
+        "cut",
+        "a sequence longer than max-length is cut, or dropped for the next one; where no target is "
+        "left it is dropped in any case",
+        choices=OVER_LENGTH,
+    )
     pad_targets: str = option(
         "eos",
         "end tokens as targets: one per sequence (eos), none, or padding to max-length (official)",
@@ -299,6 +308,41 @@ class AdaptConfig(LoraConfig):
     def n_slots(self) -> int | None:
         """The slots asked for; None for auto."""
         return None if self.slots == "auto" else int(self.slots)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArcConfig(Config):
+    """Few-shot tasks: how they are written down, and what their training sets are made of.
+
+    The defaults are the tool's own; `--preset paper-arc` has what the released code does.
+    """
+
+    SECTION = "arc"
+
+    grids: str = option(
+        "rows",
+        "how grids are written for the student: digits, a line per row, or nested lists",
+        choices=GRIDS,
+    )
+    system_message: bool = option(
+        False,
+        "put the instruction and the demonstrations into a system message, where there is a chat "
+        "template",
+    )
+    reorder: bool = option(
+        False, "without any augmentation, too, learn each task with its demonstrations reordered"
+    )
+    colours: str = option(
+        "any",
+        "what a permutation makes of a colour: any other one, or one that is unused in the task "
+        "as long as there are such",
+        choices=COLOURS,
+    )
+    own_first: bool = option(
+        True,
+        "of more than max-sequences, keep the tasks of the demonstrations themselves first; else "
+        "keep any",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

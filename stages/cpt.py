@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from stages.adapt import Student, finished, tokenised
+from stages.adapt import Student, also, finished, fitting, tokenised
 from stages.config import AdaptConfig, CptConfig
 from stages.domains import Domain
 from stages.errors import InvalidSelfEdit
@@ -22,9 +22,8 @@ from stages.lora import Job, Trained, Trainer
 from stages.models import LanguageModel
 from stages.probe import Model, Probe
 from stages.records import Adapter, Answer, Context, Example, Metric, Question, SelfEdit, Verdict
-from stages.tokens import learnable
 
-SEMANTICS = 1  # of stages.full, too
+SEMANTICS = 2  # of stages.full, too
 PASSAGES, EDITS = "passage-only", "self-edits"
 SHUFFLE = 42  # the seed with which the released code draws its 500 questions
 
@@ -93,10 +92,10 @@ def planned(
     that comes twice is learned once, so a passage stands beside its self-edits one time.
     """
     examples, left_out = _texts(contexts, edits, domain, adapting, config)
-    rows = learnable(
-        list(dict.fromkeys(tokenised(student, example, adapting) for example in examples))
-    )
-    unfit = None if rows else "no token to learn from"
+    texts = dict.fromkeys(tokenised(student, example, adapting) for example in examples)
+    rows, note = fitting(list(texts), adapting)
+    said = also(left_out, note)
+    unfit = None if rows else also("no token to learn from", said)
     if edits and all(edit.status == "failed" for edit in edits):
         unfit = f"every self-edit failed: {edits[0].reason}"
     assert config.epochs is not None  # settled when the configuration was made
@@ -122,7 +121,7 @@ def planned(
         repeat=0,
         seed=seed,
         status="failed" if unfit else "ok",
-        reason=unfit or left_out,
+        reason=unfit or said,
         hyperparameters=hyperparameters,
         n_sequences=len(rows),
         n_tokens=sum(len(row.ids) for row in rows),

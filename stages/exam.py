@@ -104,8 +104,13 @@ class Examiner:
         return self.domain.VIEWS if self.config.voting else 1
 
     def _request(self, context: Context, question: Question, view: int) -> Request:
-        prompt = self.domain.ask(context, question, view)
-        return Request(prompt, seed=0, max_tokens=self.config.answer_tokens, stop=self.domain.STOP)
+        return Request(
+            self.domain.ask(context, question, view),
+            seed=0,
+            max_tokens=self.config.answer_tokens,
+            stop=self.domain.STOP,
+            system=self.domain.ask_system(context, view),
+        )
 
     def _answer(self, question: Question, one: Examination, said: Sequence[Completion]) -> Answer:
         texts = [self.domain.answer(c.text, view) for view, c in enumerate(said)]

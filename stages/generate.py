@@ -160,6 +160,7 @@ class _Asking:
             values |= {name: "\n\n".join(draft.outputs(name)) for name in draft.written}
         return Request(
             prompt=self.domain.prompt(draft.context, step.prompt, values),
+            system=self.domain.prompt_system(),
             seed=draft.seed if single else derive_seed(draft.seed, step.name, number),
             max_tokens=self.config.max_tokens,
             temperature=self.config.temperature,

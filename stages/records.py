@@ -330,6 +330,7 @@ class Example:
     completion: str
     ends: bool = True  # whether an end token follows the completion
     learns_prompt: bool = False  # whether the prompt is learned, too
+    system: str = ""  # what stands before the prompt, in a chat template as the system message
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stages.errors import ConfigError
 from stages.records import Example
 
 
@@ -44,10 +45,34 @@ def encode(tokenizer: Any, text: str) -> list[int]:
     return ids if ids[:1] == begin else begin + ids
 
 
-def render(tokenizer: Any, prompt: str) -> str:
-    """The prompt inside the chat template of the tokenizer."""
-    messages = [{"role": "user", "content": prompt}]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+def plain(prompt: str, system: str = "") -> str:
+    """The prompt as it is; a system message stands before it, a blank line between."""
+    return f"{system}\n\n{prompt}" if system else prompt
+
+
+def render(tokenizer: Any, prompt: str, system: str = "", *, chat: bool) -> str:
+    """The prompt as the model expects it: inside its chat template, or as it is.
+
+    Raises:
+        ConfigError: the chat template takes no system message.
+
+    """
+    if not chat:
+        return plain(prompt, system)
+    from jinja2 import TemplateError
+
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": prompt})
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        if not system:
+            raise
+        raise ConfigError(
+            f"the model's chat template takes no system message: {error}.",
+            "Use --no-system-message, or --chat off.",
+        ) from error
+    return str(text)
 
 
 def row(tokenizer: Any, example: Example, *, max_length: int, pad_targets: str = "eos") -> Row:

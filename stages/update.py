@@ -35,10 +35,12 @@ class Earlier:
     examples: tuple[Example, ...]
     asks: bool = False
 
-    def rendered(self, tokenizer: object) -> list[Example]:
-        """The examples with the questions among them in the policy's chat template."""
+    def given(self, tokenizer: object, *, chat: bool) -> list[Example]:
+        """The examples with the questions among them as the policy is given them."""
         return [
-            replace(one, prompt=render(tokenizer, one.prompt)) if self.asks and one.prompt else one
+            replace(one, prompt=render(tokenizer, one.prompt, one.system, chat=chat))
+            if self.asks and one.prompt
+            else one
             for one in self.examples
         ]
 
@@ -77,7 +79,7 @@ def update(
 
     `replayed` are learned along with them, with `chat` the questions among them in the policy's
     chat template. A completion that was cut at its token limit is learned without an end token; a
-    pair longer than `config.max_length` is left out, and that is said.
+    pair longer than `config.max_length` or without a target is left out, and that is said.
 
     Raises:
         InputError: there is nothing to learn from.
@@ -86,19 +88,19 @@ def update(
     """
     learned = [pair for edit in selected for pair in pairs(edit)]
     for earlier in replayed:
-        learned += earlier.rendered(tokenizer) if chat else earlier.examples
+        learned += earlier.given(tokenizer, chat=chat)
     whole = [row(tokenizer, one, max_length=config.max_length) for one in learned]
-    rows = learnable([r for r in whole if not r.cut])
+    short = [r for r in whole if not r.cut]
+    rows = learnable(short)
     if not selected:
         raise InputError(
             "the selection keeps no self-edit to learn from.",
             "Choose another rule in `seal filter`, or sample more self-edits.",
         )
-    if len(rows) < len(whole):
-        LOG.warning(
-            "%d of %d examples are over max-length and left out",
-            len(whole) - len(rows),
-            len(whole),
+    _say_left_out(len(whole), over=len(whole) - len(short), empty=len(short) - len(rows))
+    if short and not rows:
+        raise InputError(
+            "no example has a token to learn from.", "Choose another rule in `seal filter`."
         )
     if not rows:
         raise ConfigError(
@@ -122,3 +124,10 @@ def update(
     if trained.error.startswith("out of memory"):
         raise ResourceError(f"{trained.error}.", "Lower --max-length, or use a larger device.")
     raise ConfigError(f"the update failed: {trained.error}.", "Lower --learning-rate.")
+
+
+def _say_left_out(n_examples: int, *, over: int, empty: int) -> None:
+    if over:
+        LOG.warning("%d of %d examples are over max-length and left out", over, n_examples)
+    if empty:
+        LOG.warning("%d of %d examples have no target and are left out", empty, n_examples)

@@ -7,8 +7,10 @@ from typing import Any
 from tiny_grids import world
 
 from seal_cli.models import TINY_GRIDS
-from stages.domains import arc
+from stages.domains.arc import Arc
 from stages.domains.arc.tool_call import parse
+
+arc = Arc()
 
 EXAMPLE = Path(__file__).parent.parent / "examples/tiny_grids"
 

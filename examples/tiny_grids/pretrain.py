@@ -22,9 +22,10 @@ import world
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from stages.domains import arc
+from stages.domains.arc import Arc
+from stages.domains.arc.forms import ROWS
 from stages.domains.arc.grids import to_text
-from stages.domains.arc.tasks import Pair, asked, shown
+from stages.domains.arc.tasks import Pair
 
 PRESET = "tools-brief"
 NOT_A_TARGET = -100
@@ -64,16 +65,16 @@ def document(rule: world.Rule, rng: random.Random, *, writing: bool) -> list[Pie
     """
     if writing:
         pairs = [Pair(*world.pair(rule, rng)) for _ in range(world.DEMONSTRATIONS)]
-        template = arc.recipe(PRESET).steps[0].prompt
+        template = Arc().recipe(PRESET).steps[0].prompt
         return [
-            Piece(template.replace("{demonstrations}", shown(pairs)), learned=False),
+            Piece(template.replace("{demonstrations}", ROWS.shown(pairs)), learned=False),
             Piece(world.self_edit(rng), learned=True),
         ]
     pairs = [Pair(*world.pair(rule, rng)) for _ in range(world.DEMONSTRATIONS + 1)]
-    whole = asked(pairs[:-1], pairs[-1].input) + to_text(pairs[-1].output)
+    whole = ROWS.asked(pairs[:-1], pairs[-1].input) + to_text(pairs[-1].output)
     pieces, rest = [], whole
     for pair in pairs[1:]:
-        before = asked([], pair.input).split("\n\n")[-1]
+        before = ROWS.query(pair.input)
         head, _, rest = rest.partition(before)
         pieces += [Piece(head + before, learned=False), Piece(to_text(pair.output), learned=True)]
         rest = rest.removeprefix(to_text(pair.output))
@@ -107,7 +108,7 @@ def _texts() -> Iterator[str]:
         for writing in (False, True) * 10:
             yield "".join(piece.text for piece in document(rule, rng, writing=writing))
     yield " ".join(f"{colour}\n{colour}" for colour in range(10))
-    yield arc.recipe("tools").steps[0].prompt
+    yield Arc().recipe("tools").steps[0].prompt
 
 
 def make_model(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> LlamaForCausalLM:

@@ -148,7 +148,7 @@ def adapt(resolve: Resolver, self_edits: str, student: str | None = None) -> Ada
     model = resolve.writer_of(source, student)
     return Adapt(
         self_edits=source.id,
-        domain=ContextSet(resolve.store.upstream(source, "contexts")).chosen,
+        domain=resolve.domain(ContextSet(resolve.store.upstream(source, "contexts")), model),
         adapting=adapting(resolve, model, resolve.config(AdaptConfig, model)),
     )
 

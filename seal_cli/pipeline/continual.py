@@ -68,11 +68,11 @@ class Continual(Evaluation):
         from stages.lora.merge import merging
 
         known, dealt = self.chosen(store).known, self._dealt(store)
-        domain, inner, examiner = self.parts(runtime, job.plan.slots)
+        inner, examiner = self.parts(runtime, job.plan.slots)
         lesson = Lesson(
             questions=known.questions,
             examiner=examiner,
-            write=self.writing.open(runtime, domain, self.rank),
+            write=self.writing.open(runtime, self.rank),
             rehearse=lambda edit, earlier: inner.rehearsed(edit, earlier, known.contexts),
             adapt=lambda edits: inner.self_edits(edits, known.contexts),
             merging=partial(merging, runtime.model(self.adapting.model).model),

@@ -48,18 +48,18 @@ class Cpt(Evaluation):
         """Contexts -> self-edits and answers; a method -> its adapter, answers and metrics."""
         chosen, questions = self.chosen(store), self._questions(store)
         contexts = chosen.known.contexts
-        domain, inner, examiner = self.parts(runtime, job.plan.slots)
+        inner, examiner = self.parts(runtime, job.plan.slots)
         loaded = runtime.model(self.adapting.model)
         learn = cpt.full(loaded) if self.cpt.full else cpt.lora(inner.trainer, loaded)
         probe = self.open_probe(runtime, store, inner, examiner)
         planned = partial(
             cpt.planned,
             student=inner.student,
-            domain=domain,
+            domain=self.domain.domain,
             adapting=self.adapting.config,
             config=self.cpt,
         )
-        write = self.writing.open(runtime, domain, self.rank)
+        write = self.writing.open(runtime, self.rank)
 
         def prepare(ids: Sequence[str]) -> list[Record]:
             rows: list[Record] = list(write([contexts[i] for i in ids]))

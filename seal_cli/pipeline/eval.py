@@ -67,14 +67,14 @@ class ByContext(Evaluation):
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Contexts -> self-edits, adapters, answers and verdicts."""
         known = self.chosen(store).known
-        domain, inner, examiner = self.parts(runtime, job.plan.slots)
+        inner, examiner = self.parts(runtime, job.plan.slots)
         probe = self.open_probe(runtime, store, inner, examiner)
         evaluate = (
             partial(fewshot.evaluate, oracle=self.oracle)
             if self.fewshot
             else partial(stage.evaluate, adapt_to_passages=inner.passages, probe=probe)
         )
-        write = self.writing.open(runtime, domain, self.rank)
+        write = self.writing.open(runtime, self.rank)
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
             return list(
@@ -147,12 +147,12 @@ def evaluate(
     training = resolve.config(AdaptConfig, adapted)
     parts: dict[str, Any] = {
         "contexts": source.id,
-        "domain": known.chosen,
+        "domain": resolve.domain(known, adapted),
         "measuring": config,
         "writing": writing(
             resolve,
             model,
-            domain,
+            known,
             replace(generating, samples=config.samples, seed=seed, limit=0, offset=0),
         ),
         "adapting": adapting(

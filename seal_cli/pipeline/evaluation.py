@@ -16,7 +16,7 @@ from stages import eval as stage
 from stages import probe as probing
 from stages.adapt import tokenised
 from stages.config import EvalConfig
-from stages.domains import ChosenDomain, Domain
+from stages.domains import ChosenDomain
 from stages.exam import Examiner
 from stages.tokens import learnable
 
@@ -93,11 +93,11 @@ class Evaluation(StageSpec):
         assert len(found.before) == len(asked)
         return found
 
-    def parts(self, runtime: Runtime, slots: int) -> tuple[Domain, Inner, Examiner]:
-        """The domain, and the inner loop and the examiner of the student."""
+    def parts(self, runtime: Runtime, slots: int) -> tuple[Inner, Examiner]:
+        """The inner loop and the examiner of the student."""
         domain = self.domain.domain
         inner = self.adapting.open(runtime, domain, slots)
-        return domain, inner, self.examining.open(runtime, domain, self.rank)
+        return inner, self.examining.open(runtime, domain, self.rank)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
 from stages.config import GenerateConfig, ServerConfig
-from stages.domains import ChosenDomain, Domain
+from stages.domains import ChosenDomain
 from stages.engines import ENGINES, ChosenEngine
 from stages.recipes import Recipe
 from stages.records import Context, Record, SelfEdit
@@ -27,12 +27,13 @@ class Writing:
 
     SEMANTICS = stage.SEMANTICS
 
+    domain: ChosenDomain
     model: ModelRef
     engine: ChosenEngine
     recipe: Recipe
     config: GenerateConfig
 
-    def open(self, runtime: Runtime, domain: Domain, rank: int) -> Writer:
+    def open(self, runtime: Runtime, rank: int) -> Writer:
         """The generate stage with its collaborators; `rank` is that of adapters to come."""
         batch = self.config.decode_batch
         engine = runtime.engine(self.engine, self.model, batch=batch, rank=rank)
@@ -40,7 +41,7 @@ class Writing:
             contexts,
             policy=self.model.policy,
             engine=engine,
-            domain=domain,
+            domain=self.domain.domain,
             recipe=self.recipe,
             config=self.config,
         )
@@ -62,7 +63,6 @@ class Generate(StageSpec):
     TABLES = ("policies",)
 
     contexts: str
-    domain: ChosenDomain
     writing: Writing
     rank: int = field(default=0, compare=False)
 
@@ -72,7 +72,7 @@ class Generate(StageSpec):
 
     def about(self) -> dict[str, str]:
         """The domain, and who writes."""
-        return {"domain": self.domain.name, "writer": self.writing.model.id}
+        return {"domain": self.writing.domain.name, "writer": self.writing.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The chosen contexts."""
@@ -87,7 +87,7 @@ class Generate(StageSpec):
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Contexts -> self-edits."""
         contexts = ContextSet(store.artifact(self.contexts)).contexts
-        write = self.writing.open(runtime, self.domain.domain, self.rank)
+        write = self.writing.open(runtime, self.rank)
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
             return list(write([contexts[i] for i in batch.items]))
@@ -100,13 +100,14 @@ class Generate(StageSpec):
 
 
 def writing(
-    resolve: Resolver, model: LocalModel, domain: Domain, config: GenerateConfig
+    resolve: Resolver, model: LocalModel, contexts: ContextSet, config: GenerateConfig
 ) -> Writing:
-    """How a model of this machine writes."""
+    """How a model of this machine writes about these contexts."""
     return Writing(
+        domain=resolve.domain(contexts, model),
         model=resolve.reference(model, config.chat),
         engine=resolve.engine(config.engine, model),
-        recipe=domain.recipe(config.prompt),
+        recipe=contexts.domain.recipe(config.prompt),
         config=config,
     )
 
@@ -117,9 +118,14 @@ def generate(resolve: Resolver, contexts: str, policy: str) -> Generate:
     config = resolve.config(GenerateConfig)
     if ENGINES[config.engine].local:
         model = resolve.model(policy)
-        how = writing(resolve, model, source.domain, resolve.config(GenerateConfig, model))
+        how = writing(resolve, model, source, resolve.config(GenerateConfig, model))
     else:
         asked, engine = resolve.endpoint(policy, config.chat, config.engine)
-        recipe = source.domain.recipe(config.prompt)
-        how = Writing(model=asked, engine=engine, recipe=recipe, config=config)
-    return Generate(contexts=source.artifact.id, domain=source.chosen, writing=how)
+        how = Writing(
+            domain=resolve.domain(source),
+            model=asked,
+            engine=engine,
+            recipe=source.domain.recipe(config.prompt),
+            config=config,
+        )
+    return Generate(contexts=source.artifact.id, writing=how)

@@ -91,7 +91,7 @@ class Chain:
         """Raise ConfigError for a prompt or a probe that will not do, before any work is done."""
         config = self.resolve.config(GenerateConfig, self.writer)
         contexts = ContextSet(self.source)
-        writing(self.resolve, self.writer, contexts.domain, config)
+        writing(self.resolve, self.writer, contexts, config)
         refuse_race_of_one(self.reward, self._adapting())
         if self.probe is not None:
             learned = contexts.slice(self.config.rounds * self.config.limit, 0)
@@ -163,8 +163,7 @@ class Chain:
         known = ContextSet(self.source)
         return Generate(
             contexts=self.source.id,
-            domain=known.chosen,
-            writing=writing(self.resolve, self.writer, known.domain, how),
+            writing=writing(self.resolve, self.writer, known, how),
             rank=self._adapting().rank,
         )
 

@@ -90,7 +90,7 @@ def proxy(resolve: Resolver, source: Artifact, judge: LocalModel, reward: Reward
     config = resolve.config(ScoreConfig, judge)
     return Proxy(
         self_edits=source.id,
-        domain=about.chosen,
+        domain=resolve.domain(about, judge),
         judge=resolve.reference(judge, config.chat),
         engine=resolve.engine(reward.proxy_engine, judge),
         rubric=stage.RUBRIC.read_text(encoding="utf-8"),

@@ -85,7 +85,7 @@ def quiz(resolve: Resolver, contexts: str, policy: str) -> Quiz:
     grader, _ = resolve.grader(config.grader, source.domain)
     return Quiz(
         contexts=source.artifact.id,
-        domain=source.chosen,
+        domain=resolve.domain(source, model),
         model=resolve.reference(model, config.chat),
         engine=resolve.engine(config.engine, model),
         grader=grader,

@@ -13,6 +13,7 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.config import UpdateConfig
+from stages.domains import ChosenDomain, Domain
 from stages.errors import ConfigError, InputError
 from stages.trace import pairs
 from stages.update import Earlier
@@ -55,11 +56,15 @@ def learned_from(resolve: Resolver, model: LocalModel) -> tuple[str, ...]:
     return tuple(found)
 
 
-def earlier(store: Workspace, ids: Sequence[str]) -> list[Earlier]:
-    """Every example that may be drawn from these artifacts."""
+def earlier(store: Workspace, ids: Sequence[str], rehearsed: ChosenDomain | None) -> list[Earlier]:
+    """Every example that may be drawn from these artifacts; contexts are of this domain."""
     found: list[Earlier] = []
     for artifact in map(store.artifact, ids):
-        found += _passages(artifact) if artifact.kind == "contexts" else _edits(store, artifact)
+        if artifact.kind == "contexts":
+            assert rehearsed is not None
+            found += _passages(artifact, rehearsed.domain)
+        else:
+            found += _edits(store, artifact)
     return found
 
 
@@ -70,13 +75,12 @@ def _edits(store: Workspace, selection: Artifact) -> list[Earlier]:
     ]
 
 
-def _passages(artifact: Artifact) -> list[Earlier]:
+def _passages(artifact: Artifact, domain: Domain) -> list[Earlier]:
     """What there is to learn of the contexts without any self-edit or answer."""
-    context_set = ContextSet(artifact)
     found = [
         Earlier(f"{context.context_id}/{i}", context.context_id, (lesson,), asks=True)
-        for context in context_set.contexts.values()
-        for i, lesson in enumerate(context_set.domain.rehearsal(context))
+        for context in ContextSet(artifact).contexts.values()
+        for i, lesson in enumerate(domain.rehearsal(context))
     ]
     if not found:
         raise InputError(

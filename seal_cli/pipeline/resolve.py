@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import endpoint_id
+from seal_cli.inputs import ContextSet
 from seal_cli.models import LocalModel, find_model, resolve_model, writer_of
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.config import Config, EndpointConfig, JudgeConfig, ServerConfig
-from stages.domains import Domain
+from stages.domains import SETTINGS, ChosenDomain, Domain
 from stages.engines import ENGINES, ChosenEngine
 from stages.errors import ConfigError, InputError
 from stages.grading.choice import ChosenGrader, is_judge
@@ -61,6 +62,26 @@ class Resolver:
     def known(self, artifact: Artifact, model_id: str) -> LocalModel:
         """A model that an artifact was made with."""
         return find_model(self.store, model_id, artifact.manifest["models"][model_id])
+
+    def domain(self, contexts: ContextSet, model: LocalModel | None = None) -> ChosenDomain:
+        """The domain of these contexts, with its settings for a model.
+
+        Raises:
+            ConfigError: a flag is about another domain.
+
+        """
+        found = ChosenDomain(contexts.domain.NAME)
+        for name, (cls, _) in SETTINGS.items():
+            if name == found.name:
+                found = replace(found, settings=self.config(cls, model))
+                continue
+            given = [key for key, value in self.flags.get(cls, {}).items() if value is not None]
+            if given:
+                raise ConfigError(
+                    f"--{given[0].replace('_', '-')} is not about contexts of {found.name}.",
+                    f"Leave it out: it is about those of {name}.",
+                )
+        return found
 
     def reference(self, model: LocalModel, chat: str, targets: str | None = None) -> ModelRef:
         """A model as a spec holds it. `chat` is a mode, `targets` what a LoRA is to adapt."""

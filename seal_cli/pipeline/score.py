@@ -18,8 +18,8 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import score as stage
-from stages.config import AdaptConfig, RewardConfig, ScoreConfig
-from stages.domains import ChosenDomain, Domain
+from stages.config import AdaptConfig, Config, RewardConfig, ScoreConfig
+from stages.domains import SETTINGS, ChosenDomain, Domain
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError, InputError
 from stages.exam import Examiner
@@ -281,13 +281,15 @@ def _score_adapters(
 ) -> Score:
     """The run that scores the adapters that `seal adapt` kept."""
     _refuse_training_flags(resolve)
+    # They are asked as they learned: with the settings of the domain that they were trained on.
+    learned = as_trained(adapters)
     edits = resolve.store.upstream(adapters, "self_edits")
     model = resolve.known(adapters, adapters.about("student"))
     return Score(
         adapters=adapters.id,
         adapting=None,
         rank=adapters.manifest["config"]["adapt"]["rank"],
-        **_about(resolve, edits, model, reward, questions, probe),
+        **_about(resolve, edits, model, reward, questions, probe, learned),
     )
 
 
@@ -298,6 +300,7 @@ def _about(
     reward: RewardConfig,
     questions: Artifact | None,
     probe: Artifact | None,
+    trained_on: ChosenDomain | None = None,
 ) -> dict[str, Any]:
     """What every scoring run is about: self-edits, questions, a student, perhaps a probe."""
     contexts = resolve.store.upstream(edits, "contexts")
@@ -305,12 +308,13 @@ def _about(
     if other is not None:
         _check_questions(edits, other)
     about = ContextSet(other or contexts)
+    domain = trained_on or resolve.domain(about, model)
     config = resolve.config(ScoreConfig, model)
     return {
         "self_edits": edits.id,
         "contexts": contexts.id,
         "questions": other.id if other else None,
-        "domain": about.chosen,
+        "domain": domain,
         "examining": examining(resolve, model, about.domain, config),
         "rule": ChosenRule(rule_of(reward.reward, about.domain.REGIME)),
         "racing": rewarding.race_of(reward),
@@ -331,11 +335,24 @@ def _check_questions(edits: Artifact, questions: Artifact) -> None:
 
 def _refuse_training_flags(resolve: Resolver) -> None:
     """Adapters are trained already: a flag that says how must not be passed over in silence."""
-    known = {field.name for field in fields(AdaptConfig)}
-    flags = resolve.flags.get(AdaptConfig, {})
-    given = [name for name in known if flags.get(name) is not None]
+    training: list[type[Config]] = [AdaptConfig, *(cls for cls, _ in SETTINGS.values())]
+    given = [
+        known.name
+        for cls in training
+        for known in fields(cls)
+        if resolve.flags.get(cls, {}).get(known.name) is not None
+    ]
     if given:
         raise ConfigError(
             f"--{given[0].replace('_', '-')} goes with self-edits; these adapters are trained.",
             "Leave it out, or score the self-edits themselves.",
         )
+
+
+def as_trained(adapters: Artifact) -> ChosenDomain:
+    """The domain of adapters, with the settings that they were trained with."""
+    name = adapters.about("domain")
+    if name not in SETTINGS:
+        return ChosenDomain(name)
+    cls, _ = SETTINGS[name]
+    return ChosenDomain(name, cls(**adapters.manifest["config"][cls.SECTION]))

@@ -9,6 +9,7 @@ from seal_cli import console
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.inputs import ContextSet
 from seal_cli.pipeline import replay
 from seal_cli.pipeline.filter import selected
 from seal_cli.pipeline.resolve import Resolver
@@ -18,6 +19,7 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import update as stage
 from stages.config import UpdateConfig
+from stages.domains import ChosenDomain
 from stages.errors import ConfigError, InputError
 from stages.lora import SEMANTICS as TRAINER_SEMANTICS
 from stages.records import Policy, Record, Selection, SelfEdit
@@ -27,7 +29,8 @@ from stages.records import Policy, Record, Selection, SelfEdit
 class Update(StageSpec):
     """One run of `seal update`.
 
-    `replayed` are the artifacts that more is drawn from. `named`: the model was asked for, so the
+    `replayed` are the artifacts that more is drawn from, `rehearsed` is the domain of the contexts
+    among them. `named`: the model was asked for, so the
     self-edits may have several writers. `allow_split`: evaluation splits that may be learned from,
     a permission and no setting.
     """
@@ -41,6 +44,7 @@ class Update(StageSpec):
     model: ModelRef
     settings: UpdateConfig
     replayed: tuple[str, ...]
+    rehearsed: ChosenDomain | None
     named: bool = field(compare=False)
     allow_split: tuple[str, ...] = field(compare=False)
 
@@ -76,7 +80,7 @@ class Update(StageSpec):
         """The examples of before that are learned once more."""
         kept = [row for row in store.artifact(self.selection).rows(Selection) if row.kept]
         return stage.draw(
-            replay.earlier(store, self.replayed),
+            replay.earlier(store, self.replayed, self.rehearsed),
             selected={row.self_edit_id for row in kept},
             policy=self.model.policy,
             config=self.settings,
@@ -159,11 +163,13 @@ def update(
         )
     model = resolve.writer_of(resolve.store.upstream(selection, "self_edits"), policy)
     config = replace(resolve.config(UpdateConfig, model), **own)
+    about = resolve.artifact(replay_contexts, "contexts") if replay_contexts else None
     return Update(
         selection=selection.id,
         model=resolve.reference(model, "auto", config.targets),
         settings=config,
         replayed=replay.sources(resolve, model, config, replay_from, replay_contexts),
+        rehearsed=resolve.domain(ContextSet(about), model) if about else None,
         named=policy is not None,
         allow_split=tuple(allow_split),
     )

@@ -1,21 +1,23 @@
-"""What is learned. A domain is a module with the functions below; choosing one is a dict entry.
+"""What is learned. A domain is a module, or an object, with the functions below.
 
 A domain says how a plain dict becomes a context, how to ask the policy for a self-edit, which
 training sequences a self-edit becomes, and how questions are asked and answers read. It runs no
 model and grades nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from stages.domains import arc, knowledge
+from stages.config import ArcConfig, Config
+from stages.domains import knowledge
+from stages.domains.arc import Arc
 from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
 
 
 class Domain(Protocol):
-    """The functions every domain module has."""
+    """The functions every domain has."""
 
     NAME: str
     SEMANTICS: int  # raised by hand when the same input would give different rows
@@ -23,6 +25,10 @@ class Domain(Protocol):
     GRADER: str  # who judges when nothing else is asked for
     REGIME: Literal["single", "fewshot"]  # how a policy is measured
     VIEWS: int  # in how many ways the same question can be asked
+
+    @property
+    def settings(self) -> Config | None:
+        """Of its own."""
 
     def grammar(self) -> str | None:
         """EBNF of a self-edit that can be read; None where every text can."""
@@ -37,6 +43,9 @@ class Domain(Protocol):
 
     def prompt(self, context: Context, template: str, values: Mapping[str, str] = ...) -> str:
         """What the policy is asked, before any chat template; `values` are a recipe's own."""
+
+    def prompt_system(self) -> str:
+        """The system message before a prompt; empty for none."""
 
     def lessons(
         self,
@@ -70,6 +79,9 @@ class Domain(Protocol):
         A passage is not in view, the demonstrations of a task are.
         """
 
+    def ask_system(self, context: Context, view: int = 0) -> str:
+        """The system message before what the student is asked; empty for none."""
+
     def answer(self, completion: str, view: int = 0) -> str:
         """The answer inside what the student said when asked in this way."""
 
@@ -77,20 +89,24 @@ class Domain(Protocol):
         """What the answers of all views agree on, or nearest to it."""
 
 
-DOMAINS: dict[str, Domain] = {"knowledge": knowledge, "arc": arc}
+DOMAINS: dict[str, Domain] = {"knowledge": knowledge, "arc": Arc()}
+# Those with settings of their own, and what makes a domain of them.
+SETTINGS: dict[str, tuple[type[Config], Callable[[Any], Domain]]] = {"arc": (ArcConfig, Arc)}
 
 
 @dataclass(frozen=True)
 class ChosenDomain:
-    """A domain as a run holds it: modules do not pickle, names do."""
+    """A domain as a run holds it, with settings of its own: modules do not pickle, names do."""
 
     name: str
+    settings: Config | None = None
 
     @property
     def domain(self) -> Domain:
-        """The module."""
-        return DOMAINS[self.name]
+        """The module, or the object that its settings make."""
+        return SETTINGS[self.name][1](self.settings) if self.settings else DOMAINS[self.name]
 
     def key(self) -> dict[str, Any]:
         """What it adds to a key."""
-        return {"name": self.name, "semantics": self.domain.SEMANTICS}
+        settings = self.settings.key() if self.settings else {}
+        return {"name": self.name, "semantics": self.domain.SEMANTICS, **settings}

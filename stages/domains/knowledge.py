@@ -12,12 +12,14 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from stages import recipes
+from stages.config import Config
 from stages.errors import InputError, InvalidSelfEdit
 from stages.identity import digest
 from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
 
 NAME = "knowledge"
+settings: Config | None = None
 SEMANTICS = 1
 STOP = "\n"
 GRADER = "offline"
@@ -110,6 +112,11 @@ def prompt(
     return recipes.fill(template, {"title": context.title, "context": context.text, **values})
 
 
+def prompt_system() -> str:
+    """None."""
+    return ""
+
+
 def lessons(
     context: Context,
     completion: str,
@@ -181,6 +188,11 @@ def ask(context: Context, question: Question, view: int = 0) -> str:
     """The question with the passage's title as its topic: SQuAD questions lean on it."""
     topic = {"title": context.title, "question": question.question}
     return recipes.fill(QUESTION_PROMPT, topic)
+
+
+def ask_system(context: Context, view: int = 0) -> str:
+    """None."""
+    return ""
 
 
 def answer(completion: str, view: int = 0) -> str:

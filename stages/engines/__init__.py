@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from stages.config import Config, EndpointConfig, VllmConfig
 from stages.tables import Chosen, Entry
+from stages.tokens import render
 
 if TYPE_CHECKING:
     from stages.engines.openai import Ledger
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 class Request:
     """One text to write. An engine whose model has a chat template puts `prompt` into it.
 
+    `system` stands before it, in a chat template as the system message.
     `stop`: the text ends before this string, once something that is not blank was written.
     `grammar`: EBNF that the text has to follow.
     """
@@ -33,6 +35,7 @@ class Request:
     top_p: float = 1.0
     stop: str | None = None
     grammar: str | None = None
+    system: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,24 @@ class Completion:
     prompt: str | None = None
 
 
-def told(requests: Sequence[Request], completions: Sequence[Completion]) -> list[Completion]:
-    """Completions that say what the model was given: the prompts of these requests."""
-    pairs = zip(requests, completions, strict=True)
-    return [replace(completion, prompt=request.prompt) for request, completion in pairs]
+def given(requests: Sequence[Request], tokenizer: Any, *, chat: bool) -> list[Request]:
+    """The requests with all that a model is given in their prompts."""
+    return [
+        replace(one, prompt=render(tokenizer, one.prompt, one.system, chat=chat), system="")
+        if chat or one.system
+        else one
+        for one in requests
+    ]
+
+
+def told(
+    requests: Sequence[Request], put: Sequence[Request], completions: Sequence[Completion]
+) -> list[Completion]:
+    """Completions of `requests` that say what the model was given, where `put` is another text."""
+    return [
+        done if asked.prompt == one.prompt else replace(done, prompt=one.prompt)
+        for asked, one, done in zip(requests, put, completions, strict=True)
+    ]
 
 
 class Written(Protocol):

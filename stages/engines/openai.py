@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stages.config import Config, EndpointConfig, ServerConfig
-from stages.engines import Completion, Request, Seat, stop_at
+from stages.engines import Completion, Request, Seat, given, stop_at, told
 from stages.engines.background import in_background
 from stages.engines.pace import Pace, retry_after
 from stages.errors import ConfigError, ResourceError
 from stages.identity import canonical, digest
+from stages.tokens import plain
 
 if TYPE_CHECKING:
     from stages.lora import Lora
@@ -158,13 +159,15 @@ class OpenAIEngine:
                 "Run the same command to go on (what was answered is kept), with a larger "
                 "--request-budget or --token-budget or after a while.",
             )
-        return [_cut(answers[key], r.stop) for key, r in zip(keys, requests, strict=True)]
+        done = [_cut(answers[key], r.stop) for key, r in zip(keys, requests, strict=True)]
+        return told(requests, given(requests, None, chat=False), done)
 
     def _body(self, request: Request) -> dict[str, Any]:
         """What is sent, as JSON. A stop string is not: leading blanks do not end an answer here."""
-        asked: dict[str, Any] = {"prompt": request.prompt}
+        asked: dict[str, Any] = {"prompt": plain(request.prompt, request.system)}
         if self.chat:
-            asked = {"messages": [{"role": "user", "content": request.prompt}]}
+            system = [{"role": "system", "content": request.system}] if request.system else []
+            asked = {"messages": [*system, {"role": "user", "content": request.prompt}]}
         body = asked | {
             "model": self.model,
             "max_tokens": request.max_tokens,

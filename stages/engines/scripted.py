@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from stages.config import Config
-from stages.engines import Completion, Request, Seat
+from stages.engines import Completion, Request, Seat, given, told
 from stages.errors import RowFailure
 from stages.lora import Lora
 
@@ -39,7 +39,8 @@ class ScriptedEngine:
         """One completion per request; words stand for tokens."""
         if any(lora is not None for lora in loras):
             raise NotImplementedError("a script has no weights to adapt")
-        return [self._one(request) for request in requests]
+        put = given(requests, None, chat=False)
+        return told(requests, put, [self._one(request) for request in put])
 
     def rest(self) -> None:
         """Nothing: it holds no memory."""

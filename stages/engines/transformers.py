@@ -6,18 +6,18 @@ for a whole batch.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import torch
 
 from stages.config import Config
-from stages.engines import Completion, Request, Seat, misfit, stop_at, told
+from stages.engines import Completion, Request, Seat, given, misfit, stop_at, told
 from stages.lora import Lora
 from stages.lora.stack import Worn, stackable, wearing
 from stages.models import LanguageModel
-from stages.tokens import encode, render
+from stages.tokens import encode
 
 
 def build(seat: Seat, settings: Config | None) -> "TransformersEngine":
@@ -42,11 +42,10 @@ class TransformersEngine:
         self, requests: Sequence[Request], loras: Sequence[Lora | None] = ()
     ) -> list[Completion]:
         """One completion per request, in order."""
-        if self.chat:
-            requests = [replace(r, prompt=render(self.lm.tokenizer, r.prompt)) for r in requests]
+        put = given(requests, self.lm.tokenizer, chat=self.chat)
         rows = [
             _Row(request, encode(self.lm.tokenizer, request.prompt), lora)
-            for request, lora in zip(requests, loras or [None] * len(requests), strict=True)
+            for request, lora in zip(put, loras or [None] * len(requests), strict=True)
         ]
         done: dict[int, Completion] = {}
         for i, row in enumerate(rows):
@@ -55,8 +54,7 @@ class TransformersEngine:
         for chunk in self._chunks(rows, [i for i in range(len(rows)) if i not in done]):
             written = self._decode([rows[i] for i in chunk])
             done |= dict(zip(chunk, written, strict=True))
-        completions = [done[i] for i in range(len(rows))]
-        return told(requests, completions) if self.chat else completions
+        return told(requests, put, [done[i] for i in range(len(rows))])
 
     def rest(self) -> None:
         """Nothing: the trainer uses the same model."""

@@ -6,17 +6,17 @@ greedy ones are the same. Which engine runs, and what it wears, is `vllm_process
 
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from stages.config import Config, VllmConfig
-from stages.engines import Completion, Request, Seat, misfit, stop_at, told
+from stages.engines import Completion, Request, Seat, given, misfit, stop_at, told
 from stages.engines import vllm_process as process
 from stages.engines.vllm_process import Running, Served, first_line
 from stages.errors import ConfigError, RowFailure
 from stages.lora import Lora
 from stages.models import LanguageModel, end_ids_of, window_of
-from stages.tokens import encode, render
+from stages.tokens import encode
 
 
 def build(seat: Seat, settings: Config | None) -> "VllmEngine":
@@ -69,11 +69,11 @@ class VllmEngine:
         self, requests: Sequence[Request], loras: Sequence[Lora | None] = ()
     ) -> list[Completion]:
         """One completion per request, in order."""
-        requests = self._given(requests)
+        put = given(requests, self.tokenizer, chat=self.chat)
         done: dict[int, Completion] = {}
         rows = []
         worn = loras or [None] * len(requests)
-        for place, (request, lora) in enumerate(zip(requests, worn, strict=True)):
+        for place, (request, lora) in enumerate(zip(put, worn, strict=True)):
             row = _Row(place, request, encode(self.tokenizer, request.prompt), lora)
             if unfit := misfit(len(row.prompt), self.window):
                 done[place] = unfit
@@ -83,8 +83,7 @@ class VllmEngine:
         for chunk in self._chunks(rows):
             running = process.running(self.served, self.config, max(self.rank, rank))
             done |= self._answer(running, chunk)
-        completions = [done[place] for place in range(len(requests))]
-        return told(requests, completions) if self.chat else completions
+        return told(requests, put, [done[place] for place in range(len(requests))])
 
     def rest(self) -> None:
         """Let the vLLM of this process sleep; on a CPU nothing."""
@@ -93,17 +92,11 @@ class VllmEngine:
     def used(self) -> None:
         """Nothing: no server is asked."""
 
-    def _given(self, requests: Sequence[Request]) -> Sequence[Request]:
-        """The requests with their prompts as the model is given them."""
-        if not self.chat:
-            return requests
-        return [replace(r, prompt=render(self.tokenizer, r.prompt)) for r in requests]
-
     def directly(self, requests: Sequence[Request]) -> int:
         """What somebody would write who has vLLM alone; the number of tokens. For measuring."""
         from vllm import SamplingParams
 
-        requests = self._given(requests)
+        requests = given(requests, self.tokenizer, chat=self.chat)
         outputs = process.running(self.served, self.config, self.rank).llm.generate(
             [request.prompt for request in requests],
             [

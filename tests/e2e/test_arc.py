@@ -65,6 +65,36 @@ def test_the_six_commands(seal: Any, tasks: Path, chat_model: Path, tmp_path: Pa
     assert '<table class="grid">' in page
 
 
+def test_under_the_papers_preset_adapters_are_asked_as_they_learned(
+    seal: Any, tasks: Path, chat_model: Path
+) -> None:
+    pytest.importorskip("xgrammar")
+    paper = ["--preset", "paper-arc"]
+    contexts = seal("import", "contexts", tasks, "--domain", "arc", "--only", "b").id
+    writing = ["--samples", 2, "--constrained", "--max-tokens", 400]
+    edits = seal("generate", contexts, "--policy", chat_model, *paper, *writing).id
+    prompts = seal("sql", "select distinct prompt from self_edits", "-f", "csv").out
+    assert prompts.startswith('prompt\n"[system] Write')
+    assert "[user] " in prompts
+    assert "Input:\n4 2\nOutput:\n2 4" in prompts
+    small = ["--rank", 2, "--max-sequences", 2]
+    asked = ["--answer-tokens", 8, "--no-voting"]
+    adapters = seal("adapt", edits, *paper, *small).id
+    of_adapters = seal("score", adapters, *asked).id
+    in_memory = seal("score", edits, *paper, *small, *asked).id
+    query = (
+        "select question_id, method, text, n_tokens from answers"
+        " where artifact_id = '{}' order by all"
+    )
+    said = [seal("sql", query.format(i), "-f", "csv").out for i in (of_adapters, in_memory)]
+    assert said[0] == said[1]
+    assert said[0].count("self-edits") == 2 * 2
+    known = "select distinct hyperparameters::JSON->'$.arc' from adapters"
+    assert '""grids"":""lists""' in seal("sql", known, "-f", "csv").out
+    for flag in (["--grids", "rows"], ["--own-first"]):
+        assert seal("score", adapters, *flag).code == 2
+
+
 def test_what_the_policy_wrote_freely_is_invalid_and_stays(
     seal: Any, tasks: Path, chat_model: Path
 ) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from seal_cli import arc_files
-from stages.domains import arc
+from stages.domains.arc import Arc
 from stages.errors import InputError
+
+arc = Arc()
 
 PAIR = {"input": [[1]], "output": [[2]]}
 TASK = {"train": [PAIR, PAIR], "test": [{"input": [[3]], "output": [[4]]}]}

@@ -1,5 +1,6 @@
 """Adapters: one per self-edit and repeat, what is trained on, and what is not trained at all."""
 
+import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,8 +12,9 @@ from arc_made import call, self_edits
 from hypothesis import given, settings
 
 from stages.adapt import Student, adapt, adapt_to_passages, jobs, rehearse
-from stages.config import AdaptConfig
-from stages.domains import arc, knowledge
+from stages.config import AdaptConfig, ArcConfig
+from stages.domains import Domain, knowledge
+from stages.domains.arc import Arc
 from stages.lora import Job, Lora, Trained
 from stages.lora.reference import ReferenceTrainer
 from stages.models import LanguageModel
@@ -262,6 +264,7 @@ def test_a_self_edit_that_was_sampled_twice_is_trained_once(
         assert (first.reason, second.reason) == (None, "trained once with one just like it")
 
 
+ARC = Arc()
 TASK = {
     "title": "turn",
     "train": [{"input": [[i, 2]], "output": [[2, i]]} for i in (1, 3, 4)],
@@ -269,17 +272,21 @@ TASK = {
 }
 
 
-def adapted(lm: LanguageModel, completion: str, edit: Edit, **config: Any) -> tuple[Any, list[Job]]:
+def adapted(
+    lm: LanguageModel, completion: str, edit: Edit, domain: Domain = ARC, **config: Any
+) -> tuple[Any, list[Job]]:
     """The one adapter of an arc self-edit, and its job."""
     trainer = Watched(lm)
-    context, _ = arc.read(TASK, ordinal=0, split="")
-    student = Student("s", lm.tokenizer, ("q_proj",), lambda prompt: f"<{prompt}>")
+    context, _ = Arc().read(TASK, ordinal=0, split="")
+    tokenizer = copy.copy(lm.tokenizer)
+    tokenizer.chat_template = "<{% for m in messages %}{{ m.content }}{% endfor %}>"
+    student = Student("s", tokenizer, ("q_proj",), chat=True)
     ((row, _),) = adapt(
         [edit(context, completion)],
         contexts={context.context_id: context},
         student=student,
         trainer=trainer,
-        domain=arc,
+        domain=domain,
         config=AdaptConfig(**SMALL | {"repeats": 1, "max_length": 400} | config),
     )
     return row, trainer.jobs
@@ -295,6 +302,89 @@ def test_a_tool_call_decides_how_it_is_trained_on(
     assert texts[0].startswith("<Find the rule")
     learned = [language_model.tokenizer.decode(one.ids[one.first_target :]) for one in job.rows]
     assert learned[:3] == [f"2 {i}<|end|>" for i in (1, 3, 4)]
+
+
+MANY: dict[str, Any] = {"max_sequences": 999, "max_steps": 9999}
+
+
+def lengths(lm: LanguageModel, edit: Edit) -> list[int]:
+    """Of every row that the tool call below can make."""
+    _, (job,) = adapted(lm, BASIC, edit, **MANY | {"max_length": 9999})
+    return [len(row.ids) for row in job.rows]
+
+
+BASIC = call(basic=True, epochs=1)
+ANSWER = 4  # "2 1" and an end token, of the shortest rows
+
+
+def test_a_row_without_a_target_is_never_trained_on_and_is_counted(
+    language_model: LanguageModel, edit: Edit
+) -> None:
+    every = lengths(language_model, edit)
+    row, (job,) = adapted(language_model, BASIC, edit, **MANY | {"max_length": min(every) - 1})
+    assert all(one.n_targets > 0 for one in job.rows)
+    n_cut, n = len(job.rows), len(every)
+    assert 0 < n_cut == row.n_sequences < n
+    assert row.reason == (
+        f"{n_cut} of {n} sequences cut at max-length; "
+        f"{n - n_cut} of {n} sequences without a target left out"
+    )
+    short = MANY | {"max_length": min(every) - ANSWER}
+    row, jobs = adapted(language_model, BASIC, edit, **short)
+    assert (row.status, row.n_sequences, jobs) == ("failed", 0, [])
+    said = f"no token to learn from; {n} of {n} sequences without a target left out"
+    assert row.reason == said
+    row, jobs = adapted(language_model, BASIC, edit, **short, over_length="drop")
+    assert (row.status, jobs) == ("failed", [])
+    assert row.reason == said.replace("without a target", "over max-length")
+
+
+def test_a_sequence_that_is_too_long_is_cut_or_dropped_for_the_next(
+    language_model: LanguageModel, edit: Edit
+) -> None:
+    every = lengths(language_model, edit)
+    middle = (min(every) + max(every)) // 2
+    n_over = sum(n > middle for n in every)
+    how = MANY | {"max_length": middle}
+    row, (job,) = adapted(language_model, BASIC, edit, **how, over_length="drop")
+    fitting = [len(one.ids) for one in job.rows]
+    assert fitting == [n for n in every if n <= middle]
+    assert row.reason == f"{n_over} of {len(every)} sequences over max-length left out"
+    assert not any(one.cut for one in job.rows)
+    how |= {"max_sequences": 30}
+    assert max(every[:30]) > middle  # some of the first are over it: others take their place
+    row, (job,) = adapted(language_model, BASIC, edit, **how, over_length="drop")
+    assert [len(one.ids) for one in job.rows] == fitting[:30]
+    row, (job,) = adapted(language_model, BASIC, edit, **how)
+    assert len(job.rows) < 30
+    assert [one.ids for one in job.rows if not one.cut] == [
+        one.ids
+        for one in adapted(language_model, BASIC, edit, **MANY)[1][0].rows[:30]
+        if len(one.ids) <= middle
+    ]
+
+
+def test_the_schedule_is_the_configs(language_model: LanguageModel, edit: Edit) -> None:
+    row, (job,) = adapted(language_model, call(), edit, schedule="cosine", warmup_steps=11)
+    assert (job.schedule, job.warmup_steps) == ("cosine", 11)
+    said = json.loads(row.hyperparameters)
+    assert (said["schedule"], said["warmup_steps"]) == ("cosine", 11)
+    assert said["arc"]["grids"] == "rows"
+
+
+def test_the_student_is_trained_in_the_form_in_which_it_is_asked(
+    language_model: LanguageModel, edit: Edit
+) -> None:
+    domain = Arc(ArcConfig(grids="lists", system_message=True))
+    context, (question,) = domain.read(TASK, ordinal=0, split="")
+    row, (job,) = adapted(language_model, call(), edit, domain=domain)
+    texts = [language_model.tokenizer.decode(one.ids) for one in job.rows]
+    system = domain.ask_system(context)
+    assert texts[0].startswith(f"<{system.splitlines()[0]}")
+    assert texts[0].endswith("[[1 2]] -> >[[2 1]]#<|end|>")
+    assert domain.ask(context, question) == "[[7 8]] -> "
+    plain_row, _ = adapted(language_model, call(), edit)
+    assert plain_row.adapter_id != row.adapter_id
 
 
 def test_all_tokens_are_learned_when_it_says_so(language_model: LanguageModel, edit: Edit) -> None:
@@ -335,7 +425,7 @@ class Untrained:
 @pytest.fixture(scope="module")
 def asked(language_model: LanguageModel, edit: Edit) -> Iterator[Callable[..., list[Job]]]:
     """`asked(completion, **bounds)`: the jobs it makes; at the end, both kinds have been met."""
-    context, _ = arc.read(TASK, ordinal=0, split="")
+    context, _ = Arc().read(TASK, ordinal=0, split="")
     student = Student("s", language_model.tokenizer, ("q_proj",))
     met: Counter[int] = Counter()
 
@@ -343,7 +433,7 @@ def asked(language_model: LanguageModel, edit: Edit) -> Iterator[Callable[..., l
         trainer = Untrained()
         config = AdaptConfig(**SMALL | {"repeats": 1, "max_length": 400} | bounds)
         contexts = {context.context_id: context}
-        common: dict[str, Any] = {"student": student, "trainer": trainer, "domain": arc}
+        common: dict[str, Any] = {"student": student, "trainer": trainer, "domain": Arc()}
         edits = [edit(context, completion)]
         ((row, _),) = adapt(edits, contexts=contexts, config=config, **common)
         assert row.status == ("ok" if trainer.jobs else "invalid")

@@ -112,7 +112,7 @@ class World:
             return row, self.lora(size) if status == "ok" else None
 
         engine = Drifting(self.lm.model, self.golds, limit)
-        examiner = Examiner("s", engine, knowledge, GRADERS["exact"], str, ScoreConfig())
+        examiner = Examiner("s", engine, knowledge, GRADERS["exact"], ScoreConfig())
         probed = None
         if probe:
             probed = Probe(self.contexts[3:], self.questions, examiner, self.lm, [])

@@ -108,6 +108,28 @@ def test_without_a_text_there_is_no_training(plan: Any) -> None:
     assert (row.status, row.reason) == ("failed", "no token to learn from")
 
 
+def test_texts_that_are_too_long_are_cut_or_left_out_and_that_is_said(
+    lm: LanguageModel, world: Any
+) -> None:
+    (one, _), (two, _) = world
+    student = Student("s", lm.tokenizer, ("q_proj",))
+
+    def planned(**adapting: Any) -> tuple[Adapter, Any]:
+        return cpt.planned(
+            cpt.PASSAGES, [one, two], [], student=student, domain=knowledge,
+            adapting=AdaptConfig(rank=2, **adapting), config=CptConfig(),
+        )  # fmt: skip
+
+    lengths = [len(row.ids) for row in planned(max_length=500)[1].rows]
+    row, job = planned(max_length=max(lengths) - 1)
+    n_over = sum(n == max(lengths) for n in lengths)
+    assert row.reason == f"{n_over} of 2 sequences cut at max-length"
+    assert len(job.rows) == 2
+    row, job = planned(max_length=min(lengths) - 1, over_length="drop")
+    assert (row.status, job) == ("failed", None)
+    assert row.reason == "no token to learn from; 2 of 2 sequences over max-length left out"
+
+
 def test_the_schedule_is_that_of_adapt_and_the_warm_up_a_share_or_steps(
     lm: LanguageModel, world: Any
 ) -> None:
@@ -164,7 +186,7 @@ def test_a_method_is_trained_asked_and_gone(
 ) -> None:
     contexts = [context for context, _ in world]
     engine = TransformersEngine(lm)
-    examiner = Examiner("s", engine, knowledge, GRADERS["exact"], str, ScoreConfig(answer_tokens=4))
+    examiner = Examiner("s", engine, knowledge, GRADERS["exact"], ScoreConfig(answer_tokens=4))
     before = {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
     bare = list(examiner.examine([cpt.Examination(c, questions[c.context_id]) for c in contexts]))
     _, some = plan(cpt.PASSAGES, contexts, [])
@@ -205,9 +227,7 @@ def test_a_failed_training_is_a_row_and_no_answer(
     plan: Any, lm: LanguageModel, world: Any, questions: Any, policy: Policy
 ) -> None:
     contexts = [context for context, _ in world]
-    examiner = Examiner(
-        "s", TransformersEngine(lm), knowledge, GRADERS["exact"], str, ScoreConfig()
-    )
+    examiner = Examiner("s", TransformersEngine(lm), knowledge, GRADERS["exact"], ScoreConfig())
 
     @contextmanager
     def learn(job: Any) -> Iterator[cpt.Learned]:

@@ -196,7 +196,7 @@ def test_the_three_methods_are_examined_on_every_context(
             yield _adapter(context, f"e {context.ordinal}", row.self_edit_id), None
 
     examiner = Examiner(
-        "s", ScriptedEngine(lambda r: "1871"), knowledge, GRADERS["exact"], str, ScoreConfig()
+        "s", ScriptedEngine(lambda r: "1871"), knowledge, GRADERS["exact"], ScoreConfig()
     )
     rows = list(
         evaluate(

@@ -6,12 +6,14 @@ from arc_made import call
 
 from stages import fewshot
 from stages.config import EvalConfig, ScoreConfig
-from stages.domains import arc
+from stages.domains.arc import Arc
 from stages.engines import Completion
 from stages.eval import summarise
 from stages.exam import Examination, Examiner
 from stages.grading import GRADERS
 from stages.records import Adapter, Answer, SelfEdit, Verdict
+
+arc = Arc()
 
 TASK = {
     "title": "turn",
@@ -41,7 +43,7 @@ class Turner:
 
 def examiner(engine: Any, **config: Any) -> Examiner:
     grader = GRADERS["arc-grid"]
-    return Examiner("s", engine, arc, grader, str, ScoreConfig(grader="arc-grid", **config))
+    return Examiner("s", engine, arc, grader, ScoreConfig(grader="arc-grid", **config))
 
 
 def adapter(edit: SelfEdit, status: str = "ok") -> Adapter:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from stages.config import GenerateConfig
-from stages.domains import arc, knowledge
+from stages.domains import knowledge
+from stages.domains.arc import Arc
 from stages.engines import Request
 from stages.engines.scripted import ScriptedEngine
 from stages.engines.transformers import TransformersEngine
@@ -157,7 +158,7 @@ def test_a_row_holds_what_the_chat_template_made_of_the_prompt(
         recipe=knowledge.recipe("default"), config=GenerateConfig(samples=1, max_tokens=3),
     )  # fmt: skip
     asked = knowledge.prompt(world[0][0], knowledge.recipe("default").steps[0].prompt)
-    assert row.prompt == render(lm.tokenizer, asked) != asked
+    assert row.prompt == render(lm.tokenizer, asked, chat=True) != asked
 
 
 LIST, PAIRS = "Read the passage, then list", "Read the passage, then write a short paragraph about"
@@ -286,7 +287,7 @@ def test_every_shipped_recipe_and_one_of_ones_own(write: Any, tmp_path: Path) ->
 
 
 def test_steps_are_free_text(policy: Policy, tmp_path: Path) -> None:
-    context, _ = arc.read(
+    context, _ = Arc().read(
         {"title": "t", "train": [{"input": [[1]], "output": [[2]]}], "test": []},
         ordinal=0,
         split="",
@@ -297,8 +298,8 @@ def test_steps_are_free_text(policy: Policy, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         list(
             generate(
-                [context], policy=policy, engine=ScriptedEngine(), domain=arc,
-                recipe=arc.recipe(str(path)), config=GenerateConfig(constrained=True),
+                [context], policy=policy, engine=ScriptedEngine(), domain=Arc(),
+                recipe=Arc().recipe(str(path)), config=GenerateConfig(constrained=True),
             )
         )  # fmt: skip
     assert "several steps" in error.value.message

@@ -53,7 +53,7 @@ def probe(
     questions: dict[str, list[Question]],
     lm: LanguageModel,
 ) -> Probe:
-    examiner = Examiner("s", Knowing(), knowledge, GRADERS["exact"], str, ScoreConfig())
+    examiner = Examiner("s", Knowing(), knowledge, GRADERS["exact"], ScoreConfig())
     return Probe([context for context, _ in world], questions, examiner, lm, ROWS)
 
 

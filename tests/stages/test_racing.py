@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -87,7 +86,10 @@ def run(
     """`run({name: right answers per repeat}, config)`: the rows, and who was trained when."""
 
     def go(
-        plan: Mapping[str, Sequence[int | str]], racing: Halving | Bounds | None, repeats: int = 3
+        plan: Mapping[str, Sequence[int | str]],
+        racing: Halving | Bounds | None,
+        repeats: int = 3,
+        rule: str = "accuracy",
     ) -> tuple[list[Any], list[tuple[int, list[str]]]]:
         both = list(contexts.values())
         edits = [
@@ -107,7 +109,7 @@ def run(
         if racing is None:
             pairs = [adapter(e, r, plan[e.self_edit_id][r]) for e in edits for r in range(repeats)]
             return list(score(edits, pairs, **how)), trained
-        raced = race(edits, adapt, repeats=repeats, rule="accuracy", racing=racing, **how)
+        raced = race(edits, adapt, repeats=repeats, rule=rule, racing=racing, **how)
         return list(raced), trained
 
     return go
@@ -163,7 +165,7 @@ def test_who_failed_or_was_invalid_runs_no_more(run: Race) -> None:
 
 
 def test_the_rule_of_the_reward_does_not_change_who_runs(run: Race) -> None:
-    rows, trained = run(PLAN, replace(HALVING, reward="binary"))
+    rows, trained = run(PLAN, HALVING, rule="improved")
     assert trained == run(PLAN, HALVING)[1]
     assert [r.reward for r in rewards(rows).values()] == [1.0, 1.0, 0.0, 0.0, 1.0]
     assert {r.rule for r in rewards(rows).values()} == {"improved"}

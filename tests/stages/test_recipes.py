@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import recipes
-from stages.domains import DOMAINS, arc, knowledge
+from stages.domains import DOMAINS, knowledge
+from stages.domains.arc import Arc
 from stages.errors import ConfigError
 from stages.recipes import Recipe, Step
 
@@ -179,7 +180,7 @@ def test_a_recipe_of_ones_own_is_a_file(tmp_path: Path) -> None:
     path.write_text(toml(PAIRS))
     assert knowledge.recipe(str(path)) == parse(toml(PAIRS), name="mine")
     with pytest.raises(ConfigError) as error:
-        arc.recipe(str(path))
+        Arc().recipe(str(path))
     assert "nothing stands for {context}" in error.value.message
     with pytest.raises(ConfigError) as error:
         knowledge.recipe("entity-pears")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.errors import ConfigError
 from stages.records import Example
 from stages.tokens import Row, begin_ids, encode, learnable, render, row
 
@@ -66,7 +67,7 @@ def test_a_row_has_exactly_one_begin_token(beginning: Any) -> None:
 
 
 def test_a_row_has_exactly_one_begin_token_after_a_chat_template(beginning: Any) -> None:
-    prompt = render(beginning, "one")
+    prompt = render(beginning, "one", chat=True)
     assert prompt.startswith("<s>")
     ids = row(beginning, Example(prompt, "two"), max_length=20).ids
     assert ids.count(beginning.bos_token_id) == 1
@@ -88,7 +89,24 @@ def test_a_begin_token_that_is_defined_but_not_added_is_not_added(plain: Any) ->
 
 
 def test_a_prompt_is_wrapped_once(beginning: Any) -> None:
-    assert render(beginning, "one").count("[ assistant ]") == 1
+    assert render(beginning, "one", chat=True).count("[ assistant ]") == 1
+
+
+def test_a_system_message_has_a_turn_of_its_own_or_stands_before_the_prompt(
+    beginning: Any,
+) -> None:
+    said = render(beginning, "one", "two", chat=True)
+    assert " ".join(said.split()) == "<s> [ system ] two [ user ] one [ assistant ]"
+    assert render(beginning, "one", "two", chat=False) == "two\n\none"
+    silent = copy.deepcopy(beginning)
+    silent.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}"
+        "{% endif %}{{ messages[0]['content'] }}"
+    )
+    assert render(silent, "one", chat=True) == "one"
+    with pytest.raises(ConfigError, match="no system role") as refused:
+        render(silent, "one", "two", chat=True)
+    assert "--no-system-message" in refused.value.hint
 
 
 def test_the_prompt_is_never_a_target_even_when_its_text_repeats_in_the_completion(

@@ -122,6 +122,18 @@ def test_pairs_over_the_longest_length_are_left_out_and_counted(
     assert "--max-length" in refused.value.hint
 
 
+def test_a_pair_without_a_target_is_left_out_and_counted(
+    run: Any, trainer: Watched, context: Context, edit: Edit, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing = edit(context, "", finish="length")  # no text, and no end token after it
+    _, n_learned = run([edit(context, "Old."), nothing])
+    assert n_learned == len(trainer.job.rows) == 1
+    assert "1 of 2 examples have no target" in caplog.text
+    assert "max-length" not in caplog.text
+    with pytest.raises(InputError, match="no example has a token"):
+        run([nothing])
+
+
 def test_the_schedule_is_the_configs(
     run: Any, trainer: Watched, context: Context, edit: Edit
 ) -> None:
@@ -200,7 +212,7 @@ def test_what_is_selected_anew_is_not_drawn_and_nothing_is_drawn_twice(policy: P
     assert len(found) == 2
 
 
-def test_who_is_drawn_follows_from_seed_and_policy_and_not_from_the_order(policy: Policy) -> None:
+def test_who_is_drawn_follows_from_seed_and_round_and_not_from_the_order(policy: Policy) -> None:
     def drawn(names: str, seed: int = 0, writer: Policy = policy) -> list[str]:
         config = UpdateConfig(replay=3, seed=seed)
         found = draw(earlier(*names), selected=(), policy=writer, config=config)
@@ -209,7 +221,9 @@ def test_who_is_drawn_follows_from_seed_and_policy_and_not_from_the_order(policy
     assert drawn("abcdefgh") == drawn("hgfedcba")
     assert set(drawn("abcdefgh")) - set(drawn("abcd")) <= set("efgh")
     assert drawn("abcdefgh") != drawn("abcdefgh", seed=1)
-    assert drawn("abcdefgh") != drawn("abcdefgh", writer=replace(policy, policy="update-1"))
+    assert drawn("abcdefgh") != drawn("abcdefgh", writer=replace(policy, round=1))
+    # A change of ids moves no sample.
+    assert drawn("abcdefgh") == drawn("abcdefgh", writer=replace(policy, policy="update-1"))
 
 
 def test_half_an_example_is_no_count() -> None:

@@ -106,10 +106,10 @@ def loras(lm: LanguageModel, make_lora: MakeLora) -> list[Lora]:
 @pytest.fixture(scope="session")
 def arc_grammar() -> Callable[[], str]:
     """The grammar of few-shot tool calls."""
-    from stages.domains import arc
+    from stages.domains.arc import Arc
 
     def grammar() -> str:
-        found = arc.grammar()
+        found = Arc().grammar()
         assert found is not None
         return found
 

@@ -2,36 +2,36 @@
 
 A context is a task: its text the demonstrations as JSON. A question is a test input, its answer the
 output grid, both as JSON. The self-edit says how to make a training set of the demonstrations and
-how to train on it; the student is asked with the demonstrations in view.
+how to train on it; the student is asked with the demonstrations in view. How tasks are written down
+and multiplied is said by `stages.config.ArcConfig`.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from stages import recipes
+from stages.config import ArcConfig
 from stages.domains.arc import grids
-from stages.domains.arc.tasks import Pair, asked, demonstrations, shown
+from stages.domains.arc.forms import FORMS, ROWS
+from stages.domains.arc.tasks import Pair, demonstrations
 from stages.errors import InputError, InvalidSelfEdit
 from stages.identity import canonical, digest
 from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
 
 NAME = "arc"
-SEMANTICS = 1
-STOP = "\n\n"  # a grid has no blank line
 GRADER = "arc-grid"
-REGIME: Literal["single", "fewshot"] = "fewshot"
-VIEWS = 8  # the symmetries of the square
 ATTEMPTS = 2  # ARC's own rule; `stages.grading.grids` looks at as many
 
 Cells = Sequence[Sequence[int]]  # a grid, checked, as lists or tuples
 
 PROMPTS = Path(__file__).parent / "prompts"
-PRESETS = ("tools", "tools-brief")
-SLOTS = ("demonstrations",)
+# The system message before the request for a self-edit.
+BRIEF = "Write what is asked for and nothing else: no words before it, none after it."
 
 
 def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, list[Question]]:
@@ -91,113 +91,155 @@ def _grid(pair: Any, side: str, place: str) -> grids.Grid:
     return found
 
 
-def recipe(prompt: str) -> Recipe:
-    """A preset (`default` is the first), or a file with {demonstrations} in it."""
-    return recipes.load(prompt, folder=PROMPTS, presets=PRESETS, slots=SLOTS, about="task")
+class Arc:
+    """The domain, with tasks written down and multiplied as its settings say."""
 
+    NAME = NAME
+    SEMANTICS = 2
+    GRADER = GRADER
+    REGIME: Literal["single", "fewshot"] = "fewshot"
+    VIEWS = 8  # the symmetries of the square
+    PRESETS = ("tools", "tools-brief")
+    SLOTS = ("demonstrations",)
 
-def prompt(
-    context: Context, template: str, values: Mapping[str, str] = MappingProxyType({})
-) -> str:
-    """The template with the demonstrations in it; braces elsewhere are left alone."""
-    shown_here = shown(demonstrations(context.text))
-    return recipes.fill(template, {"demonstrations": shown_here, **values})
+    def __init__(self, settings: ArcConfig = ArcConfig()) -> None:  # noqa: B008  # it is frozen
+        self.settings = settings
+        self.form = FORMS[settings.grids]
+        self.STOP = self.form.stop
 
+    def read(
+        self, row: Mapping[str, Any], *, ordinal: int, split: str
+    ) -> tuple[Context, list[Question]]:
+        """A dict as a task: `read` of this module."""
+        return read(row, ordinal=ordinal, split=split)
 
-def document(context: Context, completion: str) -> Example:
-    """Never: a tool call is followed, not read. Raises InvalidSelfEdit."""
-    raise InvalidSelfEdit("a tool call is no text to train on")
-
-
-def training(completion: str) -> Training:
-    """The learning rate and epochs that a self-edit asks for. Raises InvalidSelfEdit."""
-    from stages.domains.arc.tool_call import parse
-
-    wanted = parse(completion).training
-    return Training(wanted.num_train_epochs, wanted.learning_rate)
-
-
-def lessons(
-    context: Context,
-    completion: str,
-    prompt_name: str,
-    *,
-    limit: int,
-    split: str | None = None,
-) -> list[Example]:
-    """The first `limit` tasks of the training set that a self-edit asks for, asked as in a test.
-
-    Raises:
-        InvalidSelfEdit: it is no tool call.
-
-    """
-    from itertools import islice
-
-    from stages.domains.arc.tool_call import parse
-    from stages.domains.arc.training_set import training_set
-
-    call = parse(completion)
-    every = call.training.strategy == "train_using_all_tokens"
-    tasks = training_set(
-        demonstrations(context.text), call.data_generation, seed=context.context_id
-    )
-    return [
-        Example(
-            asked(task.shown, task.query.input),
-            grids.to_text(task.query.output),
-            learns_prompt=every,
+    def recipe(self, prompt: str) -> Recipe:
+        """A preset (`default` is the first), or a file with {demonstrations} in it."""
+        return recipes.load(
+            prompt, folder=PROMPTS, presets=self.PRESETS, slots=self.SLOTS, about="task"
         )
-        for task in islice(tasks, limit)
-    ]
 
+    def prompt(
+        self, context: Context, template: str, values: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
+        """The template with the demonstrations in it; braces elsewhere are left alone."""
+        shown = ROWS.shown(demonstrations(context.text))  # as the released code does, whose lists
+        return recipes.fill(template, {"demonstrations": shown, **values})  # are for the student
 
-def passage_lessons(context: Context) -> list[Example]:
-    """None: there is nothing to train on without a self-edit that says how."""
-    return []
+    def prompt_system(self) -> str:
+        """The system message before it, if there is to be one."""
+        return BRIEF if self.settings.system_message else ""
 
+    def document(self, context: Context, completion: str) -> Example:
+        """Never: a tool call is followed, not read. Raises InvalidSelfEdit."""
+        raise InvalidSelfEdit("a tool call is no text to train on")
 
-def rehearsal(context: Context) -> list[Example]:
-    """Each demonstration asked with the others in view, as tests are: how to learn in context."""
-    pairs = demonstrations(context.text)
-    return [
-        Example(asked([*pairs[:i], *pairs[i + 1 :]], pair.input), grids.to_text(pair.output))
-        for i, pair in enumerate(pairs)
-        if len(pairs) > 1
-    ]
+    def training(self, completion: str) -> Training:
+        """The learning rate and epochs that a self-edit asks for. Raises InvalidSelfEdit."""
+        from stages.domains.arc.tool_call import parse
 
+        wanted = parse(completion).training
+        return Training(wanted.num_train_epochs, wanted.learning_rate)
 
-def grammar() -> str | None:
-    """The tool call, spelled in one way, its numbers within the default bounds."""
-    return (PROMPTS / "tool_call.ebnf").read_text(encoding="utf-8")
+    def lessons(
+        self,
+        context: Context,
+        completion: str,
+        prompt_name: str,
+        *,
+        limit: int,
+        split: str | None = None,
+    ) -> list[Example]:
+        """The first `limit` tasks of the training set of a self-edit, asked as tests are.
 
+        Raises:
+            InvalidSelfEdit: it is no tool call.
 
-def ask(context: Context, question: Question, view: int = 0) -> str:
-    """The demonstrations, then the test input: all of them turned in one of eight ways."""
-    test = grids.from_json(question.question)
-    assert test is not None  # only checked grids become questions
-    pairs = demonstrations(context.text)
-    if view == 0:
-        return asked(pairs, test)
-    turned = _turn(view)
-    return asked([Pair(turned(p.input), turned(p.output)) for p in pairs], turned(test))
+        """
+        from itertools import islice
 
+        from stages.domains.arc.tool_call import parse
+        from stages.domains.arc.training_set import training_set
 
-def answer(completion: str, view: int = 0) -> str:
-    """The grid that was written, turned back, as JSON; what is no grid stays as it is: wrong."""
-    found = grids.from_text(completion)
-    if found is None:
-        return completion.strip()
-    return grids.to_json(_turn(view, back=True)(found) if view else found)
+        call = parse(completion)
+        every = call.training.strategy == "train_using_all_tokens"
+        tasks = training_set(
+            demonstrations(context.text),
+            call.data_generation,
+            seed=context.context_id,
+            settings=self.settings,
+        )
+        return [
+            replace(self._example(task.shown, task.query), learns_prompt=every)
+            for task in islice(tasks, limit)
+        ]
 
+    def passage_lessons(self, context: Context) -> list[Example]:
+        """None: there is nothing to train on without a self-edit that says how."""
+        return []
 
-def vote(answers: Sequence[str]) -> str:
-    """The two grids that came most often, a line each; of equals the first."""
-    votes = Counter(text for text in answers if grids.from_json(text) is not None)
-    return "\n".join(text for text, _ in votes.most_common(ATTEMPTS)) or answers[0]
+    def rehearsal(self, context: Context) -> list[Example]:
+        """Each demonstration asked with the others in view, as tests are: learning in context."""
+        pairs = demonstrations(context.text)
+        return [
+            self._example([*pairs[:i], *pairs[i + 1 :]], pair)
+            for i, pair in enumerate(pairs)
+            if len(pairs) > 1
+        ]
+
+    def grammar(self) -> str | None:
+        """The tool call, spelled in one way, its numbers within the default bounds."""
+        return (PROMPTS / "tool_call.ebnf").read_text(encoding="utf-8")
+
+    def ask(self, context: Context, question: Question, view: int = 0) -> str:
+        """The demonstrations, then the test input: all of them turned in one of eight ways.
+
+        With a system message the demonstrations are in it.
+        """
+        test = grids.from_json(question.question)
+        assert test is not None  # only checked grids become questions
+        return self._asked(self._seen(context, view), _turn(view)(test))
+
+    def ask_system(self, context: Context, view: int = 0) -> str:
+        """The system message before a question, if there is to be one."""
+        return self._system(self._seen(context, view))
+
+    def answer(self, completion: str, view: int = 0) -> str:
+        """The grid that was written, turned back, as JSON; what is none stays as it is: wrong."""
+        found = self.form.read(completion)
+        if found is None:
+            return completion.strip()
+        return grids.to_json(_turn(view, back=True)(found))
+
+    def vote(self, answers: Sequence[str]) -> str:
+        """The two grids that came most often, a line each; of equals the first."""
+        votes = Counter(text for text in answers if grids.from_json(text) is not None)
+        return "\n".join(text for text, _ in votes.most_common(ATTEMPTS)) or answers[0]
+
+    def _seen(self, context: Context, view: int) -> list[Pair]:
+        turned = _turn(view)
+        return [Pair(turned(p.input), turned(p.output)) for p in demonstrations(context.text)]
+
+    def _asked(self, shown: Sequence[Pair], query: grids.Grid) -> str:
+        in_system = self.settings.system_message
+        return self.form.query(query) if in_system else self.form.asked(shown, query)
+
+    def _system(self, shown: Sequence[Pair]) -> str:
+        return self.form.briefed(shown) if self.settings.system_message else ""
+
+    def _example(self, shown: Sequence[Pair], query: Pair) -> Example:
+        """A task as a training sequence."""
+        return Example(
+            self._asked(shown, query.input),
+            self.form.output(query.output),
+            system=self._system(shown),
+        )
 
 
 def _turn(view: int, *, back: bool = False) -> Callable[[grids.Grid], grids.Grid]:
     """One of the symmetries of the square, or its inverse, on grids."""
+    if view == 0:  # the first changes nothing: numpy is not needed
+        return lambda grid: grid
     from stages.domains.arc import transforms
 
     chosen = transforms.SYMMETRIES[view]

@@ -1,7 +1,7 @@
 """A grid of colours, and a grid as text. Knows no tasks, no transforms and no numpy.
 
-As text a grid is a line per row and a digit per cell with spaces between: a digit alone is one
-token for most tokenizers. In the tables a grid is JSON, as the ARC files have it.
+As text a grid is a line per row and a digit per cell with spaces between (a digit alone is one
+token for most tokenizers), or nested lists. In the tables a grid is JSON, as the ARC files have it.
 """
 
 import json
@@ -15,6 +15,8 @@ COLOURS = 10  # 0 is the background
 MAX_SIDE = 30  # ARC's own limit
 
 _ROW = re.compile(r"\s*[0-9](?:[ \t]*[0-9])*\s*")
+_INNER = r"\[[0-9,\s]*\]"
+_LISTS = re.compile(rf"\[\s*{_INNER}(?:[,\s]*{_INNER})*\s*\]")
 
 
 def checked(value: Any) -> Grid | None:
@@ -45,6 +47,21 @@ def from_text(text: str) -> Grid | None:
         elif rows:
             break
     return checked(rows)
+
+
+def to_lists(grid: Grid) -> str:
+    """A list of rows, a line each, cells with blanks between, as numpy prints an array."""
+    return "[" + "\n ".join("[" + " ".join(map(str, row)) + "]" for row in grid) + "]"
+
+
+def from_lists(text: str) -> Grid | None:
+    """The first nested lists in a text, commas allowed; None if there are none or no grid."""
+    found = _LISTS.search(text)
+    if found is None:
+        return None
+    rows = [row[1:-1].replace(",", " ").split() for row in re.findall(_INNER, found[0])]
+    # Of several digits it is no colour, and of thousands nothing that `int` takes.
+    return checked([[int(cell) if len(cell) == 1 else COLOURS for cell in row] for row in rows])
 
 
 def to_json(grid: Sequence[Sequence[int]]) -> str:

@@ -3,7 +3,8 @@
 From N demonstrations: every one of them in turn is the query of a task, shown with all the others
 (leave one out) or with all but one of the others (leave two out). Each tool adds those tasks
 transformed, and with any tool every task also comes with its colours and its demonstrations
-permuted. Only the demonstrations go in; a test pair is nowhere near.
+permuted; without one, if wanted, with its demonstrations. Only the demonstrations go in; a test
+pair is nowhere near.
 """
 
 import random
@@ -13,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
+from stages.config import ArcConfig
 from stages.domains.arc import transforms
 from stages.domains.arc.grids import COLOURS, MAX_SIDE
 from stages.domains.arc.tasks import Pair
@@ -20,56 +22,87 @@ from stages.domains.arc.tool_call import DataGeneration
 from stages.domains.arc.transforms import Array, Transform
 
 Arrays = tuple[Array, Array]  # input and output of a pair
+Split = tuple[tuple[int, ...], int]  # which demonstrations are shown, and which is asked for
+
+OURS = ArcConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Demonstrations in view and the pair to be learned."""
+    """Demonstrations in view and the pair to be learned; how it was made of the given ones."""
 
     shown: tuple[Pair, ...]
     query: Pair
+    transform: str
+    permuted: bool
 
 
-def training_set(pairs: Sequence[Pair], tools: DataGeneration, *, seed: str) -> Iterator[Task]:
-    """Every task once, none with a grid over 30: first the task's own, then the tools', shuffled.
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A task to be: a transform of some demonstrations, perhaps permuted."""
 
-    In this order, so that a cap on examples never loses the demonstrations themselves. `seed`
-    decides shifts and permutations.
+    transform: Transform
+    split: Split
+    permuted: bool
+
+
+def training_set(
+    pairs: Sequence[Pair], tools: DataGeneration, *, seed: str, settings: ArcConfig = OURS
+) -> Iterator[Task]:
+    """Every task once, none with a grid over 30: first the task's own, then the others, shuffled.
+
+    In this order, so that a cap on examples never loses the demonstrations themselves, unless the
+    settings say to shuffle all. `seed` decides shifts, permutations and the order.
     """
     chance = random.Random(seed)
     arrays = [(transforms.array(pair.input), transforms.array(pair.output)) for pair in pairs]
-    splits = left_out(len(pairs))
     used = _transforms(tools, chance)
-    planned = [(transforms.IDENTITY, split, False) for split in splits]
+    transformed: dict[str, list[Arrays]] = {}
+    seen: set[bytes] = set()
+    for transform, (shown, query), permuted in _planned(len(pairs), used, chance, settings):
+        if transform.name not in transformed:
+            transformed[transform.name] = [
+                (transform.apply(a), transform.apply(b)) for a, b in arrays
+            ]
+        order = list(shown)
+        if permuted:
+            chance.shuffle(order)
+        chosen = [transformed[transform.name][i] for i in (*order, query)]
+        if permuted and used:  # drawn also when grids are too large: other tasks keep their draws
+            recolour = transforms.recolouring(_colours(chosen, chance, settings)).apply
+            chosen = [(recolour(a), recolour(b)) for a, b in chosen]
+        key = _key(chosen)
+        if key in seen or any(max(side.shape) > MAX_SIDE for pair in chosen for side in pair):
+            continue
+        seen.add(key)
+        made = [Pair(transforms.grid(a), transforms.grid(b)) for a, b in chosen]
+        yield Task(tuple(made[:-1]), made[-1], transform.name, permuted)
+
+
+def _planned(
+    n: int, used: Sequence[Transform], chance: random.Random, settings: ArcConfig
+) -> list[tuple[Transform, Split, bool]]:
+    """All tasks from `n` demonstrations in order: transform, split, whether it is permuted.
+
+    Some of them may come twice, or outgrow the limit.
+    """
+    splits = left_out(n)
+    own = [(transforms.IDENTITY, split, False) for split in splits]
     more = [(transform, split, False) for transform in used for split in splits]
-    if used:
+    if used or settings.reorder:
         every = [transforms.IDENTITY, *used]
         more += [(transform, split, True) for transform in every for split in splits]
-    chance.shuffle(more)
-    transformed: dict[str, list[Arrays] | None] = {}
-    seen: set[bytes] = set()
-    for transform, (shown, query), permuted in planned + more:
-        if transform.name not in transformed:
-            transformed[transform.name] = _transformed(arrays, transform)
-        given = transformed[transform.name]
-        order = list(shown)
-        recolour = transforms.IDENTITY
-        if permuted:  # drawn also when the grids are too large: other tasks keep their draws
-            chance.shuffle(order)
-            recolour = transforms.recolouring((0, *chance.sample(range(1, COLOURS), COLOURS - 1)))
-        if given is None:
-            continue
-        chosen = [tuple(map(recolour.apply, given[i])) for i in (*order, query)]
-        key = _key(chosen)
-        if key not in seen:
-            seen.add(key)
-            made = [Pair(transforms.grid(a), transforms.grid(b)) for a, b in chosen]
-            yield Task(tuple(made[:-1]), made[-1])
+    if settings.own_first:
+        chance.shuffle(more)
+        return own + more
+    both = own + more
+    chance.shuffle(both)
+    return both
 
 
-def left_out(n: int) -> list[tuple[tuple[int, ...], int]]:
+def left_out(n: int) -> list[Split]:
     """Which demonstrations are shown and which is asked for, of `n`; something is always shown."""
-    splits: list[tuple[tuple[int, ...], int]] = []
+    splits: list[Split] = []
     for size in (n - 1, n - 2):
         for query in range(n if size > 0 else 0):
             others = [i for i in range(n) if i != query]
@@ -78,6 +111,7 @@ def left_out(n: int) -> list[tuple[tuple[int, ...], int]]:
 
 
 def _transforms(tools: DataGeneration, chance: random.Random) -> list[Transform]:
+    """Those that the tools stand for, `basic` with one shift for inputs and outputs."""
     shift = transforms.translation(*(chance.randint(1, 4) for _ in range(2)))
     wanted = (
         (tools.use_basic_augmentations, (*transforms.BASIC, shift)),
@@ -88,15 +122,21 @@ def _transforms(tools: DataGeneration, chance: random.Random) -> list[Transform]
     return [transform for use, group in wanted if use for transform in group]
 
 
-def _transformed(arrays: Sequence[Arrays], transform: Transform) -> list[Arrays] | None:
-    """Every grid transformed; None when one of them outgrows the limit."""
-    made = [(transform.apply(before), transform.apply(after)) for before, after in arrays]
-    if any(max(side.shape) > MAX_SIDE for pair in made for side in pair):
-        return None
-    return made
+def _colours(
+    chosen: Sequence[Arrays], chance: random.Random, settings: ArcConfig
+) -> tuple[int, ...]:
+    """What each of the ten colours becomes: a permutation that keeps the background."""
+    if settings.colours == "any":
+        return (0, *chance.sample(range(1, COLOURS), COLOURS - 1))
+    shown = {int(colour) for pair in chosen for side in pair for colour in np.unique(side)}
+    used = sorted(shown - {0})
+    free = [colour for colour in range(1, COLOURS) if colour not in shown]
+    targets = chance.sample(free, len(free)) + chance.sample(used, len(used))
+    becomes = dict(zip([0, *used, *free], [0, *targets], strict=True))
+    return tuple(becomes[colour] for colour in range(COLOURS))
 
 
-def _key(pairs: Sequence[tuple[Array, ...]]) -> bytes:
+def _key(pairs: Sequence[Arrays]) -> bytes:
     """The same for the same task and no other."""
     sides = [side for pair in pairs for side in pair]
     shapes = np.array([side.shape for side in sides], dtype=np.uint8)

@@ -139,7 +139,7 @@ DOUBLED = scaling(2, 2)
 
 # What the tools stand for, as in the released code; `basic` has a translation of its own besides.
 BASIC = (*TURNS, *FLIPS, TRANSPOSE, *MIRRORS)
-SIZE = (DOUBLED, scaling(3, 1), scaling(1, 3))
+SIZE = (DOUBLED, scaling(2, 1), scaling(1, 2))
 CHAIN = tuple(chain(part, DOUBLED) for part in (*TURNS, *FLIPS, TRANSPOSE))
 REPEAT = (repetition(2, 1), repetition(1, 2), repetition(2, 2))
 

@@ -150,7 +150,7 @@ def test_a_probe_is_told_in_every_regime(
         ([*CONTINUAL, "--gate-on", "probe"], "there is no gate"),
         ([*CONTINUAL, "--gate-action", "reject"], "there is no gate"),
         (["--engine", "openai"], "cannot wear what is trained here"),
-        (["--regime", "cpt", "--warmup", 0.1], "a LoRA is trained without warm-up"),
+        (["--regime", "cpt", "--warmup", 0.1], "goes with --full"),
         (["--regime", "fewshot"], "the regime fewshot is not for contexts of knowledge"),
     ],
 )

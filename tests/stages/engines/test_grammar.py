@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
-from stages.domains import arc
+from stages.domains.arc import Arc
 from stages.domains.arc.tool_call import parse
 from stages.engines import Request
 from stages.engines.transformers import TransformersEngine
 from stages.models import LanguageModel
+
+arc = Arc()
 
 
 def test_every_sample_of_a_random_model_is_a_tool_call(language_model: LanguageModel) -> None:

@@ -61,7 +61,7 @@ def test_with_chat_a_prompt_goes_into_the_template_and_the_completion_tells_it(
     chat_model: Path,
 ) -> None:
     lm = load(chat_model, "cpu", "float32")
-    inside = [render(lm.tokenizer, prompt) for prompt in PROMPTS]
+    inside = [render(lm.tokenizer, prompt, chat=True) for prompt in PROMPTS]
     plain = TransformersEngine(lm).complete([greedy(prompt) for prompt in inside])
     found = TransformersEngine(lm, chat=True).complete([greedy(prompt) for prompt in PROMPTS])
     assert [one.text for one in found] == [one.text for one in plain]

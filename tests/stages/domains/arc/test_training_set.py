@@ -8,6 +8,7 @@ from arc_made import grids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.config import ArcConfig
 from stages.domains.arc.grids import checked
 from stages.domains.arc.tasks import Pair
 from stages.domains.arc.tool_call import DataGeneration
@@ -64,7 +65,7 @@ def test_every_tool_adds_what_it_says() -> None:
         return {(len(t.query.input), len(t.query.input[0])) for t in made}
 
     assert sides("basic") == {(3, 3), (6, 3), (3, 6)}
-    assert sides("size") == {(3, 3), (6, 6), (9, 3), (3, 9)}
+    assert sides("size") == {(3, 3), (6, 6), (6, 3), (3, 6)}
     assert sides("chain") == {(3, 3), (6, 6)}
     assert sides("repeat") == {(3, 3), (6, 3), (3, 6), (6, 6)}
 
@@ -92,7 +93,7 @@ def test_the_seed_decides_and_nothing_else() -> None:
 def test_valid_and_without_duplicates_whatever_the_grids(made: Any, used: Any) -> None:
     given = [Pair(*pair) for pair in made]
     found = list(training_set(given, tools(*itertools.compress(NAMES, used)), seed="a"))
-    assert len(found) == len(set(found))
+    assert len(found) == len({(task.shown, task.query) for task in found})
     for task in found:
         assert task.shown
         for pair in (*task.shown, task.query):
@@ -100,7 +101,69 @@ def test_valid_and_without_duplicates_whatever_the_grids(made: Any, used: Any) -
             assert checked(pair.output) == pair.output
 
 
-@pytest.mark.parametrize(("side", "largest"), [(10, 30), (15, 30), (16, 16)])
+@pytest.mark.parametrize(("side", "largest"), [(10, 20), (15, 30), (16, 16)])
 def test_grids_over_thirty_are_left_out(side: int, largest: int) -> None:
     made = training_set(pairs(3, side), tools(*NAMES), seed="a")
     assert max(len(task.query.input) for task in made) == largest
+
+
+def test_one_grid_that_is_too_large_costs_the_tasks_that_have_it_and_no_others() -> None:
+    small, large = pairs(3), pairs(1, 16)
+    tasks = list(training_set([*small, *large], tools("size"), seed="a"))
+    doubled = [t for t in tasks if t.transform == "scale 2 2"]
+    assert doubled
+    assert not [t for t in doubled if len(t.query.input) > 6]
+    (per_split,) = {len([t for t in doubled if t.query == query]) for query in doubled_of(small)}
+    assert per_split == 1  # leave two out: shown is the one that is neither large nor asked for
+
+
+def doubled_of(given: list[Pair]) -> list[Pair]:
+    def twice(grid: Any) -> Any:
+        return tuple(tuple(c for c in row for _ in range(2)) for row in grid for _ in range(2))
+
+    return [Pair(twice(pair.input), twice(pair.output)) for pair in given]
+
+
+def paper(**changes: Any) -> ArcConfig:
+    return ArcConfig(**{"reorder": True, "colours": "unused"} | changes)
+
+
+def test_without_tools_reordered_copies_come_where_they_are_wanted() -> None:
+    given = pairs(4)
+    plain = list(training_set(given, tools(), seed="a"))
+    made = list(training_set(given, tools(), seed="a", settings=paper()))
+    assert made[: len(plain)] == plain
+    more = made[len(plain) :]
+    assert 8 <= len(more) <= 16  # an order that it had already comes once
+    for task in more:
+        assert task.permuted
+        assert task.query in given
+        assert set(task.shown) <= set(given)
+        assert task.shown not in {p.shown for p in plain if p.query == task.query}
+
+
+def test_unused_colours_are_preferred() -> None:
+    def used(task: Task) -> set[int]:
+        sides = [side for p in (*task.shown, task.query) for side in (p.input, p.output)]
+        return {colour for side in sides for row in side for colour in row} - {0}
+
+    given = [Pair(((0, i),), ((i, 0),)) for i in (1, 2, 3)]
+    for task in training_set(given, tools("repeat"), seed="a", settings=paper()):
+        if len(task.shown) == 2:  # all three are in it
+            assert task.permuted == (not used(task) & {1, 2, 3})
+    crowded = [Pair(((i, i + 1, i + 2),), ((0,),)) for i in (1, 4, 6)]  # 1 to 8 are used
+    for task in training_set(crowded, tools("repeat"), seed="a", settings=paper()):
+        if task.permuted and len(used(task)) == 8:
+            assert 9 in used(task)
+
+
+def test_under_a_cap_the_own_tasks_come_first_unless_all_are_shuffled() -> None:
+    def first(**changes: Any) -> int:
+        made = training_set(pairs(4), tools(*NAMES), seed="a", settings=paper(**changes))
+        return sum((t.transform, t.permuted) == ("", False) for t in itertools.islice(made, 16))
+
+    assert first() == 16
+    assert first(own_first=False) < 8
+    every = {(t.shown, t.query) for t in training_set(pairs(4), tools(), seed="a")}
+    shuffled = training_set(pairs(4), tools(), seed="a", settings=ArcConfig(own_first=False))
+    assert {(t.shown, t.query) for t in shuffled} == every
