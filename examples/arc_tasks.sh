@@ -10,8 +10,9 @@ export SEAL_STORE=${SEAL_STORE:-arc-store}
 model=$SEAL_STORE/random-chat-model
 [[ -d $model ]] || python "$(dirname "$0")/random_model.py" "$model" --chat --window 16384
 paper="--preset paper-arc"
-small="--rank 4 --max-sequences 2 --answer-tokens 32"
-writing="--constrained --max-tokens 400" # of this model a token is one character
+# Each character is a token here: a prompt has thousands (so few at once), a tool call has 300.
+small="--rank 4 --max-sequences 2 --answer-tokens 32 --decode-batch 4"
+writing="--constrained --max-tokens 400"
 eight=59341089,66e6c45b,68b67ca3,903d1b4a,b1fc8b8e,bc4146bd,c7d4e6ad,ce8d95cc
 import() { seal import contexts "$data/arc-agi_$1.json" --domain arc --split "$2" "${@:3}"; }
 
