@@ -127,8 +127,6 @@ def _metrics(wanted: Evaluation, rows: Sequence[Record], *, fewshot: bool) -> li
         policy=wanted.model.policy,
         dataset=wanted.source.id,
         grader=settings.score.grader,
-        floor=settings.score.reward_floor,
-        config=settings.eval,
         **(named if fewshot else {}),
     )
     adapters = [row for row in rows if isinstance(row, Adapter)]

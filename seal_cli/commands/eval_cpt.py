@@ -105,8 +105,6 @@ def _metrics(wanted: Evaluation, rows: Sequence[Record]) -> list[Metric]:
             policy=wanted.model.policy,
             dataset=wanted.source.id,
             grader=settings.score.grader,
-            floor=settings.score.reward_floor,
-            config=settings.eval,
             regime="cpt",
         )
     )

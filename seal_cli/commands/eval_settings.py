@@ -89,7 +89,7 @@ class Evaluation:
         """What its metrics have in common."""
         regime: Any = self.settings.eval.regime
         grader = self.settings.score.grader
-        return stage.Measured(self.model.policy, self.source.id, regime, grader, self.settings.eval)
+        return stage.Measured(self.model.policy, self.source.id, regime, grader)
 
     def chosen(self) -> list[str]:
         """The contexts that are evaluated on, in order: those that have questions."""

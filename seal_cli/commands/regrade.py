@@ -20,7 +20,7 @@ from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
-from stages.config import JUDGE, EvalConfig, JudgeConfig, ScoreConfig, check_grader
+from stages.config import JUDGE, JudgeConfig, check_grader
 from stages.errors import InputError
 from stages.exam import PROBE
 from stages.grading import GRADERS, Grader
@@ -165,8 +165,11 @@ def _metrics(workspace: Workspace, source: Artifact, answers: Artifact, grader: 
 
 def _require_evaluation(source: Artifact) -> None:
     metrics = source.rows(Metric)
-    if len({(m.policy, m.round, m.dataset, m.regime) for m in metrics}) != 1 or (
-        metrics[0].regime not in ("single", "cpt")
+    about = {(m.method, m.policy, m.round) for m in metrics}
+    if (
+        len({(m.dataset, m.regime) for m in metrics}) != 1
+        or len({method for method, *_ in about}) < len(about)
+        or metrics[0].regime not in ("single", "cpt")
     ):
         raise InputError(
             f"{source.id} is not one evaluation in the regime single or cpt.",
@@ -182,8 +185,6 @@ def _summary(
     verdicts: Sequence[Verdict],
 ) -> Iterator[Metric]:
     """The metrics that follow from new verdicts, by the rules of the evaluation."""
-    settings = answers.manifest["config"]
-    drawn = {k: v for k, v in settings.get("eval", {}).items() if k in ("resamples", "seed")}
     return stage.metrics(
         source.rows(Metric),
         answers=answers.rows(Answer),
@@ -191,8 +192,6 @@ def _summary(
         adapters=_adapters(answers),
         questions=group(workspace.upstream(answers, "questions").rows(Question)),
         grader=grader,
-        floor=settings.get("score", {}).get("reward_floor", ScoreConfig().reward_floor),
-        config=EvalConfig(**drawn),
     )
 
 
