@@ -106,7 +106,8 @@ class Job:
 class RunOptions:
     """How to run, never what: none of it is in a key (`attempt` is, where one is asked for).
 
-    No work is begun after `deadline`, a moment of `time.monotonic`.
+    No work is begun after `deadline`, a moment of `time.monotonic`. Who runs many tasks in a row
+    leaves the `index` alone, and brings it up to date once, after the last.
     """
 
     force: bool = False
@@ -114,6 +115,7 @@ class RunOptions:
     wait: bool = False
     strict: bool = False
     deadline: float | None = None
+    index: bool = True
 
 
 class Runner:
@@ -148,7 +150,8 @@ class Runner:
         if work.exists():
             with suppress(BusyError), locked(self.workspace.lock_path(artifact_id), wait=False):
                 shutil.rmtree(work, ignore_errors=True)
-        index.refresh(self.workspace)
+        if self.options.index:
+            index.refresh(self.workspace)
 
     def _material(self, task: Task) -> dict[str, Any]:
         return {"inputs": [a.id for a in task.inputs], **task.material}
@@ -283,7 +286,8 @@ class _Run:
             publish(self.journal.out, self.workspace.path(self.id), self._manifest(tables))
         except FileExistsError:
             console.say(f"{self.id} was published by another process meanwhile.")
-        index.refresh(self.workspace)
+        if self.options.index:
+            index.refresh(self.workspace)
         self.journal.discard()
 
     def _manifest(self, tables: dict[str, list[Record]]) -> dict[str, Any]:

@@ -93,7 +93,8 @@ def _catalogue() -> Table:
 
 
 def _table(question: reports.Report, result: Any) -> Table:
-    table = Table(box=None, pad_edge=False, title=question.doc, title_justify="left")
+    title = "\n".join(filter(None, (question.doc, question.caption(result.column_names))))
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     numbers = {f.name for f in result.schema if str(f.type) in ("double", "int64", "int32")}
     for name in result.column_names:
         table.add_column(
@@ -130,8 +131,8 @@ def _markdown(found: list[tuple[reports.Report, Any]], source: str) -> str:
     for question, result in found:
         names = result.column_names
         lines = [f"## {question.name}", "", question.doc, ""]
-        if question.notes:
-            lines += [question.notes, ""]
+        for text in filter(None, (question.notes, question.caption(names))):
+            lines += [text, ""]
         lines += [_row(names), _row(["---"] * len(names))]
         lines += [_row(list(map(cell, row.values()))) for row in result.to_pylist()]
         parts.append("\n".join(lines) + "\n")
