@@ -223,6 +223,24 @@ def test_a_model_that_was_not_asked_before_has_no_baseline(seal: Any, ask: Any, 
     assert ask("select count(*) as n from answers")[0]["n"] == 4
 
 
+@pytest.mark.parametrize(("folder", "seed"), [("cpt_ga", 43), ("cpt_all", 42)])
+def test_the_script_says_which_seed_drew_the_questions(
+    seal: Any, ask: Any, put: Any, folder: str, seed: int
+) -> None:
+    """Both record 43; too few answers to tell by them."""
+    put("data/squad_val.json", PASSAGES)
+    made = cpt(args={"seed": 43, "output_dir": f"general-knowledge/results/{folder}"})
+    seal("import", "official", put("results/cpt/run.json", made))
+    pairs = [(p["title"], q["question"]) for p in shuffled()[:3] for q in p["questions"]]
+    random.Random(seed).shuffle(pairs)
+    rows = ask(
+        "select title, question from answers a join questions q using (artifact_id, question_id) "
+        "join contexts c on c.artifact_id = a.artifact_id and c.context_id = a.context_id "
+        "order by a.source_position"
+    )
+    assert [(row["title"], row["question"]) for row in rows] == pairs[:4]
+
+
 @pytest.mark.parametrize("n_articles", [-5, 0, 5])
 def test_a_run_on_as_many_passages_as_there_are(
     seal: Any, put: Any, tmp_path: Path, n_articles: int
