@@ -7,7 +7,7 @@
 -- questions. The unadapted model is measured again in every evaluation: this is the measurement
 -- beside the model's own self-edits before RL. Differences are paired by passage. `seal` is whom the
 -- others are compared with: the last round's own self-edits on the same base model; without a round
--- of RL, that model's own.
+-- of RL, that model's own. `file` is what was imported, else an artifact.
 -- Needs: `seal import official DIR` or `seal eval POLICY CONTEXTS`.
 WITH measured AS (
     SELECT *, {'regime': regime, 'trained': trained, 'dataset': dataset, 'asked': asked, 'base': base,
@@ -41,8 +41,8 @@ WITH measured AS (
     FROM marked LEFT JOIN seal USING (comparison, context_id) LEFT JOIN called USING (comparison)
     GROUP BY comparison, line, is_seal
 ), sources AS (
-    SELECT comparison, line, count(DISTINCT artifact_id) AS runs, min(artifact_id) AS artifact_id,
-           string_agg(DISTINCT parse_filename(source), ', ') AS files
+    SELECT comparison, line, count(DISTINCT artifact_id) AS runs,
+           coalesce(string_agg(DISTINCT parse_filename(source), ', '), min(artifact_id)) AS file
     FROM measured JOIN artifacts USING (artifact_id) GROUP BY ALL
 )
 SELECT comparison.regime, comparison.trained AS training, comparison.dataset,
@@ -50,9 +50,9 @@ SELECT comparison.regime, comparison.trained AS training, comparison.dataset,
        coalesce(line.generator, 'none') AS generator, line.prompt, line.round,
        round(mean, 4) AS accuracy, round(at_least_0(low), 4) AS low, round(at_most_1(high), 4) AS high,
        seal, CASE WHEN NOT is_seal THEN round(more, 4) END AS seal_minus_this,
-       CASE WHEN NOT is_seal THEN round(more_low, 4) END AS difference_low,
-       CASE WHEN NOT is_seal THEN round(more_high, 4) END AS difference_high,
-       passages, comparison.grader, runs, files AS file, artifact_id
+       CASE WHEN NOT is_seal THEN round(more_low, 4) END AS minus_low,
+       CASE WHEN NOT is_seal THEN round(more_high, 4) END AS minus_high,
+       passages, comparison.grader, runs, file
 FROM lines JOIN sources USING (comparison, line)
 LEFT JOIN model_names n ON n.policy = line.student
 ORDER BY comparison.regime DESC, comparison,

@@ -53,7 +53,7 @@ def test_differences_are_paired_by_passage(report: Any, released: Path) -> None:
     rows = report("paper-table2", store=released)
     rows = [row for row in rows if row["grader"] == "gpt-4.1"]
     row = only(rows, regime="single", method="passage-only")
-    low, high = (float(row[f"difference_{side}"]) for side in ("low", "high"))
+    low, high = (float(row[f"minus_{side}"]) for side in ("low", "high"))
     assert float(row["seal_minus_this"]) == 0.0617
     assert low == pytest.approx(0.015, abs=0.002)
     assert high == pytest.approx(0.109, abs=0.002)
