@@ -1,6 +1,7 @@
 """The released SEAL data and results as records. Reads files of the release; writes nothing.
 
-      release.py       which files there are, and which schema each one has (by content)
+      release.py       which files there are, and their contents
+      kinds.py         which schema a file has, by its content
       sources.py       which file is read how, and which other files that takes
       schemas.py       what a file of each schema must look like
       labels.py        who wrote what with which prompt, for which split: the names of the release
