@@ -20,6 +20,7 @@ from stages.errors import ConfigError, SealError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+WIDE, WIDEST = 200, 320  # characters of a line that goes to no terminal; the latter of a table
 INTERVAL = 10.0  # seconds between progress lines where there is no terminal
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _quiet = False
@@ -62,8 +63,13 @@ def out_json(value: Any) -> None:
 def out_rich(renderable: "RenderableType") -> None:
     """A table, tree or panel on stdout; its full width when stdout is not a terminal."""
     from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
 
-    width = None if sys.stdout.isatty() else 200
+    width = None if sys.stdout.isatty() else WIDE
+    if width and isinstance(renderable, Table):
+        limit = Console(width=WIDEST)
+        width = max(width, Measurement.get(limit, limit.options, renderable).maximum)
     Console(file=sys.stdout, width=width, highlight=False, markup=False, soft_wrap=False).print(
         renderable
     )

@@ -90,7 +90,9 @@ _SHARED: dict[str, tuple[Any, Any, Any]] = {
     ),
     "strict": (
         bool,
-        typer.Option("--strict", help="Exit 4 when rows failed."),
+        typer.Option(
+            "--strict", help="Exit 4 when rows failed, or files of an import were left out."
+        ),
         False,
     ),
     "config_file": (

@@ -10,7 +10,6 @@ from seal_cli.execution.local import Local
 from seal_cli.execution.runner import Runner, RunOptions
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import StageSpec
-from seal_cli.execution.task import Task, TaskSpec
 from seal_cli.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Settings
@@ -52,9 +51,8 @@ class Session:
         """What this process has loaded."""
         return Runtime(self.workspace, self.device)
 
-    def run(self, task: Task | StageSpec, check: Callable[[], None] = lambda: None) -> Artifact:
+    def run(self, spec: StageSpec, check: Callable[[], None] = lambda: None) -> Artifact:
         """Run one stage, or find that it was run."""
-        spec = TaskSpec(task) if isinstance(task, Task) else task
         executor = Local(self.runtime, self.workspace)
         artifact = Runner(self.workspace, executor, self.options).run(spec, check)
         for said in self.runtime.usage():

@@ -482,7 +482,6 @@ class EvalConfig(Config):
     limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
     offset: int = option(0, "start at this context", minimum=0)
     seed: int = option(0, "run seed; every row derives its own from it")
-    resamples: int = option(2000, "bootstrap resamples for the intervals", minimum=100)
 
 
 @dataclass(frozen=True, kw_only=True)

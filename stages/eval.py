@@ -1,8 +1,8 @@
 """eval: how well a policy adapts itself, against none and the passage alone (paper Table 2).
 
 The `single` regime: one context, one adapter, questions without the passage in view. Numbers are
-means over contexts of each context's accuracy (the paper's macro average) with percentile
-bootstrap intervals over contexts; the gain over the unadapted model is paired by context.
+means over contexts of each context's accuracy (the paper's macro average) with 95 % intervals over
+contexts (`stages.interval`); the gain over the unadapted model is paired by context.
 """
 
 import statistics
@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stages.config import EvalConfig
 from stages.exam import Examination, Examiner, method_of
+from stages.interval import interval
 from stages.lora import Lora
 from stages.probe import Probe
 from stages.records import (
@@ -26,8 +26,9 @@ from stages.records import (
     Verdict,
 )
 
-SEMANTICS = 2
+SEMANTICS = 3
 METHODS = ("unadapted", "passage-only", "self-edits")
+SHARES = ("accuracy", "success", "probe_accuracy")  # metrics between 0 and 1
 
 Regime = Literal["single", "cpt", "continual", "fewshot"]
 Adapters = Iterable[tuple[Adapter, Lora | None]]
@@ -73,7 +74,6 @@ class Measured:
     dataset: str
     regime: Regime
     grader: str
-    config: EvalConfig
 
     def metric(
         self,
@@ -88,8 +88,8 @@ class Measured:
         step: int | None = None,
         position: int | None = None,
     ) -> Metric:
-        """The mean of `values` with its interval (see `bootstrap`); null when there are none."""
-        value, low, high = bootstrap(values, self.config.resamples, self.config.seed, weights)
+        """The mean of `values` with its interval; null when there are none."""
+        value, low, high = interval(values, weights, share=name in SHARES)
         return Metric(
             policy=self.policy.policy,
             round=self.policy.round,
@@ -116,8 +116,6 @@ def summarise(
     policy: Policy,
     dataset: str,
     grader: str,
-    floor: float,
-    config: EvalConfig,
     regime: Regime = "single",
     methods: Sequence[str] = METHODS,
     belongs_to: Callable[[Adapter], str] = method_of,
@@ -126,18 +124,18 @@ def summarise(
 
     Only the verdicts of `grader` count; others may stand beside them.
     `belongs_to` tells the method of an adapter that was not examined. `questions` are those that
-    were asked about each context. A context counts for a method only
-    when every examination of it worked; `n` says how many did and `n_failed` how many did not. An
-    invalid self-edit counts as `floor`. In the regime `cpt` (one adapter for all contexts) means go
-    over questions, and so does `n`; the intervals resample contexts all the same. In the regime
-    `fewshot` there is also `success`, the share of tasks all of whose tests are right (the paper's
+    were asked about each context. A context counts for a method only when every examination of it
+    worked; `n` says how many did and `n_failed` how many did not. An invalid self-edit answers
+    nothing right. In the regime `cpt` (one adapter for all contexts) means go over questions, and
+    so does `n`; the intervals are over contexts all the same. In the regime `fewshot` there is
+    also `success`, the share of tasks all of whose tests are right (the paper's
     measure, Table 1), and its gain.
     """
-    measured = Measured(policy, dataset, regime, grader, config)
+    measured = Measured(policy, dataset, regime, grader)
     judged = [r for r in records if not isinstance(r, Verdict) or r.grader == grader]
-    kinds = {("accuracy", "gain"): _scores(judged, questions, floor, belongs_to)}
+    kinds = {("accuracy", "gain"): _scores(judged, questions, belongs_to)}
     if regime == "fewshot":
-        whole = _scores(judged, questions, floor, belongs_to, whole=True)
+        whole = _scores(judged, questions, belongs_to, whole=True)
         kinds["success", "success_gain"] = whole
     for method in methods:
         values: dict[str, dict[str, float]] = {}
@@ -188,31 +186,9 @@ def probed(adapters: Sequence[Adapter], measured: Measured) -> Iterator[Metric]:
             )
 
 
-def bootstrap(
-    values: Sequence[float], resamples: int, seed: int, weights: Sequence[float] | None = None
-) -> tuple[float | None, float | None, float | None]:
-    """Mean and 95 % percentile interval over resampled contexts; of one context only the mean.
-
-    With `weights` (say, questions per context) both are weighted: the mean over questions, with
-    questions of one context kept together.
-    """
-    if len(values) < 2:
-        return (values[0] if values else None), None, None
-    import numpy as np
-
-    sample = np.asarray(values, dtype=np.float64)
-    weight = np.ones_like(sample) if weights is None else np.asarray(weights, dtype=np.float64)
-    chance = np.random.default_rng(abs(seed))
-    drawn = chance.integers(len(sample), size=(resamples, len(sample)))
-    means = (sample * weight)[drawn].sum(axis=1) / weight[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float((sample * weight).sum() / weight.sum()), float(low), float(high)
-
-
 def _scores(
     records: Sequence[Adapter | Answer | Verdict],
     questions: Mapping[str, Sequence[Question]],
-    floor: float,
     belongs_to: Callable[[Adapter], str],
     *,
     whole: bool = False,
@@ -236,7 +212,7 @@ def _scores(
     with_answers = {answer.adapter_id for answer in answers}
     for adapter in (row for row in records if isinstance(row, Adapter)):
         if adapter.adapter_id not in with_answers:
-            run = floor if adapter.status == "invalid" else None
+            run = 0.0 if adapter.status == "invalid" else None
             runs[belongs_to(adapter)][adapter.context_id].append(run)
     scores: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for method, by_context in runs.items():

@@ -214,6 +214,7 @@ class Reward(Sourced):
 
     `probe_baseline` and `probe_accuracy` are the unadapted and the adapted student's accuracy on a
     probe: contexts that no self-edit is about (means over contexts and repeats; null without one).
+    `dataset` is what an import calls the passages and how they were asked, as in its metrics.
     """
 
     self_edit_id: str
@@ -237,6 +238,7 @@ class Reward(Sourced):
     origin: Literal["gold", "self"] = "gold"
     probe_baseline: float | None = None
     probe_accuracy: float | None = None
+    dataset: str | None = None
 
     def __post_init__(self) -> None:
         if (self.reward is None) != (self.status == "failed"):
@@ -281,11 +283,15 @@ class Policy(Sourced):
 
 @dataclass(frozen=True, slots=True)
 class Metric(Sourced):
-    """One number of an evaluation: a mean over `n` contexts and its 95 % bootstrap interval.
+    """One number of an evaluation: a mean over `n` contexts and its 95 % interval.
 
-    In the regime `cpt` the mean is over `n` questions, in `continual` over `n` sequences of edits
-    (of those with a step, after that many edits; of those with a position, the passage edited so).
-    `grader` is null where an import does not know it; `basis` as for rewards.
+    `stages.interval` says how means and intervals are made. A `gain` is over the unadapted model of
+    the same evaluation, paired by context. In the regime `cpt` the mean is over `n` questions, in
+    `continual` over `n` sequences of edits (of those with a step, after that many edits; of those
+    with a position, the passage edited so). `grader` is null where an import does not know it;
+    `basis` as for rewards. `generator` and `prompt_name` are an import's word on who or what wrote
+    the texts that were learned, and with which prompt; null where nothing was, and in evaluations
+    of ours, which have their self-edits beside them.
     """
 
     policy: str
@@ -304,6 +310,8 @@ class Metric(Sourced):
     n_failed: int | None
     grader: str | None = None
     basis: Basis = "answers"
+    generator: str | None = None
+    prompt_name: str | None = None
 
 
 Record = (

@@ -11,13 +11,12 @@ from dataclasses import fields, replace
 from typing import Any
 
 from stages import eval as evaluation
-from stages.config import EvalConfig
 from stages.exam import PROBE, Outcome, judge, method_of, outcome_of
 from stages.grading import Grader
 from stages.records import Adapter, Answer, Metric, Policy, Question, Reward, Sourced, Verdict
 from stages.score import earned, mean_of
 
-SEMANTICS = 1
+SEMANTICS = 2
 # A row that is made here was read nowhere.
 _HERE: dict[str, Any] = dict.fromkeys(field.name for field in fields(Sourced))
 
@@ -82,30 +81,43 @@ def metrics(
     adapters: Sequence[Adapter],
     questions: Mapping[str, Sequence[Question]],
     grader: str,
-    floor: float,
-    config: EvalConfig,
 ) -> Iterator[Metric]:
     """The metrics of one evaluation under the grader that gave these verdicts on its answers.
 
     `questions` are those of each context. An evaluation in the regime `cpt` may have asked only
-    some of them: what was asked is what counts.
+    some of them: what was asked is what counts. A number is about the model that the stored one of
+    its method is about: who was asked may be another than who wrote the self-edits.
     """
     row = stored[0]
+    known = {metric.method: metric for metric in reversed(stored)}
     given = {answer.question_id for answer in answers}
     about = dict.fromkeys(answer.context_id for answer in answers)
-    found = {answer.method for answer in answers} | {method_of(a) for a in adapters}
-    known = [method for method in evaluation.METHODS if method in found]
-    yield from evaluation.summarise(
+    belongs_to = _of_many if row.regime == "cpt" else method_of
+    found = {answer.method for answer in answers} | {belongs_to(a) for a in adapters}
+    usual = [method for method in evaluation.METHODS if method in found]
+    for metric in evaluation.summarise(
         [*adapters, *answers, *verdicts],
         questions={key: _asked(questions.get(key, ()), given, row.regime) for key in about},
         policy=Policy(row.policy, "", None, row.round, None, "base", None),
         dataset=row.dataset,
         grader=grader,
-        floor=floor,
-        config=config,
         regime="cpt" if row.regime == "cpt" else "single",
-        methods=known + sorted(found.difference(known)),
-    )
+        methods=usual + sorted(found.difference(usual)),
+        belongs_to=belongs_to,
+    ):
+        before = known.get(metric.method, row)
+        yield replace(
+            metric,
+            policy=before.policy,
+            round=before.round,
+            generator=before.generator,
+            prompt_name=before.prompt_name,
+        )
+
+
+def _of_many(adapter: Adapter) -> str:
+    """The method of an adapter in the regime `cpt`: it stands where others have their context."""
+    return adapter.context_id
 
 
 def _asked(questions: Sequence[Question], given: set[str], regime: str) -> Sequence[Question]:

@@ -10,10 +10,9 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from stages.eval import bootstrap
+from stages.interval import interval
 from stages.racing import Bounds, Halving, Race, contenders
 
-BOOTSTRAP = 2000
 Runs = Mapping[str, Sequence[float]]  # self-edit -> accuracy of each run
 Keep = Callable[[Runs, int], list[str]]  # runs so far, number of questions -> who runs again
 
@@ -111,24 +110,24 @@ def _replayed(
     found = [_in_hindsight(one, drawn, policy) for one, drawn in pairs]
     best = [max(map(statistics.fmean, one.runs.values())) for one, _ in pairs]
     losses = [top - outcome.earned for top, outcome in zip(best, found, strict=True)]
-    regret, low, high = bootstrap(losses, BOOTSTRAP, 0)
+    regret = interval(losses)
     # One run is held out: a policy that gives everybody all of the others is "all runs" there.
     comparable = n_runs > 2 and (policy.at_most is None or policy.at_most < n_runs - 1)
     held = [_held_out(one, drawn, policy) for one, drawn in pairs] if comparable else []
     less = [all_.earned - raced.earned for all_, raced in zip(fair, held, strict=False)]
-    behind = bootstrap(less, BOOTSTRAP, 0)
+    behind = interval(less)
     return Replayed(
         policy=policy.name,
         saved=1 - _weighted(pairs, found),
         same_choice=statistics.fmean(outcome.same for outcome in found),
-        regret=float(regret or 0.0),
-        regret_low=low,
-        regret_high=high,
+        regret=float(regret.mean or 0.0),
+        regret_low=regret.low,
+        regret_high=regret.high,
         held_out_saved=1 - _weighted(pairs, held) if held else None,
         held_out_reward=statistics.fmean(o.earned for o in held) if held else None,
-        held_out_regret=behind[0],
-        held_out_low=behind[1],
-        held_out_high=behind[2],
+        held_out_regret=behind.mean,
+        held_out_low=behind.low,
+        held_out_high=behind.high,
     )
 
 

@@ -19,6 +19,8 @@ from seal_cli.store.query import fetch
 from stages.domains.arc.grids import from_json
 from stages.errors import ConfigError
 
+_SHORT = 40  # characters of a value that can be said above a table
+
 NamesArg = Annotated[
     list[str] | None,
     typer.Argument(metavar="[NAME]…", help="Reports, or all. Without a name: what there is."),
@@ -93,15 +95,32 @@ def _catalogue() -> Table:
 
 
 def _table(question: reports.Report, result: Any) -> Table:
-    table = Table(box=None, pad_edge=False, title=question.doc, title_justify="left")
+    """A report for people: what is the same on every line is said once, above them."""
+    rows = result.to_pylist()
+    same = {name: rows[0][name] for name in result.column_names if _is_same(name, rows)}
+    title = "\n".join(filter(None, (question.doc, question.caption(result.column_names))))
+    said = ", ".join(f"{name} {cell(value)}" for name, value in same.items() if value is not None)
+    if said:
+        title += f"\nOn every line: {said}."
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     numbers = {f.name for f in result.schema if str(f.type) in ("double", "int64", "int32")}
-    for name in result.column_names:
+    shown = [name for name in result.column_names if name not in same]
+    for name in shown:
         table.add_column(
             name, overflow="fold", justify="right" if name in numbers else "left", min_width=5
         )
-    for row in result.to_pylist():
-        table.add_row(*(_shown(value) for value in row.values()))
+    for row in rows:
+        table.add_row(*(_shown(row[name]) for name in shown))
     return table
+
+
+def _is_same(name: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether a column tells no line from another: it is empty, or one short value."""
+    values = [row[name] for row in rows]
+    if all(value is None for value in values):
+        return bool(values)
+    short = not isinstance(values[0], float) and len(str(values[0])) <= _SHORT
+    return len(values) > 1 and short and all(value == values[0] for value in values)
 
 
 def _shown(value: Any) -> str | Text:
@@ -130,8 +149,8 @@ def _markdown(found: list[tuple[reports.Report, Any]], source: str) -> str:
     for question, result in found:
         names = result.column_names
         lines = [f"## {question.name}", "", question.doc, ""]
-        if question.notes:
-            lines += [question.notes, ""]
+        for text in filter(None, (question.notes, question.caption(names))):
+            lines += [text, ""]
         lines += [_row(names), _row(["---"] * len(names))]
         lines += [_row(list(map(cell, row.values()))) for row in result.to_pylist()]
         parts.append("\n".join(lines) + "\n")

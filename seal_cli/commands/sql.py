@@ -51,8 +51,8 @@ def sql(
     """Query the store's tables with SQL, read-only.
 
     The tables: contexts, questions, self_edits, adapters, answers, verdicts, rewards, selections,
-    policies, metrics, artifacts, lineage, accuracies. Nothing outside the store can be read,
-    nothing can be written.
+    policies, metrics, artifacts, lineage; the views: experiments, accuracies, judgements, traces.
+    Nothing outside the store can be read, nothing can be written.
     """
     workspace = store_of(ctx)
     if not workspace.artifacts.is_dir():

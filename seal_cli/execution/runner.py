@@ -33,7 +33,8 @@ SEEDED = "seeded"  # the batch that --retry-failed takes over from the attempt b
 class RunOptions:
     """How to run, never what: none of it is in a key (`attempt` is, where one is asked for).
 
-    No work is begun after `deadline`, a moment of `time.monotonic`.
+    No work is begun after `deadline`, a moment of `time.monotonic`. A driver of many runs leaves
+    the `index` alone, and brings it up to date once, after the last.
     """
 
     force: bool = False
@@ -41,6 +42,7 @@ class RunOptions:
     wait: bool = False
     strict: bool = False
     deadline: float | None = None
+    index: bool = True
 
 
 class Runner:
@@ -75,7 +77,8 @@ class Runner:
         if work.exists():
             with suppress(BusyError), locked(self.store.lock_path(artifact_id), wait=False):
                 shutil.rmtree(work, ignore_errors=True)
-        index.refresh(self.store)
+        if self.options.index:
+            index.refresh(self.store)
 
     def _is_hit(self, newest: Artifact) -> bool:
         if self.options.retry_failed and newest.n_failed == 0:
@@ -246,5 +249,6 @@ class _Run:
             publish(self.journal.out, self.store.path(self.id), found)
         except FileExistsError:
             console.say(f"{self.id} was published by another process meanwhile.")
-        index.refresh(self.store)
+        if self.options.index:
+            index.refresh(self.store)
         self.journal.discard()

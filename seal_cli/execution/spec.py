@@ -8,7 +8,7 @@ machine and gives the same rows there. The runner cuts it into batches, an execu
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from seal_cli.execution.key import fields_of, parts_of
 from seal_cli.execution.models import ModelRef
@@ -84,9 +84,9 @@ class StageSpec:
     inputs, no models, nothing to check and nothing to finish.
     """
 
-    STAGE: ClassVar[str]  # also the first part of the artifact's id
-    KIND: ClassVar[str]  # the main table
-    TABLES: ClassVar[tuple[str, ...]] = ()  # further tables, written even when empty
+    STAGE: str  # also the first part of the artifact's id
+    KIND: str  # the main table
+    TABLES: tuple[str, ...] = ()  # further tables, written even when empty
 
     def key(self) -> dict[str, Any]:
         """What decides the rows: every field that is not opted out. Equal keys are one artifact."""

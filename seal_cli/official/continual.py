@@ -6,20 +6,22 @@ the files and null here. One file has the means of all others: its dataset is `â
 a mean over the rows of a dataset counts no sequence twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from seal_cli.official import labels, schemas
-from seal_cli.official.release import File, Release, pointer
+from seal_cli.official.release import File, pointer
 from stages.records import Metric, Policy
 
 
-def dataset(release: Release, file: File, data: schemas.ContinualRun) -> str:
-    """What its rows call the dataset.
+def dataset(
+    file: File, data: schemas.ContinualRun, found: Iterable[tuple[File, schemas.ContinualRun]]
+) -> str:
+    """What its rows call the dataset, of all the files that were found.
 
     A file is the overall one when it has as many sequences as at least two others have together.
     """
-    runs = {other.sha256: release.read(other) for other in release.of("continual")}
+    runs = {other.sha256: run for other, run in found}
     about = (data.dataset, data.base_model, data.n_datapoints)
     others = [
         run.n_sequences
@@ -58,10 +60,12 @@ def rows(file: File, data: schemas.ContinualRun, dataset: str) -> Iterator[Metri
                     n_failed=None,
                     basis="recorded",
                     grader=labels.JUDGE,
+                    generator=about.title if step else None,
+                    prompt_name=labels.PLAIN if step else None,
                     **file.at(pointer(name, step, position - 1)),
                 )
 
 
 def writer(file: File, data: schemas.ContinualRun) -> labels.Writer:
     """The model that wrote the self-edits and took them."""
-    return labels.writer(data.base_model, "implications", file.name)
+    return labels.writer(data.base_model, labels.PLAIN, file.inside)

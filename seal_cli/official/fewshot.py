@@ -6,11 +6,11 @@ what that folder's name does not say is not known.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seal_cli.official import labels, schemas
-from seal_cli.official.release import File, Release, pointer
+from seal_cli.official.release import File, pointer
 from stages.domains import arc
 from stages.identity import digest
 from stages.records import Context, Metric, Policy, Question, Record, Reward, SelfEdit
@@ -90,29 +90,29 @@ def run_of(file: File) -> Run:
     return Run(file.name.rpartition("/")[0])
 
 
-def solutions_file(release: Release, file: File) -> File | None:
-    """The solutions that lie beside a file of tasks, by name."""
-    wanted = file.name.replace("challenges", "solutions")
-    found = (f for f in release.of("arc-solutions") if f.name == wanted != file.name)
-    return next(found, None)
+def solutions_name(file: File) -> str:
+    """What the solutions of a file of tasks are called; they lie beside it."""
+    return file.name.replace("challenges", "solutions")
 
 
-def tasks_file(release: Release, names: Sequence[str]) -> File | None:
-    """The smallest file of tasks that has all of these."""
-    found = sorted(release.of("arc-tasks"), key=lambda file: file.path.stat().st_size)
-    return next((f for f in found if set(names) <= set(release.read(f))), None)
+def tasks_file(
+    names: Sequence[str], found: Iterable[tuple[File, Tasks]]
+) -> tuple[File, Tasks] | None:
+    """The smallest of these files of tasks that has all of these."""
+    having = [pair for pair in found if set(names) <= set(pair[1])]
+    return min(having, key=lambda pair: pair[0].path.stat().st_size, default=None)
 
 
 def tasks(
-    file: File, data: Tasks, solved: File | None, solutions: Solutions
+    file: File, data: Tasks, solved: tuple[File, Solutions] | None
 ) -> Iterator[Context | Question]:
     """One context per task, one question per test input; without solutions it has no answers."""
     for ordinal, (name, task) in enumerate(data.items()):
         about = context(file, name, task, ordinal)
         yield about
-        outputs = solutions.get(name, [])
+        outputs = solved[1].get(name, []) if solved else []
         if solved is not None and len(outputs) != len(task.test):
-            raise solved.broken(
+            raise solved[0].broken(
                 f"{len(outputs)} solutions for {len(task.test)} tests", pointer(name)
             )
         for i, test in enumerate(task.test):
@@ -172,6 +172,7 @@ def results(
     names = list(dict.fromkeys(task_of(n) for t in data.values() for n in t.task_id.values()))
     about = {name: context(source, name, known[name], i) for i, name in enumerate(names)}
     yield from about.values()
+    dataset = f"arc_{labels.split_of(source.name)}-{len(names)}"  # as the others are called
     solved: list[bool] = []
     for index, trials in data.items():
         by_task: dict[str, list[bool]] = {}
@@ -179,12 +180,13 @@ def results(
             by_task.setdefault(task_of(sub_task), []).append(trials.correct[row])
             solved.append(trials.correct[row])
         for name, marks in by_task.items():
-            yield _reward(file, run, about[name], index, marks)
-    dataset = f"arc_{labels.split_of(source.name)}-{len(names)}"  # as the others are called
+            yield _reward(file, run, about[name], index, marks, dataset)
     yield _success(file, run, dataset, solved, len(names))
 
 
-def _reward(file: File, run: Run, about: Context, index: str, marks: Sequence[bool]) -> Reward:
+def _reward(
+    file: File, run: Run, about: Context, index: str, marks: Sequence[bool], dataset: str
+) -> Reward:
     share = sum(marks) / len(marks)
     return Reward(
         self_edit_id=_edit_id(run, about, index),
@@ -204,6 +206,7 @@ def _reward(file: File, run: Run, about: Context, index: str, marks: Sequence[bo
         status="ok",
         reason=None,
         basis="recorded",
+        dataset=dataset,
         **file.at(pointer(index, "correct")),
     )
 

@@ -29,7 +29,7 @@ def passages(file: File, data: Sequence[schemas.Passage]) -> Rows:
 def self_edits(file: File, data: Sequence[schemas.Written]) -> Rows:
     """`data/synthetic_data/**` -> contexts, questions, and every completion as a self-edit."""
     prompt = labels.prompt_name(file.name, data[0].prompt)
-    writer = labels.writer(file.name, prompt, file.name)
+    writer = labels.writer(file.name, prompt, file.inside)
     yield from (replace(row, **file.at("")) for row in writer.rows)
     for i, passage, about, questions in _once(file, data):
         yield about
@@ -43,12 +43,18 @@ def self_edits(file: File, data: Sequence[schemas.Written]) -> Rows:
 def names(file: File, data: Sequence[schemas.Written]) -> list[str]:
     """What the file's name says of its rows."""
     prompt = labels.prompt_name(file.name, data[0].prompt)
-    return [labels.split_of(file.name), prompt, labels.writer(file.name, prompt, file.name).policy]
+    writer = labels.writer(file.name, prompt, file.inside)
+    return [labels.split_of(file.name), prompt, writer.policy]
+
+
+def entigraph_writer(file: File) -> labels.Writer:
+    """The model that wrote EntiGraph's texts: `base_val_entigraph` is the base model's."""
+    return labels.writer(file.name, "none", file.inside)
 
 
 def entigraph(file: File, data: Sequence[schemas.Entigraph]) -> Rows:
     """EntiGraph's texts as self-edits: first those about pairs, then those about triples."""
-    writer = labels.writer("entigraph", "none", file.name)
+    writer = entigraph_writer(file)
     yield from (replace(row, **file.at("")) for row in writer.rows)
     for i, passage, about, questions in _once(file, data):
         yield about

@@ -7,13 +7,14 @@ passage-only baseline has an empty text for a self-edit. A reward is the recorde
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from seal_cli.official import labels, schemas
+from seal_cli.official import experiment, labels, schemas
 from seal_cli.official.passages import context, self_edit
 from seal_cli.official.release import File, pointer
-from stages.eval import bootstrap
+from seal_cli.official.run import Run
 from stages.identity import canonical, digest
+from stages.interval import interval
 from stages.records import (
     Adapter,
     Answer,
@@ -29,81 +30,29 @@ from stages.records import (
 from stages.rewards import PROXY
 
 ROUNDED = 1e-4  # the release rounds accuracies to four places
-RESAMPLES = 2000
 
 
-@dataclass(frozen=True)
-class Run:
-    """A file of results: its content and what its names say."""
-
-    file: File
-    data: schemas.QueryServerRun
-
-    @property
-    def prompt(self) -> str:
-        """The prompt preset that the self-edits were written with."""
-        return labels.prompt_name(self.data.dataset, self.data.articles[0].prompt)
-
-    @property
-    def writer(self) -> labels.Writer:
-        """Who wrote the self-edits: the dataset says it."""
-        return labels.writer(self.data.dataset, self.prompt, self.file.name)
-
-    @property
-    def student(self) -> labels.Writer:
-        """Whom they were trained on."""
-        name = self.data.exp_name or self.data.model or "base"
-        return labels.writer(name, self.prompt, self.file.name)
-
-    @property
-    def split(self) -> str:
-        """Of the passages: the dataset says it, whatever folder the results lie in."""
-        return labels.split_of(self.data.dataset)
-
-    @property
-    def passage_only(self) -> bool:
-        """Whether the adapters were trained on the passages alone."""
-        return not any(c.text.strip() for a in self.data.articles for c in a.completions)
-
-    @property
-    def method(self) -> str:
-        """What the adapted answers stand for."""
-        return "passage-only" if self.passage_only else "self-edits"
-
-    @property
-    def grader(self) -> str:
-        """The judge, or the rubric of the proxy reward."""
-        proxied = any(
-            c.stats.proxy_mean is not None for a in self.data.articles for c in a.completions
-        )
-        return f"{labels.JUDGE}-rubric" if proxied else labels.JUDGE
-
-
-def rows(file: File, data: schemas.QueryServerRun) -> Iterator[Record]:
+def rows(run: Run) -> Iterator[Record]:
     """Everything in one file, article by article, then the metrics."""
-    run = Run(file, data)
-    yield from (
-        replace(row, **file.at(""))
-        for row in {row.policy: row for row in (*run.student.rows, *run.writer.rows)}.values()
-    )
+    yield from (replace(row, **run.file.at("")) for row in run.experiment.models)
     unadapted: list[float] = []
     adapted: list[float] = []
     n_questions = 0
     places: dict[str, str] = {}
-    for i, article in enumerate(data.articles):
+    for i, article in enumerate(run.data.articles):
         scored = _Article(run, i, article)
         for row in scored.rows():
             n_questions += isinstance(row, Question)
             if isinstance(row, Context):
                 before = places.setdefault(row.context_id, scored.place)
                 if before != scored.place:
-                    raise file.broken(f"the passage of {before} again", scored.place)
+                    raise run.file.broken(f"the passage of {before} again", scored.place)
             yield row
         if scored.unadapted is not None and scored.adapted is not None:
             unadapted.append(scored.unadapted)
             adapted.append(scored.adapted)
     # Several self-edits per passage are a round of RL; its numbers are its rewards.
-    if run.grader == labels.JUDGE and all(len(a.completions) == 1 for a in data.articles):
+    if not run.proxied and all(len(a.completions) == 1 for a in run.data.articles):
         yield from _metrics(run, unadapted, adapted, n_questions)
 
 
@@ -171,21 +120,21 @@ class _Completion:
     def rows(self) -> Iterator[Record]:
         """The self-edit, then each repeat, then the reward."""
         edit = None
-        if not self.run.passage_only:
+        if self.run.experiment.prompt is not None:
             edit = self_edit(
                 self.run.file,
                 self.about,
                 self.sample,
                 self.article.prompt,
-                self.run.prompt,
+                self.run.experiment.prompt,
                 self.completion.text,
-                self.run.writer,
+                self.run.experiment.writer,
                 self.place,
             )
             yield edit
         for repeat, judged in self._repeats().items():
             yield from self._repeat(edit, repeat, judged)
-        if edit is not None:
+        if edit is not None and self.run.has_rewards:
             yield self._reward(edit)
 
     def _repeats(self) -> Mapping[int, list[tuple[int, schemas.Judged]]]:
@@ -202,7 +151,8 @@ class _Completion:
         self, edit: SelfEdit | None, repeat: int, judged: Sequence[tuple[int, schemas.Judged]]
     ) -> Iterator[Record]:
         adapter = self._adapter(edit, repeat)
-        yield adapter
+        if self.run.experiment.method != experiment.ADAPTER:  # that one trains nothing
+            yield adapter
         for question, (place, q) in zip(self.questions, judged, strict=True):
             at = f"{self.place}/questions/{place}"
             yield from self._answer(question, adapter, q.adapter_answer, q.adapter_correct, at)
@@ -214,7 +164,7 @@ class _Completion:
     def _adapter(self, edit: SelfEdit | None, repeat: int) -> Adapter:
         hyperparameters = canonical(self.run.data.lora_params)
         source = edit.self_edit_id if edit else f"passage {self.about.context_id}"
-        student = self.run.student.policy
+        student = self.run.experiment.student.policy
         return Adapter(
             adapter_id=digest(student, source, self.sample, repeat, hyperparameters),
             self_edit_id=edit.self_edit_id if edit else None,
@@ -246,7 +196,7 @@ class _Completion:
         """An answer and its verdict. The unadapted model was asked again for every adapter."""
         which = "adapter" if adapter else "baseline"
         asked = adapter.repeat if adapter else self.sample * self.n_repeats + repeat
-        student = self.run.student.policy
+        student = self.run.experiment.student.policy
         worn = adapter.adapter_id if adapter else None
         answer = Answer(
             answer_id=digest(student, worn, asked, question.question_id, text),
@@ -255,7 +205,7 @@ class _Completion:
             student=student,
             self_edit_id=adapter.self_edit_id if adapter else None,
             adapter_id=worn,
-            method=self.run.method if adapter else "unadapted",
+            method=self.run.experiment.method if adapter else experiment.UNADAPTED,
             repeat=asked,
             text=text,
             n_tokens=None,
@@ -266,14 +216,14 @@ class _Completion:
 
     def _reward(self, edit: SelfEdit) -> Reward:
         stats = self.completion.stats
-        proxied = stats.proxy_mean is not None
+        proxied = self.run.proxied
         return Reward(
             self_edit_id=edit.self_edit_id,
             context_id=edit.context_id,
             sample=self.sample,
             policy=edit.policy,
             round=edit.round,
-            student=self.run.student.policy,
+            student=self.run.experiment.student.policy,
             grader=self.run.grader,
             baseline_accuracy=None if proxied else stats.baseline_mean,
             adapted_accuracy=None if proxied else stats.adapter_mean,
@@ -286,6 +236,7 @@ class _Completion:
             reason=canonical(self.completion.proxy_scores) if proxied else None,
             basis=self._basis(),
             rule=PROXY if proxied else "accuracy",
+            dataset=self.run.experiment.dataset,
             **self.run.file.at(self.place),
         )
 
@@ -331,34 +282,36 @@ def _metrics(
 
     Computed from the answers; where a file has none, as its `overall` records it.
     """
-    overall = run.data.overall
+    overall, about = run.data.overall, run.experiment
     gains = [after - before for before, after in zip(unadapted, adapted, strict=True)]
     cells = (
-        ("unadapted", "accuracy", unadapted, overall.baseline_mean_accuracy),
-        (run.method, "accuracy", adapted, overall.adapter_mean_accuracy),
-        (run.method, "gain", gains, None),
+        (experiment.UNADAPTED, "accuracy", unadapted, overall.baseline_mean_accuracy),
+        (about.method, "accuracy", adapted, overall.adapter_mean_accuracy),
+        (about.method, "gain", gains, None),
     )
     for method, metric, values, recorded in cells:
-        value, low, high = bootstrap(values, RESAMPLES, 0) if values else (recorded, None, None)
+        found = interval(values, share=metric == "accuracy")
+        value = found.mean if values else recorded
         if value is None:
             continue
-        about = run.writer if method == "self-edits" else run.student
         yield Metric(
-            policy=about.policy,
-            round=about.round,
-            dataset=f"squad_{'val' if run.split == 'eval' else 'train'}-{run.data.n_articles}",
+            policy=about.about(method).policy,
+            round=about.about(method).round,
+            dataset=about.dataset,
             regime="single",
             method=method,
             step=None,
             position=None,
             metric=metric,
             value=value,
-            ci_low=low,
-            ci_high=high,
+            ci_low=found.low,
+            ci_high=found.high,
             n=len(values) or run.data.n_articles,
             n_questions=n_questions or None,
             n_failed=0 if values else None,
             basis="answers" if values else "recorded",
             grader=run.grader,
+            generator=about.generator(method),
+            prompt_name=about.prompt_of(method),
             **run.file.at(pointer("articles") if values else pointer("overall")),
         )

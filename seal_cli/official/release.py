@@ -1,29 +1,31 @@
 """The files of a release, in either layout: found, told apart by their content, and checked.
 
-A file of no known schema is named and passed over; one that has a known schema but breaks it is an
-error that says where.
+A file that cannot be used (not readable, of no known schema, breaking the one it has) is left out
+with the reason; it keeps no other out.
 """
 
 import json
 import math
 import os
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypedDict
 
-from pydantic import TypeAdapter, ValidationError
-
 from seal_cli.official import schemas
+from seal_cli.official.kinds import SCHEMAS, Schema
 from seal_cli.store.identity import file_digest
 from stages.errors import InputError
 from stages.identity import canonical
 
 MAX_BYTES = 1 << 30  # of one file
 MAX_DEPTH = 32  # lists and objects in one another; the release has 8
+KEPT_BYTES = 8 << 20  # of files whose content stays in memory: others are read with their help
 SUFFIXES = (".json", ".jsonl")
+ROOTS = ("general-knowledge", "knowledge-incorporation", "few-shot")  # of the two layouts
 
 
 class Place(TypedDict):
@@ -45,8 +47,18 @@ class File:
 
     @cached_property
     def sha256(self) -> str:
-        """Of its bytes."""
-        return file_digest(self.path)
+        """Of its bytes. Raises InputError when it can no longer be read."""
+        try:
+            return file_digest(self.path)
+        except OSError as error:
+            raise _unreadable(self.name, error) from error
+
+    @cached_property
+    def inside(self) -> str:
+        """Its path inside the release, wherever in it the import began."""
+        parts = self.path.resolve().parts
+        roots = [place for place, part in enumerate(parts) if part in ROOTS]
+        return "/".join(parts[roots[-1] + 1 :]) if roots else self.name
 
     def at(self, position: str) -> Place:
         """The provenance of a row read at a JSON pointer or line of this file."""
@@ -77,132 +89,78 @@ class File:
 
 
 @dataclass(frozen=True)
-class Schema:
-    """One kind of file: how its content is recognised and what it must look like."""
-
-    name: str
-    model: Any
-    recognises: Callable[[Any], bool]
-
-    def check(self, file: File, content: Any) -> Any:
-        """The content as objects. Raises InputError with the place of what is wrong."""
-        try:
-            return _adapter(self.model).validate_python(content)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            why = first["msg"].removeprefix("Value error, ")
-            raise file.broken(why, file.place(*first["loc"])) from error
-
-
-@cache
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
-
-
-def _lists(*keys: str) -> Callable[[Any], bool]:
-    """Recognises a list whose objects have these keys."""
-    return lambda content: (
-        isinstance(content, list)
-        and bool(content)
-        and all(isinstance(item, dict) for item in content)
-        and set(keys) <= set(content[0])
-    )
-
-
-def _objects(*keys: str) -> Callable[[Any], bool]:
-    """Recognises an object with these keys."""
-    return lambda content: isinstance(content, dict) and set(keys) <= set(content)
-
-
-def _values(shape: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Recognises an object by its first value."""
-    return lambda content: (
-        isinstance(content, dict) and bool(content) and shape(next(iter(content.values())))
-    )
-
-
-def _grids(value: Any) -> bool:
-    """A list of grids: three lists deep."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and isinstance(value[0], list)
-        and bool(value[0])
-        and isinstance(value[0][0], list)
-    )
-
-
-# In the order in which they are tried.
-SCHEMAS = (
-    Schema("self-edits", list[schemas.Written], _lists("title", "context", "completions")),
-    Schema("entigraph", list[schemas.Entigraph], _lists("title", "context", "pair_completions")),
-    Schema("passages", list[schemas.Passage], _lists("title", "context", "questions")),
-    Schema("query-server", schemas.QueryServerRun, _objects("articles", "overall")),
-    Schema("cpt-v1", schemas.CptRunV1, _objects("server_reply", "overall")),
-    Schema("cpt-v2", schemas.CptRunV2, _objects("per_question", "eval_questions")),
-    Schema("continual", schemas.ContinualRun, _objects("mean_over_sequences")),
-    Schema("sft", list[schemas.SftRow], _lists("prompt", "completion")),
-    Schema("arc-tasks", dict[str, schemas.Task], _values(_objects("train", "test"))),
-    Schema("arc-solutions", dict[str, list[schemas.Grid]], _values(_grids)),
-    Schema(
-        "few-shot-results",
-        dict[schemas.Index, schemas.FewShotTrials],
-        _values(_objects("task_id", "correct")),
-    ),
-    Schema(
-        "few-shot-edits",
-        dict[str, dict[schemas.Index, schemas.FewShotEdit]],
-        _values(_values(_objects("response"))),
-    ),
-)
-
-
-@dataclass(frozen=True)
 class Release:
     """A folder with files of the release."""
 
     root: Path
-    skipped: dict[str, str] = field(default_factory=dict)  # name -> why
+    left_out: dict[str, str] = field(default_factory=dict)  # name -> why
+    _kept: OrderedDict[str, tuple[int, Any]] = field(default_factory=OrderedDict)  # bytes, content
 
     @cached_property
     def files(self) -> list[File]:
-        """Every JSON file below the root, by name."""
+        """Every JSON file below the root, by name. Raises InputError without such a folder."""
         if self.root.is_file():
             raise InputError(f"{self.root} is a file.", "Give the folder that it lies in.")
         if not self.root.is_dir():
             raise InputError(f"there is no folder {self.root}.", "Give the release's folder.")
         found = []
-        for path in sorted(_walk(self.root)):
-            file = File(path, path.relative_to(self.root).as_posix())
+        for path in sorted(self._walk()):
+            file = File(path, self._name(path))
             if schemas.is_text(str(path.resolve())):
                 found.append(file)
             else:
-                self.skipped[file.name] = "its path is not UTF-8"
+                self.left_out[file.name] = "its path is not UTF-8"
         return found
 
     @cached_property
     def known(self) -> dict[str, Schema]:
-        """File name -> its schema; the files that have none are in `skipped`."""
+        """File name -> its schema, not yet checked; the files that have none are left out."""
         found: dict[str, Schema] = {}
         for file in self.files:
-            content = _content(file)
+            try:
+                content = _content(file)
+            except InputError as error:
+                self.leave_out(file, error)
+                continue
             schema = next((s for s in SCHEMAS if s.recognises(content)), None)
             if schema is None:
-                self.skipped[file.name] = "of no known schema"
+                self.left_out[file.name] = "of no known schema"
             else:
-                schema.check(file, content)
                 found[file.name] = schema
         return found
 
-    def of(self, *names: str) -> Iterator[File]:
-        """The files of these schemas."""
+    def of(
+        self, *names: str, where: Callable[[File], bool] = lambda _: True
+    ) -> Iterator[tuple[File, Any]]:
+        """The files of these schemas with their contents, but for those that are left out."""
         for file in self.files:
-            if file.name in self.known and self.known[file.name].name in names:
-                yield file
+            schema = self.known.get(file.name)
+            if schema is None or schema.name not in names or not where(file):
+                continue
+            try:
+                content = self.read(file)
+            except InputError as error:
+                self.leave_out(file, error)
+            else:
+                yield file, content
 
     def read(self, file: File) -> Any:
-        """The content of a file as objects of its schema."""
-        return self.known[file.name].check(file, _content(file))
+        """The content of a file as objects of its schema. Raises InputError when it breaks it."""
+        if file.name in self._kept:
+            self._kept.move_to_end(file.name)
+            return self._kept[file.name][1]
+        content = _content(file)
+        _check_depth(file, content)
+        checked = self.known[file.name].check(file, content)
+        self._kept[file.name] = file.path.stat().st_size, checked
+        while len(self._kept) > 1 and sum(size for size, _ in self._kept.values()) > KEPT_BYTES:
+            self._kept.popitem(last=False)
+        return checked
+
+    def leave_out(self, file: File, error: InputError) -> None:
+        """Say why a file is not imported."""
+        why = error.message.rstrip(".").removeprefix(file.name).lstrip(",: ")
+        self.left_out.setdefault(file.name, why)
 
     def meta(self, file: File) -> dict[str, Any]:
         """How a data file was made, from the `.meta` beside it; nothing where there is none.
@@ -212,30 +170,37 @@ class Release:
         """
         for path in (Path(f"{file.path}.meta"), file.path.with_suffix(".meta")):
             if path.is_file():
-                meta = File(path, path.relative_to(self.root).as_posix())
+                meta = File(path, self._name(path))
                 try:
                     found = _parsed(meta, re.sub(r",\s*}", "}", _text(meta)), "")
+                    _check_depth(meta, found)
                     if not schemas.is_text(canonical(found)):
                         raise meta.broken("lone surrogates")
-                except InputError:
-                    self.skipped[meta.name] = "not readable"
+                except InputError as error:
+                    self.leave_out(meta, error)
                 else:
                     return found if isinstance(found, dict) else {}
         return {}
 
+    def _walk(self) -> Iterator[Path]:
+        """The JSON files below the root that are not hidden; a folder that is closed is named."""
 
-def _walk(root: Path) -> Iterator[Path]:
-    """The JSON files below a folder that are not hidden; of no folder silently nothing."""
+        def refuse(error: OSError) -> None:
+            path = Path(error.filename)
+            if path == self.root:
+                raise _unreadable(str(path), error) from error
+            self.left_out[self._name(path)] = f"cannot be read: {error.strerror}"
 
-    def refuse(error: OSError) -> None:
-        raise _unreadable(str(error.filename), error) from error
+        for folder, below, names in os.walk(self.root, onerror=refuse):
+            below[:] = [name for name in below if not name.startswith(".")]
+            for name in names:
+                path = Path(folder, name)
+                found = path.is_file() or not path.exists()  # a link to nothing is named later
+                if found and path.suffix in SUFFIXES and not name.startswith("."):
+                    yield path
 
-    for folder, below, names in os.walk(root, onerror=refuse):
-        below[:] = [name for name in below if not name.startswith(".")]
-        for name in names:
-            path = Path(folder, name)
-            if path.suffix in SUFFIXES and not name.startswith(".") and path.is_file():
-                yield path
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
 
 def _unreadable(name: str, error: OSError) -> InputError:
@@ -263,17 +228,20 @@ def _content(file: File) -> Any:
 
 
 def _parsed(file: File, text: str, place: str) -> Any:
-    """The JSON of a text; what it holds can be written as JSON again."""
+    """The JSON of a text."""
     try:
-        content = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise file.broken(f"not valid JSON: {error}", place) from error
+
+
+def _check_depth(file: File, content: Any) -> None:
+    """Raise InputError for what could not be written as JSON again."""
     level = [content]
     for _ in range(MAX_DEPTH):
         level = [item for value in level for item in _items(value)]
     if level:
-        raise file.broken(f"nested more than {MAX_DEPTH} deep", place)
-    return content
+        raise file.broken(f"nested more than {MAX_DEPTH} deep")
 
 
 def _items(value: Any) -> Iterable[Any]:

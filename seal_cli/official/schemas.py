@@ -163,7 +163,9 @@ class CptRunV1(Released):
     dataset: Name
     n_articles: Count
     k_completions: Number
+    train_sequences: Number | None = None
     eval_questions: Count
+    lora_params: dict[str, Any] = {}
     server_reply: ServerReply
 
 
@@ -186,9 +188,11 @@ class CptRunV2(Released):
     dataset: Name
     n_articles: Count
     k_completions: Number | None = None
+    train_sequences: Number | None = None
     eval_questions: Count
     model: Name
     per_question: PerQuestion
+    args: dict[str, Any] = {}
 
 
 Matrix = list[list[float]]

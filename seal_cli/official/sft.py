@@ -4,28 +4,43 @@ A line has a prompt and a completion and does not say whose they are: they are l
 release's own self-edits, so that each line's passage, and with it its split, is known.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from seal_cli.official import passages, query_server, schemas
-from seal_cli.official.release import File, Release
+from seal_cli.official.release import File
+from seal_cli.official.run import Run
 from stages.records import Context, Question, Record, Selection, SelfEdit
 
+Data = schemas.QueryServerRun | Sequence[schemas.Written]
 
-def source_of(
-    release: Release, lines: Sequence[schemas.SftRow]
-) -> tuple[File, list[Record]] | None:
-    """The first file of self-edits or results that has every line, and its rows."""
-    for file in release.of("self-edits", "query-server"):
-        data = release.read(file)
-        if not all(line.prompt in _prompts(data) for line in lines[:3]):
-            continue
-        read = (
-            query_server.rows if isinstance(data, schemas.QueryServerRun) else passages.self_edits
-        )
-        rows = [r for r in read(file, data) if isinstance(r, Context | Question | SelfEdit)]
-        if all(_key(line.prompt, line.completion) in _edits(rows) for line in lines):
-            return file, list(rows)
-    return None
+
+class Written:
+    """Which file has which self-edits: those that were read so far, in that order."""
+
+    def __init__(self) -> None:
+        self._texts: dict[File, set[int]] = {}
+
+    def add(self, file: File, data: Data) -> None:
+        """Keep what stands in a file of self-edits or results, as hashes."""
+        if isinstance(data, schemas.QueryServerRun):
+            pairs = ((a.prompt, c.text) for a in data.articles for c in a.completions)
+        else:
+            pairs = ((passage.prompt, text) for passage in data for text in passage.completions)
+        self._texts[file] = {_key(*pair) for pair in pairs}
+
+    def find(self, lines: Sequence[schemas.SftRow]) -> File | None:
+        """The first file that has every line."""
+        wanted = {_key(line.prompt, line.completion) for line in lines}
+        return next((file for file, texts in self._texts.items() if wanted <= texts), None)
+
+
+def edits(file: File, data: Data) -> list[Record]:
+    """The contexts, questions and self-edits of a file of self-edits or results."""
+    if isinstance(data, schemas.QueryServerRun):
+        rows = query_server.rows(Run(file, data))
+    else:
+        rows = passages.self_edits(file, data)
+    return [row for row in rows if isinstance(row, Context | Question | SelfEdit)]
 
 
 def rows(file: File, lines: Sequence[schemas.SftRow], source: Sequence[Record]) -> Iterator[Record]:
@@ -55,16 +70,11 @@ def rows(file: File, lines: Sequence[schemas.SftRow], source: Sequence[Record]) 
         )
 
 
-def _prompts(data: schemas.QueryServerRun | Sequence[schemas.Written]) -> set[str]:
-    articles = data.articles if isinstance(data, schemas.QueryServerRun) else data
-    return {article.prompt for article in articles}
-
-
-def _edits(rows: Sequence[Record]) -> dict[tuple[str, str], SelfEdit]:
+def _edits(rows: Sequence[Record]) -> Mapping[int, SelfEdit]:
     """By prompt and text; of equal ones the first."""
-    edits = [row for row in rows if isinstance(row, SelfEdit)]
-    return {_key(edit.prompt, edit.completion): edit for edit in reversed(edits)}
+    found = [row for row in rows if isinstance(row, SelfEdit)]
+    return {_key(edit.prompt, edit.completion): edit for edit in reversed(found)}
 
 
-def _key(prompt: str, completion: str) -> tuple[str, str]:
-    return prompt, completion.strip()
+def _key(prompt: str, completion: str) -> int:
+    return hash((prompt, completion.strip()))

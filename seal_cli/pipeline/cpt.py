@@ -105,8 +105,6 @@ class Cpt(Evaluation):
                 policy=self.writing.model.policy,
                 dataset=self.contexts,
                 grader=self.examining.grader.name,
-                floor=self.examining.config.reward_floor,
-                config=self.measuring,
                 regime="cpt",
             )
         )

@@ -106,8 +106,6 @@ class ByContext(Evaluation):
                 policy=self.writing.model.policy,
                 dataset=self.contexts,
                 grader=self.examining.grader.name,
-                floor=self.examining.config.reward_floor,
-                config=self.measuring,
                 **(named if self.fewshot else {}),
             )
         )

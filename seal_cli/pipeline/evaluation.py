@@ -66,9 +66,7 @@ class Evaluation(StageSpec):
         """What the metrics have in common."""
         regime: Any = self.measuring.regime
         grader = self.examining.grader.name
-        return stage.Measured(
-            self.writing.model.policy, self.contexts, regime, grader, self.measuring
-        )
+        return stage.Measured(self.writing.model.policy, self.contexts, regime, grader)
 
     def chosen(self, store: Workspace) -> "Chosen":
         """The contexts that are evaluated on."""

@@ -13,7 +13,7 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
-from stages.config import EvalConfig, ScoreConfig, ServerConfig
+from stages.config import ServerConfig
 from stages.domains import DOMAINS
 from stages.errors import InputError
 from stages.exam import PROBE
@@ -125,8 +125,6 @@ class RegradeMetrics(Regrade):
         """The metrics that follow from the verdicts, by the rules of the evaluation."""
         source = store.artifact(self.given)
         answers = answers_of(store, source)
-        settings = answers.manifest["config"]
-        drawn = {k: v for k, v in settings.get("eval", {}).items() if k in ("resamples", "seed")}
         found = stage.metrics(
             source.rows(Metric),
             answers=answers.rows(Answer),
@@ -134,8 +132,6 @@ class RegradeMetrics(Regrade):
             adapters=_adapters(answers),
             questions=group(store.upstream(answers, "questions").rows(Question)),
             grader=self.grader.name,
-            floor=settings.get("score", {}).get("reward_floor", ScoreConfig().reward_floor),
-            config=EvalConfig(**drawn),
         )
         return list(found)
 
@@ -183,8 +179,11 @@ def _said(answers: Sequence[Answer], rewards: Sequence[Reward]) -> dict[str, lis
 
 def _require_evaluation(source: Artifact) -> None:
     metrics = source.rows(Metric)
-    if len({(m.policy, m.round, m.dataset, m.regime) for m in metrics}) != 1 or (
-        metrics[0].regime not in ("single", "cpt")
+    about = {(m.method, m.policy, m.round) for m in metrics}
+    if (
+        len({(m.dataset, m.regime) for m in metrics}) != 1
+        or len({method for method, *_ in about}) < len(about)
+        or metrics[0].regime not in ("single", "cpt")
     ):
         raise InputError(
             f"{source.id} is not one evaluation in the regime single or cpt.",

@@ -2,9 +2,11 @@
 
 A report is its query: what `seal report NAME` prints is what `seal sql - < NAME.sql` would. The
 first comment line says what it answers, the others how to read it; `Needs:` says what to run when
-there is nothing to report yet.
+there is nothing to report yet. What an interval and what a gain is, is the same in all of them and
+stands here, once.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,11 @@ from pathlib import Path
 from stages.errors import ConfigError
 
 FOLDER = Path(__file__).parent
+INTERVAL = "Intervals are 95 %, Student's t over contexts."  # or over sequences of edits
+GAIN = (
+    "A gain is a difference of accuracies, after less before, paired by context; what it is over "
+    "is the unadapted student of the same evaluation, or the round that the column names."
+)
 NAMES = (
     "paper-table2",
     "rounds",
@@ -58,6 +65,12 @@ class Report:
     def notes(self) -> str:
         """How to read it."""
         return " ".join(n for n in self._comments[1:] if n and not n.startswith("Needs:"))
+
+    def caption(self, columns: Sequence[str]) -> str:
+        """What its intervals and gains are, where it has some."""
+        interval = any(name == "low" or name.endswith("_low") for name in columns)
+        gain = any(name.startswith("gain") for name in columns)
+        return " ".join([INTERVAL] * interval + [GAIN] * gain)
 
     @property
     def needs(self) -> str:

@@ -3,9 +3,8 @@
 -- Evaluations of the regime continual, pooled over policies of one name and over seeds; means over
 -- sequences. `just_edited` is the accuracy on a passage right after its edit, `seen_after_last` that on
 -- all of a sequence after its last. `kept_more` and `just_edited_more` are against the plain merges
--- of the same policy over the same passages, paired by sequence, with 95 % intervals; `recovered` is
--- kept_more as a share of what the plain merges lose. `held_back` counts merges that a gate clipped or
--- left out.
+-- of the same policy over the same passages, paired by sequence; `recovered` is kept_more as a share of
+-- what the plain merges lose. `held_back` counts merges that a gate clipped or left out.
 -- Needs: `seal eval POLICY CONTEXTS --regime continual`, and again with --replay, --gate or --separate.
 WITH runs AS (
     SELECT artifact_id, any_value(policy) AS policy, any_value(dataset) AS dataset,

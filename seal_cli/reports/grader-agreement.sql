@@ -1,8 +1,9 @@
 -- How far graders agree on the same answers: share, Cohen's kappa, bias in points.
 --
--- `against` is the grader whose verdicts came with the answers; `grader` is another one, added by
--- `seal regrade`, or stored beside a model that judged them. Bias is the mean over contexts of what the grader gives more. Kappa is null where
--- both graders say the same of every answer and chance would, too.
+-- One line per artifact, method and grader. `against` is the grader whose verdicts came with the
+-- answers; `grader` is another one, added by `seal regrade`, or stored beside a model that judged
+-- them. Bias is the mean over contexts of what the grader gives more. Kappa is null where both
+-- graders say the same of every answer and chance would, too.
 -- Needs: `seal regrade ARTIFACT --grader NAME`, or a model as judge.
 WITH pairs AS (
     SELECT artifact_id, a.method, a.context_id, o.grader AS against, n.grader,
@@ -24,11 +25,16 @@ WITH pairs AS (
            avg(theirs) FILTER (ours = 1) AS precision, avg(ours) FILTER (theirs = 1) AS recall
     FROM pairs GROUP BY ALL
 )
-SELECT artifact_id, parse_filename(source) AS file, method, grader, against, answers,
-       round(same, 4) AS agreement,
+SELECT x.regime, x.dataset, coalesce(m.name, x.student) AS model, method,
+       coalesce(x.generator, 'none') AS generator, x.prompt_name AS prompt, x.round, grader, against,
+       answers, round(same, 4) AS agreement,
        round((same - chance) / nullif(1 - chance, 0), 4) AS kappa,
        round(100 * bias, 2) AS bias_points,
-       round(precision, 4) AS precision, round(recall, 4) AS recall
+       round(precision, 4) AS precision, round(recall, 4) AS recall,
+       parse_filename(source) AS file, artifact_id
 FROM counted JOIN bias USING (artifact_id, method, grader, against)
+JOIN experiments x USING (artifact_id, method)
 JOIN artifacts USING (artifact_id)
-ORDER BY file, artifact_id, method, grader
+LEFT JOIN model_names m ON m.policy = x.student
+ORDER BY dataset, x.regime, model, method, generator, prompt, x.round, grader, against, file,
+         artifact_id

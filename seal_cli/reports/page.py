@@ -68,12 +68,13 @@ def page(sections: Sequence[Section], source: str) -> str:
 
 def _section(section: Section) -> str:
     report = section.report
+    texts = report.notes, report.caption(section.columns)
     nothing = f"<p>Nothing to report yet. {_prose(report.needs)}</p>"
     return "\n".join(
         [
             f'<section id="{report.name}">\n<h2>{report.name}</h2>',
             f"<p><strong>{_prose(report.doc)}</strong></p>",
-            f"<p>{_prose(report.notes)}</p>" if report.notes else "",
+            *(f"<p>{_prose(text)}</p>" for text in texts if text),
             f"<figure>{section.svg}</figure>" if section.svg else "",
             _table(section) if section.rows else nothing,
             f"<details><summary>The query</summary><pre>{_escaped(report.sql)}</pre></details>",

@@ -120,23 +120,28 @@ def _intervals(axes: "Axes", labels: Sequence[str], rows: Sequence[Row], value: 
 
 def _methods(plt: Any, rows: Sequence[Row]) -> "Figure":
     """paper-table2: a panel per set of questions."""
-    groups = _groups(rows, "regime", "dataset", "questions", "grader")
+    groups = _groups(rows, "regime", "training", "dataset", "questions", "grader")
     figure, panels = _panels(plt, [0.9 + 0.36 * len(group) for group in groups.values()])
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
-        _intervals(
-            axes, [_text(r["method"], r["model"], r["file"]) for r in group], group, "accuracy"
-        )
-        regime, dataset, questions, grader = key
-        axes.set_title(_text(regime, dataset, f"{questions} questions", grader), loc="left")
+        labels = [_text(r["method"], r["model"], _other(r["generator"], r["model"])) for r in group]
+        _intervals(axes, labels, group, "accuracy")
+        regime, training, dataset, questions, grader = key
+        title = _text(regime, training, dataset, f"{questions} questions", grader)
+        axes.set_title(title, loc="left")
     panels[-1].set_xlabel("accuracy without the passage in view, 95 % interval")
     return figure
 
 
+def _other(name: str, model: str) -> str | None:
+    """Who wrote what a model was adapted to, where that was not the model itself."""
+    return None if name in ("none", model) else f"by {name}"
+
+
 def _prompts(plt: Any, rows: Sequence[Row]) -> "Figure":
-    groups = _groups(rows, "dataset", "student", "grader")
+    groups = _groups(rows, "dataset", "base", "grader")
     figure, panels = _panels(plt, [0.9 + 0.36 * len(group) for group in groups.values()])
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
-        _intervals(axes, [_text(r["prompt"], r["model"]) for r in group], group, "accuracy")
+        _intervals(axes, [_text(r["prompt"], r["writer"]) for r in group], group, "accuracy")
         axes.set_title(_text(*key), loc="left")
     panels[-1].set_xlabel("accuracy without the passage in view, 95 % interval")
     return figure
@@ -193,22 +198,22 @@ def _tools(plt: Any, rows: Sequence[Row]) -> "Figure":
 
 
 def _retention(plt: Any, rows: Sequence[Row]) -> "Figure":
-    """A heat map per policy: steps downwards, passages to the right."""
-    groups = _groups(rows, "policy", "dataset", "method", "evaluation", "sequences")
+    """A heat map per evaluation: steps downwards, passages to the right."""
+    groups = _groups(rows, "model", "prompt", "method", "dataset", "grader", "evaluation")
     positions = sorted((key for key in rows[0] if key.isdigit()), key=int)
     figure, panels = _panels(plt, [0.8 + 0.36 * len(g) for g in groups.values()], width=6.0)
     for axes, (key, group) in zip(panels, groups.items(), strict=True):
         cells = [[row[p] for p in positions] for row in group]
         _heat(axes, cells, [str(row["step"]) for row in group], positions)
         axes.set_ylabel("self-edits so far")
-        axes.set_title(_text(key[0], key[2], f"{key[4]} sequences"), loc="left")
+        axes.set_title(_text(*key[:3], f"{group[0]['sequences']} sequences"), loc="left")
     panels[-1].set_xlabel("passage, by the place of its edit")
     return figure
 
 
 def _transfer(plt: Any, rows: Sequence[Row]) -> "Figure":
     """A heat map per prompt: writers downwards, students to the right."""
-    groups = _groups(rows, "prompt", "split", "grader")
+    groups = _groups(rows, "prompt", "dataset", "grader")
     students = list(dict.fromkeys(row["student"] for row in rows))
     tall = [0.9 + 0.36 * len(_groups(group, "writer")) for group in groups.values()]
     figure, panels = _panels(plt, tall, width=3.0 + 1.2 * len(students))
@@ -262,7 +267,7 @@ def _noise(plt: Any, rows: Sequence[Row]) -> "Figure":
     for column, label, marker, color in marks:
         found = [(row[column], i) for i, row in enumerate(rows) if row[column] is not None]
         axes.plot([x for x, _ in found], [y for _, y in found], marker, color=color, label=label)
-    labels = [_text(f"round {r['round']}", r["policy"], r["grader"]) for r in rows]
+    labels = [_text(r["prompt"], r["writer"], f"round {r['round']}", r["grader"]) for r in rows]
     axes.set_yticks(range(len(rows)), labels)
     axes.invert_yaxis()
     axes.margins(y=0.4)
@@ -304,13 +309,13 @@ _PLOTS: dict[str, Callable[[Any, Sequence[Row]], Any]] = {
     "empty-answers": _bars(
         "empty",
         "accuracy",
-        label=lambda row: _text(row["method"], row["model"], f"{row['answers']} answers"),
+        label=lambda row: _text(row["method"], row["model"], row["prompt"], row["dataset"]),
         x="share of answers",
     ),
     "grader-agreement": _bars(
         "agreement",
         "kappa",
-        label=lambda row: _text(row["grader"], f"against {row['against']}", row["method"]),
+        label=lambda row: _text(row["grader"], row["method"], row["model"], row["prompt"]),
         x="agreement and Cohen's kappa",
     ),
     "cost": _bars("seconds", label=lambda row: _text(row["stage"], row["host"]), x="seconds"),

@@ -10,12 +10,12 @@ WITH written AS (
 ), whole AS (
     SELECT artifact_id, count(*) AS questions, count(DISTINCT context_id) AS contexts
     FROM written GROUP BY artifact_id
-), names AS (SELECT policy, any_value(name) AS name FROM policies GROUP BY policy)
+)
 SELECT w.artifact_id, outcome, status, count(*) AS questions,
        round(count(*) / any_value(whole.questions), 3) AS share,
        count(DISTINCT context_id) AS contexts, any_value(whole.contexts) AS of_contexts,
        round(count(*) / any_value(whole.contexts), 2) AS per_context,
        coalesce(any_value(n.name), any_value(w.policy)) AS model
-FROM written w JOIN whole USING (artifact_id) LEFT JOIN names n USING (policy)
+FROM written w JOIN whole USING (artifact_id) LEFT JOIN model_names n USING (policy)
 GROUP BY w.artifact_id, outcome, status
 ORDER BY w.artifact_id, bool_or(kept) DESC, count(*) DESC, outcome

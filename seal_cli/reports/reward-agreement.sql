@@ -2,14 +2,14 @@
 --
 -- Stand-ins are rewards from questions that a model wrote itself and the proxy of a rubric; the real
 -- one is accuracy on gold questions. Within each context with several self-edits that have both:
--- Spearman's correlation (mean over the contexts where both differ, with its 95 % interval) and
+-- Spearman's correlation (mean over the contexts where both differ, with its interval) and
 -- Pearson's over all after taking each context's mean off; then what the stand-in's best self-edit
 -- (the earliest of several) earns for real, beside a random one and the really best. `recovered` is
 -- (chosen - random) / (best - random); `best` is itself the luckiest of noisy rewards.
 -- Needs: `seal score SELF_EDITS` twice: with gold questions, and with --questions QUIZ or --reward proxy.
 WITH pairs AS (
-    SELECT s.artifact_id, t.artifact_id AS against, s.rule, s.origin, s.grader,
-           t.grader AS real_grader, s.context_id, s.self_edit_id, s.sample, s.reward AS stand_in,
+    SELECT s.artifact_id, t.artifact_id AS against, s.rule, s.origin, s.grader, t.policy, t.round,
+           t.student, t.dataset, t.grader AS real_grader, s.context_id, s.self_edit_id, s.sample, s.reward AS stand_in,
            t.adapted_accuracy AS earned
     FROM rewards s
     JOIN rewards t ON t.self_edit_id = s.self_edit_id AND t.artifact_id <> s.artifact_id
@@ -40,20 +40,32 @@ WITH pairs AS (
     FROM ranked GROUP BY ALL
 ), pooled AS (
     SELECT artifact_id, against, any_value(rule) AS rule, any_value(origin) AS origin,
+           any_value(policy) AS policy, any_value(round) AS round, any_value(student) AS student,
+           any_value(dataset) AS dataset,
            any_value(grader) AS grader, any_value(real_grader) AS real_grader,
            CASE WHEN stddev_pop(off_stand_in) > 0 AND stddev_pop(off_earned) > 0
                 THEN corr(off_stand_in, off_earned) END AS within
     FROM ranked GROUP BY artifact_id, against
 )
-SELECT artifact_id, any_value(rule) AS rule, any_value(origin) AS questions,
-       any_value(grader) AS grader, count(*) AS contexts, sum(n)::BIGINT AS self_edits,
+SELECT any_value(p.rule) AS rule, any_value(p.origin) AS questions,
+       any_value(p.grader) AS grader, any_value(e.prompt_name) AS prompt, any_value(p.round) AS round,
+       coalesce(any_value(w.name), any_value(p.policy)) AS writer,
+       coalesce(any_value(m.name), any_value(p.student)) AS student, any_value(p.dataset) AS dataset,
+       count(*) AS contexts, sum(n)::BIGINT AS self_edits,
        round(avg(spearman), 3) AS spearman, round(mean_low(spearman), 3) AS low,
        round(mean_high(spearman), 3) AS high, count(spearman) AS ranked_contexts,
-       round(any_value(within), 3) AS pearson_within,
+       round(any_value(p.within), 3) AS pearson_within,
        round(avg(random), 3) AS random, round(avg(chosen), 3) AS chosen, round(avg(best), 3) AS best,
        round(avg(best - chosen), 3) AS regret, round(avg(best - random), 3) AS random_regret,
        round((avg(chosen) - avg(random)) / nullif(avg(best) - avg(random), 0), 3) AS recovered,
-       against, any_value(real_grader) AS real_grader
-FROM by_context JOIN pooled USING (artifact_id, against)
+       any_value(p.real_grader) AS real_grader, parse_filename(any_value(a.source)) AS file,
+       parse_filename(any_value(b.source)) AS against_file, artifact_id, against
+FROM by_context JOIN pooled p USING (artifact_id, against)
+JOIN artifacts a USING (artifact_id) JOIN artifacts b ON b.artifact_id = against
+LEFT JOIN (SELECT l.artifact_id, any_value(s.prompt_name) AS prompt_name
+           FROM rewards r JOIN lineage l ON l.artifact_id = r.artifact_id
+           JOIN self_edits s ON s.artifact_id = l.ancestor AND s.self_edit_id = r.self_edit_id
+           GROUP BY l.artifact_id) e ON e.artifact_id = against
+LEFT JOIN model_names w ON w.policy = p.policy LEFT JOIN model_names m ON m.policy = p.student
 GROUP BY artifact_id, against
-ORDER BY rule, questions, artifact_id, against
+ORDER BY rule, questions, prompt, round, writer, artifact_id, against

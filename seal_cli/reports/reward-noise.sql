@@ -1,14 +1,18 @@
 -- How far a round's rewards can be trusted: reliability, expected winner's curse, ties.
 --
+-- One line per artifact of rewards: what one model wrote by one prompt, under one grader.
 -- Reliability is the intraclass correlation (icc) between self-edits of one context, of a single
 -- repeat and of the mean of all. The winner's curse: choose the best self-edit by all repeats but
 -- one, score it on the one left out; `apparent` is what it was chosen for, `true_reward` what it then
 -- earned.
 -- Needs: `seal score` with several repeats.
 WITH repeats AS (
-    SELECT r.artifact_id, r.grader, r.round, r.policy, r.context_id, r.self_edit_id, r.sample,
-           r.reward, r.gain, a.repeat, avg(v.correct::INT) AS accuracy
+    SELECT r.artifact_id, r.grader, r.round, r.policy, r.student, r.dataset, s.prompt_name,
+           r.context_id, r.self_edit_id, r.sample, r.reward, r.gain, a.repeat,
+           avg(v.correct::INT) AS accuracy
     FROM rewards r
+    JOIN lineage m ON m.artifact_id = r.artifact_id
+    JOIN self_edits s ON s.artifact_id = m.ancestor AND s.self_edit_id = r.self_edit_id
     JOIN verdicts v ON v.artifact_id = r.artifact_id AND v.grader = r.grader
     JOIN lineage l ON l.artifact_id = r.artifact_id
     JOIN answers a ON a.artifact_id = l.ancestor AND a.answer_id = v.answer_id
@@ -16,8 +20,8 @@ WITH repeats AS (
     WHERE r.status = 'ok' AND r.n_repeats > 1
     GROUP BY ALL
 ), edits AS (
-    SELECT artifact_id, grader, round, policy, context_id, self_edit_id, sample,
-           any_value(reward) AS reward, any_value(gain) AS gain,
+    SELECT artifact_id, grader, round, policy, student, dataset, prompt_name, context_id,
+           self_edit_id, sample, any_value(reward) AS reward, any_value(gain) AS gain,
            avg(accuracy) AS mean, var_samp(accuracy) AS noise, count(*) AS k
     FROM repeats GROUP BY ALL
 ), spread AS (  -- mean squares of a one-way analysis within contexts
@@ -44,8 +48,10 @@ WITH repeats AS (
     FROM (SELECT *, reward = max(reward) OVER (PARTITION BY artifact_id, context_id) AS top FROM edits)
     GROUP BY ALL
 )
-SELECT e.artifact_id, any_value(e.round) AS round, any_value(e.policy) AS policy,
-       any_value(e.grader) AS grader, any_value(s.k) AS repeats,
+SELECT any_value(e.prompt) AS prompt, any_value(e.round) AS round,
+       coalesce(any_value(n.name), any_value(e.policy)) AS writer,
+       coalesce(any_value(t.name), any_value(e.student)) AS student,
+       any_value(e.grader) AS grader, any_value(e.dataset) AS dataset, any_value(s.k) AS repeats,
        count(*) AS contexts, sum(c.n)::BIGINT AS self_edits,
        round(any_value((s.between_edits - s.within_edits)
              / (s.between_edits + (s.k - 1) * s.within_edits)), 3) AS icc_of_one,
@@ -55,11 +61,15 @@ SELECT e.artifact_id, any_value(e.round) AS round, any_value(e.policy) AS policy
        round(any_value(h.apparent), 3) AS apparent,
        round(any_value(h.true_reward), 3) AS true_reward,
        count(*) FILTER (c.tied > 1) AS tied_contexts,
-       count(*) FILTER (c.no_better) AS best_is_no_gain
+       count(*) FILTER (c.no_better) AS best_is_no_gain,
+       parse_filename(any_value(a.source)) AS file, c.artifact_id
 FROM contexts_ c
 JOIN (SELECT artifact_id, any_value(round) AS round, any_value(policy) AS policy,
-             any_value(grader) AS grader FROM edits GROUP BY artifact_id) e USING (artifact_id)
+             any_value(student) AS student, any_value(grader) AS grader, any_value(dataset) AS dataset,
+             any_value(prompt_name) AS prompt FROM edits GROUP BY artifact_id) e USING (artifact_id)
+JOIN artifacts a USING (artifact_id)
+LEFT JOIN model_names n ON n.policy = e.policy LEFT JOIN model_names t ON t.policy = e.student
 LEFT JOIN spread s USING (artifact_id)
 LEFT JOIN chosen h USING (artifact_id)
-GROUP BY e.artifact_id
-ORDER BY round, e.artifact_id
+GROUP BY c.artifact_id
+ORDER BY prompt, round, writer, file, c.artifact_id

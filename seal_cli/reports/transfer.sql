@@ -1,13 +1,15 @@
 -- What a student learns from another model's self-edits: writer by student (teacher and student).
 --
--- A cell is one writer, prompt and student: means over contexts of the means over self-edits. An
--- invalid self-edit counts as no answer right, a failed one not at all; runs of the same student are
--- averaged. `gain` is over the student before it was adapted. `difference` is the accuracy less
+-- A cell is one writer, prompt and student on one set of passages: means over contexts of the means
+-- over self-edits. An invalid self-edit counts as no answer right, a failed one not at all; runs of the
+-- same student are averaged. `gain` is over the unadapted student. `difference` is the accuracy less
 -- that of `against` (the writer as its own student, else the student with most self-edits), paired by
--- context on the `shared` self-edits that both were scored on. Intervals are 95 % over contexts.
+-- context on the `shared` self-edits that both were scored on. `dataset` is the passages' split, or
+-- what an import calls them.
 -- Needs: `seal score SELF_EDITS --student MODEL`.
 WITH scored AS (
-    SELECT s.prompt_name, r.policy, any_value(r.round) AS round, r.student, r.grader, c.split,
+    SELECT s.prompt_name, r.policy, any_value(r.round) AS round, r.student, r.grader,
+           coalesce(r.dataset, c.split) AS split,
            r.context_id, r.self_edit_id, avg(r.reward) FILTER (r.rule = 'accuracy') AS reward,
            avg(r.baseline_accuracy) AS baseline,
            avg(CASE r.status WHEN 'invalid' THEN 0 ELSE r.adapted_accuracy END) AS accuracy
@@ -36,10 +38,6 @@ WITH scored AS (
            avg(reward) AS reward, avg(accuracy) AS accuracy, avg(baseline) AS baseline,
            avg(accuracy - theirs) AS minus, count(*) AS n, count(theirs) AS shared
     FROM paired GROUP BY ALL
-), names AS (  -- two models of one name are told apart by their ids
-    SELECT model, name || CASE WHEN count(*) OVER (PARTITION BY name) > 1 THEN ' ' || model ELSE ''
-           END AS name
-    FROM (SELECT policy AS model, any_value(name) AS name FROM policies GROUP BY policy)
 )
 SELECT coalesce(any_value(w.name), policy) AS writer, round,
        coalesce(any_value(s.name), student) AS student, prompt_name AS prompt,
@@ -52,9 +50,10 @@ SELECT coalesce(any_value(w.name), policy) AS writer, round,
            END AS against,
        round(avg(minus), 4) AS difference, round(mean_low(minus), 4) AS difference_low,
        round(mean_high(minus), 4) AS difference_high,
-       CASE WHEN student <> any_value(against) THEN sum(shared)::BIGINT END AS shared, grader, split
+       CASE WHEN student <> any_value(against) THEN sum(shared)::BIGINT END AS shared, grader,
+       split AS dataset
 FROM cells
-LEFT JOIN names w ON w.model = policy LEFT JOIN names s ON s.model = student
-LEFT JOIN names a ON a.model = against
+LEFT JOIN model_names w USING (policy) LEFT JOIN model_names s ON s.policy = student
+LEFT JOIN model_names a ON a.policy = against
 GROUP BY prompt_name, policy, round, student, grader, split
 ORDER BY split, grader, prompt, round, writer, policy, student <> policy, student

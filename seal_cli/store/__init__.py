@@ -4,5 +4,5 @@ workspace   where everything lies           journal    rows of an unfinished run
 artifact    reading and publishing          schema     records <-> Parquet columns
 identity    keys and digests                index      DuckDB views; a cache, deletable at any time
 failpoints  where tests kill the process   readonly   the files that a query may read
-query       running a query of anybody's   *.sql      the view `accuracies`, intervals of a mean
+query       running a query of anybody's   *.sql      views such as `experiments`, intervals
 """

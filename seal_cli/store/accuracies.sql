@@ -1,32 +1,15 @@
 -- One row per evaluation, grader, method and context: the share of questions answered rightly, as
--- the means in `metrics` are made of. A view, like a table to `seal sql`.
+-- the means in `metrics` are made of. A view, like a table to `seal sql`; who was adapted to what is
+-- said by the columns of `experiments`.
 --
 -- A context is there only when every examination of it worked: all its questions answered and judged,
 -- with every adapter. An invalid self-edit was never examined and counts as 0. `success` is the
--- share of its examinations in which every answer was right. `asked` is how many
--- questions the evaluation had in all; `base` is the model before any RL that the student comes
--- from, `own` whether the policy comes from it, too.
-WITH RECURSIVE parents AS (
-    SELECT DISTINCT policy, parent FROM policies WHERE parent IS NOT NULL
-), ancestry (model, base) AS (
-    SELECT policy, policy FROM metrics UNION SELECT student, student FROM answers
-    UNION
-    SELECT a.model, p.parent FROM ancestry a JOIN parents p ON p.policy = a.base
-), bases AS (
-    FROM ancestry WHERE base NOT IN (SELECT policy FROM parents)
-), runs AS (
-    SELECT a.artifact_id, m.method, any_value(m.regime) AS regime, any_value(m.dataset) AS dataset,
-           any_value(m.policy) AS policy, any_value(m.round) AS round,
-           any_value(a.student) AS student, any_value(a.asked) AS asked,
-           any_value(e.prompt_name) AS prompt_name
-    FROM metrics m
-    JOIN (SELECT artifact_id, any_value(student) AS student, count(DISTINCT question_id) AS asked
-          FROM answers GROUP BY artifact_id) a USING (artifact_id)
-    LEFT JOIN (SELECT artifact_id, any_value(prompt_name) AS prompt_name
-               FROM self_edits WHERE prompt_name <> 'oracle' GROUP BY artifact_id) e USING (artifact_id)
-    WHERE m.metric = 'accuracy' AND m.regime IN ('single', 'cpt', 'fewshot')
-    GROUP BY a.artifact_id, m.method
-), graders AS (
+-- share of its examinations in which every answer was right.
+--
+-- The unadapted model and the passage alone are measured again in every evaluation. They `count`
+-- where they stand beside the student's own self-edits before RL by the prompt `implications`, as in
+-- the paper's tables; where there is no such evaluation, all of them do.
+WITH graders AS (
     SELECT DISTINCT artifact_id, grader FROM judgements
 ), asked AS (
     SELECT artifact_id, context_id, count(DISTINCT question_id) AS n_questions
@@ -49,15 +32,21 @@ WITH RECURSIVE parents AS (
     FROM adapters d JOIN graders g USING (artifact_id)
     LEFT JOIN self_edits s ON s.artifact_id = d.artifact_id AND s.self_edit_id = d.self_edit_id
     ANTI JOIN answers a ON a.artifact_id = d.artifact_id AND a.adapter_id = d.adapter_id
+), cells AS (
+    SELECT x.*, e.grader, e.context_id, avg(e.accuracy) AS accuracy,
+           avg((e.accuracy = 1)::INT) AS success, any_value(n.n_questions) AS n_questions
+    FROM (FROM examined UNION ALL FROM unexamined) e
+    JOIN experiments x ON x.artifact_id = e.artifact_id AND x.method = e.method
+    JOIN asked n ON n.artifact_id = e.artifact_id AND n.context_id = e.context_id
+    WHERE x.regime IN ('single', 'cpt', 'fewshot')
+    GROUP BY ALL
+    HAVING count(e.accuracy) = count(*)
+), beside AS (
+    SELECT *, bool_or(method = 'self-edits' AND own AND round = 0 AND prompt_name = 'implications')
+              OVER (PARTITION BY artifact_id) AS plain
+    FROM cells
 )
-SELECT runs.artifact_id, runs.regime, runs.dataset, runs.asked, runs.student, b.base,
-       runs.policy, runs.round, w.base = b.base AS own, runs.prompt_name, runs.method, e.grader,
-       e.context_id, avg(e.accuracy) AS accuracy,
-       avg((e.accuracy = 1)::INT) AS success, any_value(n.n_questions) AS n_questions
-FROM (FROM examined UNION ALL FROM unexamined) e
-JOIN runs USING (artifact_id, method)
-JOIN bases b ON b.model = runs.student
-JOIN bases w ON w.model = runs.policy
-JOIN asked n ON n.artifact_id = e.artifact_id AND n.context_id = e.context_id
-GROUP BY ALL
-HAVING count(e.accuracy) = count(*)
+SELECT * EXCLUDE (plain),
+       method = 'self-edits' OR plain OR NOT bool_or(plain) OVER (
+           PARTITION BY regime, dataset, asked, trained, student, method, grader) AS counts
+FROM beside

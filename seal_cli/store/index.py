@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 SQL = Path(__file__).parent  # the views below and the macros of every query
-VIEWS = ("judgements", "accuracies", "traces")  # each may use those before it
+# Each may use those before it.
+VIEWS = ("model_names", "judgements", "experiments", "accuracies", "traces")
 MEMORY_LIMIT = "2GiB"
 # Functions (by a part of their names) that take a table's name or a query as text.
 _BY_TEXT = ("query", "histogram", "serialized", "duckdb_", "pragma", "show", "summarize")

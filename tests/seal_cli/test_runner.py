@@ -11,11 +11,12 @@ from reading import tables_of, weights_of
 
 from seal_cli.execution import runner
 from seal_cli.execution.runner import RunOptions
-from seal_cli.execution.task import Job, Task, Work
+from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.store.workspace import Workspace
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine, some_sentences
 from stages.errors import OutOfTime, RowFailure
-from stages.records import Context
+from stages.records import Context, Record
 
 
 @pytest.fixture
@@ -205,20 +206,36 @@ def test_no_batch_is_begun_after_the_deadline_and_what_is_done_is_kept(
     monkeypatch.setattr(runner.time, "monotonic", lambda: clock["now"])
     worked: list[str] = []
 
-    def begin(job: Job) -> Work:
-        clock["now"] += 1  # the model is loaded
+    class Slow(StageSpec):
+        STAGE, KIND = "import", "contexts"
 
-        def work(ids: Sequence[str]) -> list[Context]:
-            clock["now"] += 10
-            worked.extend(ids)
-            return [Context(i, 0, "knowledge", "train", "", i) for i in ids]
+        def key(self) -> dict[str, Any]:
+            return {}
 
-        return work
+        def config(self) -> dict[str, Any]:
+            return {}
+
+        def models(self) -> dict[str, dict[str, str]]:
+            return {}
+
+        def inputs(self) -> tuple[str, ...]:
+            return ()
+
+        def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+            return (("a", "b", "c", "d"),)
+
+        def open(self, runtime: Any, store: Workspace, job: Job) -> Work:
+            clock["now"] += 1  # the model is loaded
+
+            def work(batch: Batch, made: Any) -> list[Record]:
+                clock["now"] += 10
+                worked.extend(batch.items)
+                return [Context(i, 0, "knowledge", "train", "", i) for i in batch.items]
+
+            return work
 
     def run(deadline: float | None) -> Any:
-        names = ["a", "b", "c", "d"]
-        task = Task("import", "contexts", [], {}, {}, lambda: names, begin)
-        return stored.run(task, tmp_path, RunOptions(deadline=deadline))
+        return stored.run(Slow(), tmp_path, RunOptions(deadline=deadline))
 
     with pytest.raises(OutOfTime, match="with 0 of 4 batches of import done"):
         run(deadline=0)

@@ -10,7 +10,7 @@ import torch
 
 from stages import cpt
 from stages.adapt import Student
-from stages.config import AdaptConfig, CptConfig, EvalConfig, ScoreConfig
+from stages.config import AdaptConfig, CptConfig, ScoreConfig
 from stages.domains import knowledge
 from stages.engines.transformers import TransformersEngine
 from stages.errors import ConfigError
@@ -199,7 +199,7 @@ def test_a_method_is_trained_asked_and_gone(
             plan=lambda *what: plan(*what, full=full, epochs=20, learning_rate=1e-2),
             learn=cpt.full(lm) if full else cpt.lora(ReferenceTrainer(lm), lm),
             examiner=examiner,
-            measured=Measured(policy, "d", "cpt", "exact", EvalConfig(resamples=100)),
+            measured=Measured(policy, "d", "cpt", "exact"),
             probe=Probe(contexts[1:], questions, examiner, lm, some.rows),
         )
     )
@@ -242,7 +242,7 @@ def test_a_failed_training_is_a_row_and_no_answer(
         plan=plan,
         learn=learn,
         examiner=examiner,
-        measured=Measured(policy, "d", "cpt", "exact", EvalConfig()),
+        measured=Measured(policy, "d", "cpt", "exact"),
     )
     assert isinstance(row, Adapter)
     assert (row.status, row.reason) == ("failed", "out of memory on 9 tokens")

@@ -4,18 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from stages.config import EvalConfig, ScoreConfig
+from stages.config import ScoreConfig
 from stages.domains import knowledge
 from stages.engines.scripted import ScriptedEngine
-from stages.eval import Measured, bootstrap, evaluate, probed, summarise
+from stages.eval import Measured, evaluate, probed, summarise
 from stages.exam import Examiner
 from stages.grading import GRADERS
 from stages.records import Adapter, Answer, Context, Metric, Policy, Question, SelfEdit, Verdict
-
-CONFIG = EvalConfig(resamples=500)
 
 
 def records(
@@ -50,10 +47,10 @@ def three(world: list[tuple[Context, list[Question]]]) -> list[Context]:
 
 @pytest.fixture
 def run(three: list[Context], policy: Policy) -> Callable[..., dict[tuple[str, str], Metric]]:
-    """`run(records, floor, n_questions)`: metrics by method and name."""
+    """`run(records, n_questions)`: metrics by method and name."""
 
     def go(
-        rows: Sequence[Any], floor: float = 0.0, n_questions: Sequence[int] = (2, 2, 2)
+        rows: Sequence[Any], n_questions: Sequence[int] = (2, 2, 2)
     ) -> dict[tuple[str, str], Metric]:
         question = Question("q", "c", 0, "?", ("x",))
         questions = {c.context_id: [question] * n for c, n in zip(three, n_questions, strict=True)}
@@ -63,8 +60,6 @@ def run(three: list[Context], policy: Policy) -> Callable[..., dict[tuple[str, s
             policy=policy,
             dataset="contexts-1",
             grader="exact",
-            floor=floor,
-            config=CONFIG,
         )
         return {(m.method, m.metric): m for m in metrics}
 
@@ -110,12 +105,12 @@ def test_several_adapters_of_a_context_are_averaged_first(run: Any, three: list[
 def test_a_gain_is_paired_by_context(run: Any, three: list[Context]) -> None:
     # Accuracies spread over contexts, gains do not: a paired interval has no width.
     rows: list[Any] = []
-    for context, (before, after) in zip(
-        three, [([0, 0], [1, 0]), ([0, 1], [1, 1]), ([0, 0], [0, 1])], strict=True
-    ):
+    three.append(replace(three[0], context_id="fourth", ordinal=3))
+    pairs = [([0, 0], [1, 0]), ([0, 1], [1, 1]), ([0, 0], [0, 1]), ([1, 0], [1, 1])]
+    for context, (before, after) in zip(three, pairs, strict=True):
         rows += records(context, None, list(map(bool, before)))
         rows += records(context, f"e {context.ordinal}", list(map(bool, after)))
-    found = run(rows)
+    found = run(rows, (2, 2, 2, 2))
     gain, accuracy = found["self-edits", "gain"], found["self-edits", "accuracy"]
     assert (gain.value, gain.ci_low, gain.ci_high) == (0.5, 0.5, 0.5)
     assert accuracy.ci_low < accuracy.ci_high
@@ -136,16 +131,13 @@ def test_a_context_that_failed_is_left_out_and_counted(run: Any, three: list[Con
     assert (gain.value, gain.ci_low, gain.n, gain.n_failed) == (None, None, 0, 3)
 
 
-@pytest.mark.parametrize("floor", [0.0, -1.0])
-def test_an_invalid_self_edit_counts_as_the_floor(
-    run: Any, three: list[Context], floor: float
-) -> None:
+def test_an_invalid_self_edit_answers_nothing_right(run: Any, three: list[Context]) -> None:
     rows = records(three[0], None, [True, True]) + records(three[1], "a", [True, True])
     rows += [_adapter(three[0], "b", "edit", "invalid")]
-    found = run(rows, floor)
+    found = run(rows)
     accuracy, gain = found["self-edits", "accuracy"], found["self-edits", "gain"]
-    assert (accuracy.value, accuracy.n) == ((1 + floor) / 2, 2)
-    assert (gain.value, gain.n) == (floor - 1, 1)
+    assert (accuracy.value, accuracy.n) == (0.5, 2)
+    assert (gain.value, gain.n) == (-1.0, 1)
 
 
 def test_nothing_at_all_gives_nulls_and_not_zeros(run: Any) -> None:
@@ -154,33 +146,6 @@ def test_nothing_at_all_gives_nulls_and_not_zeros(run: Any) -> None:
     for metric in found.values():
         assert (metric.value, metric.ci_low, metric.ci_high, metric.n) == (None, None, None, 0)
         assert metric.n_failed == 3
-
-
-def test_the_interval_is_the_normal_one_for_many_contexts() -> None:
-    values = np.random.default_rng(1).normal(0.4, 0.2, 400).tolist()
-    mean, low, high = bootstrap(values, 4000, seed=0)
-    error = np.std(values) / 20  # standard error of the mean of 400
-    assert mean == pytest.approx(np.mean(values))
-    assert low == pytest.approx(mean - 1.96 * error, abs=0.1 * error)
-    assert high == pytest.approx(mean + 1.96 * error, abs=0.1 * error)
-
-
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    chance = np.random.default_rng(3)
-    samples = chance.binomial(1, 0.3, size=(300, 40))
-    inside = 0
-    for i, sample in enumerate(samples):
-        _, low, high = bootstrap(sample.tolist(), 300, seed=i)
-        inside += low <= 0.3 <= high
-    assert 0.89 <= inside / 300 <= 0.985
-
-
-def test_an_interval_is_the_same_for_the_same_seed_and_differs_for_another() -> None:
-    values = [0.0, 0.2, 0.5, 1.0, 0.7, 0.1]
-    assert bootstrap(values, 200, seed=1) == bootstrap(values, 200, seed=1)
-    assert bootstrap(values, 200, seed=1) != bootstrap(values, 200, seed=2)
-    assert bootstrap([0.5], 100, seed=0) == (0.5, None, None)  # one context has no interval
-    assert bootstrap([], 100, seed=0) == (None, None, None)
 
 
 def test_the_three_methods_are_examined_on_every_context(
@@ -232,7 +197,7 @@ def test_what_became_of_a_probe_is_told_by_method(three: list[Context], policy: 
         asked(three[0], None, 0.5, 0.0),
         _adapter(three[1], "bad", "e", "invalid"),
     ]
-    measured = Measured(policy, "contexts-1", "single", "exact", CONFIG)
+    measured = Measured(policy, "contexts-1", "single", "exact")
     found = {(m.method, m.metric): m for m in probed(rows, measured)}
     assert found["unadapted", "probe_accuracy"].value == 0.5
     change = found["self-edits", "probe_change"]

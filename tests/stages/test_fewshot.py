@@ -5,7 +5,7 @@ from typing import Any
 from arc_made import call
 
 from stages import fewshot
-from stages.config import EvalConfig, ScoreConfig
+from stages.config import ScoreConfig
 from stages.domains.arc import Arc
 from stages.engines import Completion
 from stages.eval import summarise
@@ -77,8 +77,6 @@ def evaluated(
         policy=policy,
         dataset="d",
         grader="arc-grid",
-        floor=0.0,
-        config=EvalConfig(),
         regime="fewshot",
         methods=fewshot.METHODS,
         belongs_to=lambda one: fewshot.of(one, chosen),
@@ -106,7 +104,7 @@ def test_the_three_methods(policy: Any, edit: Any) -> None:
     assert methods == ["in-context"] * 2 + ["self-edits"] * 2 + ["oracle"] * 2
 
 
-def test_an_invalid_self_edit_counts_as_the_floor_and_only_for_its_method(
+def test_an_invalid_self_edit_answers_nothing_right_and_only_for_its_method(
     policy: Any, edit: Any
 ) -> None:
     _, values = evaluated(policy, edit, status="invalid")

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from stages.config import EvalConfig
 from stages.grading import GRADERS, Grader, Judgement, ScoreGrader
 from stages.records import Adapter, Answer, Context, Metric, Question, Reward, Verdict
 from stages.regrade import judged, metrics, rewards
@@ -233,8 +232,6 @@ def measure(asked: list[Question]) -> Callable[..., dict[tuple[str, str], Metric
             adapters=adapters,
             questions={asked[0].context_id: asked},
             grader="contained",
-            floor=-1.0,
-            config=EvalConfig(resamples=200),
         )
         return {(m.method, m.metric): m for m in made if isinstance(m, Metric)}
 
@@ -258,12 +255,12 @@ def test_metrics_are_those_of_eval_for_the_methods_that_are_there(
     }
 
 
-def test_an_invalid_self_edit_of_an_evaluation_counts_as_the_floor(
+def test_an_invalid_self_edit_of_an_evaluation_answers_nothing_right(
     measure: Any, answers: Any, asked: list[Question]
 ) -> None:
     worn = [adapter("x", "edit", asked[0].context_id, "invalid")]
     found = measure(answers(None, None, RIGHT), worn)
-    assert found["self-edits", "accuracy"].value == -1.0
+    assert found["self-edits", "accuracy"].value == 0.0
 
 
 def test_in_the_regime_cpt_the_mean_is_over_the_questions_that_were_asked(

@@ -1,17 +1,50 @@
 """Artifacts made from rows by hand, published the way every artifact is, without any model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seal_cli.execution.local import Local
 from seal_cli.execution.runner import Runner, RunOptions
 from seal_cli.execution.runtime import Runtime
-from seal_cli.execution.spec import WHOLE
-from seal_cli.execution.task import Task, TaskSpec
+from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.records import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByHand(StageSpec):
+    """A run that has its rows already; `name` is its key."""
+
+    STAGE: str
+    KIND: str
+    TABLES: tuple[str, ...]
+    given: tuple[str, ...]
+    beside: tuple[str, ...]
+    name: str
+    settings: dict[str, Any] = field(compare=False)
+    rows: Callable[[], list[Record]] = field(compare=False)
+
+    def config(self) -> dict[str, Any]:
+        return self.settings
+
+    def about(self) -> dict[str, str]:
+        return {"domain": "knowledge"}
+
+    def inputs(self) -> tuple[str, ...]:
+        return self.given
+
+    def side_inputs(self) -> tuple[str, ...]:
+        return self.beside
+
+    def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
+        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
+            return self.rows()
+
+        return work
+
 
 # "The harbour opened in 1871 and its light is 31 m high.", learned well, badly and not at all: name
 # -> (training text, what each of its adapters answers to the two questions).
@@ -36,21 +69,20 @@ def publish(
     aside: Sequence[Artifact] = (),
 ) -> Artifact:
     """One artifact of these rows; `name` is its key."""
-    task = Task(
-        stage=stage,
-        kind=kind,
-        inputs=inputs,
-        material={"name": name, "domain": "knowledge"},
-        config=config or {},
-        items=lambda: [WHOLE],
-        open=lambda job: lambda _: rows,
-        tables=tables,
-        aside=aside,
+    spec = ByHand(
+        STAGE=stage,
+        KIND=kind,
+        TABLES=tuple(tables),
+        given=tuple(artifact.id for artifact in inputs),
+        beside=tuple(artifact.id for artifact in aside),
+        name=name,
+        settings=config or {},
+        rows=lambda: list(rows),
     )
-    return run(task, store)
+    return run(spec, store)
 
 
-def run(task: Task, store: Path, options: RunOptions = RunOptions()) -> Artifact:  # noqa: B008
-    """The artifact of a task, by the runner, in this process."""
+def run(spec: StageSpec, store: Path, options: RunOptions = RunOptions()) -> Artifact:  # noqa: B008
+    """The artifact of a spec, by the runner, in this process."""
     workspace = Workspace(store)
-    return Runner(workspace, Local(Runtime(workspace), workspace), options).run(TaskSpec(task))
+    return Runner(workspace, Local(Runtime(workspace), workspace), options).run(spec)

@@ -1,4 +1,4 @@
-"""Stores as fixtures: a small scored one by hand, and everything at hand of the release."""
+"""Stores as fixtures: a small scored one by hand, everything of the release, and reports."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,20 @@ from stages.grading import GRADERS
 from stages.identity import digest
 from stages.records import Adapter, Answer, Question, Record, Reward, SelfEdit
 from stages.score import earned
+
+
+@pytest.fixture
+def report(seal: Any) -> Any:
+    """The rows of a report, as CSV reads them."""
+    import csv
+    import io
+
+    def rows(name: str, *args: object, **where: Path) -> list[dict[str, str]]:
+        result = seal("report", name, "-f", "csv", *args, **where)
+        assert result.code == 0, result.err
+        return list(csv.DictReader(io.StringIO(result.out)))
+
+    return rows
 
 
 @dataclass

@@ -32,7 +32,7 @@ def test_rewards_under_another_grader(seal: Any, scored: Any) -> None:
     }  # fmt: skip
     assert manifest["key"] == {
         "stage": "regrade", "inputs": [scored.rewards.id], "grader": "contained",
-        "semantics": [1, 1],
+        "semantics": [2, 1],
     }  # fmt: skip
 
 

@@ -23,7 +23,8 @@ def store(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert result.exit_code == 0, result.stderr
     assert len(set(result.stdout.split())) == 28
-    assert "sample_submission.json left out" in result.stderr
+    assert "sample_submission.json left out: a form for answers to ARC tasks" in result.stderr
+    assert "28 files imported, 1 left out." in result.stderr
     return root
 
 
@@ -76,7 +77,8 @@ def test_continued_pretraining_accuracies(
     ask: Any, file: str, method: str, policy: str, n: int, published: float
 ) -> None:
     (row,) = ask(
-        f"select * from metrics where regime = 'cpt' and method = '{method}' and policy = "
+        f"select * from metrics where regime = 'cpt' and metric = 'accuracy' and method = "
+        f"'{method}' and policy = "
         f"'{policy}' and source_file like '%{file}.json'"
     )
     assert row["value"] == pytest.approx(published, abs=5e-7)

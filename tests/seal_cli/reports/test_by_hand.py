@@ -14,7 +14,6 @@ from stored import publish
 
 from seal_cli.store.artifact import Artifact
 from stages import eval as stage
-from stages.config import EvalConfig
 from stages.domains import knowledge
 from stages.exam import judge
 from stages.grading import GRADERS
@@ -75,6 +74,7 @@ class Evaluation:
         """Of `learned` contexts the self-edits teach the answers; `trouble` is by context."""
         self.policy, self.learned, self.prompt, self.seed = policy, learned, prompt, seed
         self.student = student or policy
+        self.hyperparameters, self.regime = "{}", "single"
         self.rows: list[Record] = []
         self.trouble: dict[int, str] = {}
 
@@ -101,8 +101,8 @@ class Evaluation:
     def _adapter(self, name: str, context: Context, edit: str | None, status: Status) -> str:
         name = f"{name} {self.policy} {self.student} {self.prompt} {self.seed}"
         self.rows.append(
-            Adapter(name, edit, context.context_id, self.student, 0, 0, status, None, "{}", 1, 1, 1,
-                    None, None, 0.0)
+            Adapter(name, edit, context.context_id, self.student, 0, 0, status, None,
+                    self.hyperparameters, 1, 1, 1, None, None, 0.0)
         )  # fmt: skip
         return name
 
@@ -131,7 +131,7 @@ class Evaluation:
         metrics = list(
             stage.summarise(
                 pool, questions=asked, policy=POLICIES[self.policy], dataset=contexts.id,
-                grader="exact", floor=0.0, config=EvalConfig(),
+                grader="exact", regime=self.regime,
             )
         )  # fmt: skip
         name = f"{self.policy} {self.student} {self.prompt} {self.seed}"
@@ -243,10 +243,45 @@ def test_rounds_keep_students_apart(report: Any, tmp_path: Path, contexts: Artif
 def test_table_2_compares_within_one_model(report: Any, many: Path) -> None:
     rows = [r for r in report("paper-table2") if r["method"] == "self-edits"]
     found = sorted((r["model"], r["accuracy"], r["seal_minus_this"]) for r in rows)
-    named = [(model, *numbers) for model, *numbers in found if model not in ("other", "one@round1")]
-    assert [numbers for _, *numbers in named] == [["0.25", "0.375"]]
-    assert [row[1:] for row in found if row[0] == "one@round1"] == [("0.5", ""), ("0.75", "")]
-    assert [row[1:] for row in found if row[0] == "other"] == [("1.0", "")]
+    assert found == [
+        ("one", "0.25", "0.375"),
+        ("one@round1 update-1", "0.5", ""),  # two models of one name
+        ("one@round1 update-2", "0.75", ""),
+        ("other", "1.0", ""),
+    ]
+
+
+def test_runs_of_one_experiment_are_one_line(
+    report: Any, tmp_path: Path, contexts: Artifact
+) -> None:
+    """Of table 2, the rounds and the prompts; the unadapted model is not counted twice."""
+    store = tmp_path / "store"
+    Evaluation(ONE, learned=2).publish(store, contexts)
+    Evaluation(ONE, learned=4, seed=1).publish(store, contexts)
+    Evaluation(ONE, learned=8, prompt="rewrite").publish(store, contexts)
+    for name in ("paper-table2", "rounds"):
+        rows = [r for r in report(name) if r["prompt"] != "rewrite"]
+        assert [(r["method"], r["accuracy"], r["runs"]) for r in rows] == [
+            ("unadapted", "0.0", "2"), ("passage-only", "0.5", "2"), ("self-edits", "0.375", "2")
+        ]  # fmt: skip
+    rows = report("prompt-ablation")
+    assert [(r["prompt"], r["gain"], r["more_than_plain"], r["runs"]) for r in rows] == [
+        ("implications", "0.375", "", "2"), ("rewrite", "1.0", "0.625", "1")
+    ]  # fmt: skip
+
+
+def test_a_lora_and_all_weights_are_two_experiments(
+    report: Any, tmp_path: Path, contexts: Artifact
+) -> None:
+    store = tmp_path / "store"
+    for seed, how in enumerate(('{"full": false}', '{"full": true}')):
+        made = Evaluation(ONE, learned=2 + 2 * seed, seed=seed)
+        made.hyperparameters, made.regime = how, "cpt"
+        made.publish(store, contexts)
+    rows = [r for r in report("paper-table2") if r["method"] == "self-edits"]
+    assert [(r["training"], r["accuracy"]) for r in rows] == [
+        ("LoRA", "0.25"), ("all weights", "0.5")
+    ]  # fmt: skip
 
 
 def test_intervals_are_students(report: Any, many: Path) -> None:
@@ -261,12 +296,12 @@ def test_intervals_are_students(report: Any, many: Path) -> None:
 
 
 def test_the_prompt_ablation_gains_over_the_model_itself(report: Any, many: Path) -> None:
-    rows = {
-        (r["prompt"], r["round"], r["student"] == "other"): r for r in report("prompt-ablation")
-    }
-    assert rows["implications", "0", False]["gain"] == "0.0"
-    assert rows["implications", "0", True]["gain"] == "0.0"
-    assert rows["rewrite", "0", False]["gain"] == "0.5"
+    rows = {(r["prompt"], r["student"]): r for r in report("prompt-ablation")}
+    plain, rewrite = rows["implications", "one"], rows["rewrite", "one"]
+    assert (plain["gain"], plain["more_than_plain"]) == ("0.25", "")
+    assert (rewrite["gain"], rewrite["more_than_plain"]) == ("0.75", "0.5")
+    assert rows["implications", "other"]["more_than_plain"] == ""
+    assert rows["rewrite", "one@round1 update-1"]["more_than_plain"] == "0.625"
 
 
 def test_tables_that_a_query_names_as_text_are_not_empty(ask: Any, many: Path) -> None:
@@ -293,7 +328,7 @@ def test_a_sequence_with_a_failed_answer_is_not_told_of(
     asked = {c.context_id: [q for q in contexts.rows(Question) if q.context_id == c.context_id]
              for c in two}  # fmt: skip
     made = Evaluation(ONE, learned=2)
-    measured = stage.Measured(POLICIES[ONE], contexts.id, "continual", "exact", EvalConfig())
+    measured = stage.Measured(POLICIES[ONE], contexts.id, "continual", "exact")
     for step, context in enumerate(two, 1):
         name, about = f"step {step}", f'{{"scale": 1.0, "sequence": 0, "step": {step}}}'
         made.rows.append(

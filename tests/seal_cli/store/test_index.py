@@ -12,6 +12,7 @@ import pytest
 from stored import publish
 
 from seal_cli.store import index
+from seal_cli.store.index import VIEWS
 from seal_cli.store.schema import TABLES
 from seal_cli.store.workspace import Workspace
 
@@ -26,11 +27,11 @@ def store(seal: Any, passages: Path, tmp_path: Path) -> Path:
 
 def test_every_view_exists_empty_in_a_fresh_store(seal: Any, tmp_path: Path) -> None:
     assert seal("init").code == 0
-    for table in [*TABLES, "artifacts", "lineage", "judgements", "accuracies", "traces"]:
+    for table in [*TABLES, "artifacts", "lineage", *VIEWS]:
         assert seal("sql", f"select count(*) as n from {table}", "-f", "csv").out == "n\n0\n"
     with duckdb.connect(str(tmp_path / "store/index.duckdb"), read_only=True) as connection:
         names = {row[0] for row in connection.execute("show tables").fetchall()}
-    assert names == {*TABLES, "artifacts", "lineage", "judgements", "accuracies", "traces"}
+    assert names == {*TABLES, "artifacts", "lineage", *VIEWS}
 
 
 def test_the_index_may_be_deleted_or_damaged_at_any_time(seal: Any, store: Path) -> None:
