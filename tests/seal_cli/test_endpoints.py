@@ -53,7 +53,11 @@ def test_a_teacher_writes_and_is_asked_once(seal: Any, teach: Any, server: Serve
     (policy,) = rows(seal, "select * from policies")
     assert (policy["name"], policy["path"], policy["round"]) == ("teacher", None, 0)
     (manifest,) = [json.loads(seal("show", done.id, "--json").out)]
-    assert manifest["key"]["endpoint"] == {"model": "teacher", "api": "chat"}
+    writing = manifest["key"]["writing"]
+    assert writing["model"]["id"] == found[0]["policy"]
+    assert writing["engine"] == {
+        "name": "openai", "semantics": 1, "api": "chat", "structured": "none",
+    }  # fmt: skip
     assert list(manifest["models"].values()) == [{"name": "teacher", "server": server.url}]
     server.stop()
     assert teach().id == done.id  # a hit asks nobody
@@ -175,7 +179,7 @@ def test_a_judge_and_the_offline_grader_side_by_side(
     assert found[0]["n"] == found[1]["n"] > 0
     assert {r["grader"] for r in rows(seal, "select grader from rewards")} == {"judge:j"}
     manifest = json.loads(seal("show", scored.id, "--json").out)
-    assert manifest["key"]["judge"]["beside"] == {"offline": 2}
+    assert manifest["key"]["examining"]["beside"] == [{"name": "offline", "semantics": 2}]
     # Verdicts are kept across runs and artifacts: nothing is asked twice.
     n_asked = sum(server.answered().values())
     seal("regrade", scored.id, "--grader", "judge:j", "--base-url", server.url)

@@ -61,7 +61,9 @@ def test_every_adapter_is_probed_and_the_unadapted_student_once(
     manifest = json.loads(
         (tmp_path / "store" / "artifacts" / rewards / "_manifest.json").read_text()
     )
-    assert manifest["key"]["probe"] == {"contexts": probe, "limit": 10}
+    assert manifest["key"]["probe"] == {
+        "contexts": probe, "limit": 10, "semantics": 1,
+    }  # fmt: skip
     assert manifest["inputs"][-1]["artifact_id"] == probe
 
 
@@ -74,13 +76,18 @@ def test_the_limit_of_a_probe_is_in_the_key_only_with_one(
     assert seal("score", edits, *SMALL, "--probe", probe, "--probe-limit", 3).id != probed
 
 
-def test_probe_answers_count_in_no_other_table(seal: Any, edits: str, probe: str) -> None:
+def noise_by_artifact(report: Any, **where: Path) -> dict[str, dict[str, str]]:
+    return {row.pop("artifact_id"): row for row in report("reward-noise", **where)}
+
+
+def test_probe_answers_count_in_no_other_table(
+    seal: Any, report: Any, edits: str, probe: str
+) -> None:
     rewards = seal("score", edits, *SMALL).id
-    before = seal("report", "reward-noise", "--format", "csv").out.splitlines()[1].split(",")
+    (before,) = noise_by_artifact(report).values()
     probed = seal("score", edits, *SMALL, "--probe", probe).id
-    noise = seal("report", "reward-noise", "--format", "csv").out.splitlines()[1:]
-    by_id = {line.split(",")[0]: line.split(",")[1:] for line in noise}
-    assert by_id[rewards] == by_id[probed] == before[1:]
+    noise = noise_by_artifact(report)
+    assert noise[rewards] == noise[probed] == before
     assert rows(seal, "SELECT count(*) AS n FROM accuracies") == [{"n": 0}]
     edit = rows(seal, f"SELECT self_edit_id FROM rewards WHERE artifact_id = '{probed}' LIMIT 1")
     why = json.loads(seal("why", edit[0]["self_edit_id"], "--rewards", probed, "--json").out)
@@ -119,10 +126,11 @@ def by_hand(scored: Any) -> Any:
     )  # fmt: skip
 
 
-def test_a_probe_by_hand_counts_in_no_report(seal: Any, scored: Any, by_hand: Any) -> None:
-    noise = seal("report", "reward-noise", "--format", "csv", store=scored.root)
-    lines = {line.split(",")[0]: line.split(",")[1:] for line in noise.out.splitlines()[1:]}
-    assert lines[scored.rewards.id] == lines[by_hand.id]
+def test_a_probe_by_hand_counts_in_no_report(
+    seal: Any, report: Any, scored: Any, by_hand: Any
+) -> None:
+    noise = noise_by_artifact(report, store=scored.root)
+    assert noise[scored.rewards.id] == noise[by_hand.id]
     why = json.loads(seal("why", scored.edits["mixed"], "--json", store=scored.root).out)
     assert len(why["questions"]) == 2
 

@@ -31,8 +31,8 @@ def test_rewards_under_another_grader(seal: Any, scored: Any) -> None:
         "rewards": 4, "verdicts": 14
     }  # fmt: skip
     assert manifest["key"] == {
-        "stage": "regrade", "inputs": [scored.rewards.id], "grader": "contained",
-        "semantics": [2, 1],
+        "stage": "regrade", "given": scored.rewards.id, "semantics": 2,
+        "grader": {"name": "contained", "semantics": 1},
     }  # fmt: skip
 
 
