@@ -20,7 +20,7 @@ from seal_cli.session import Session
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
-from stages.config import JUDGE, EvalConfig, JudgeConfig, ScoreConfig, check_grader
+from stages.config import JUDGE, EvalConfig, JudgeConfig, ScoreConfig, resolved_grader
 from stages.errors import InputError
 from stages.exam import PROBE
 from stages.grading import GRADERS, Grader
@@ -36,7 +36,8 @@ GraderOption = Annotated[
     str,
     typer.Option(
         "--grader",
-        help=f"Who judges the answers: {', '.join(GRADERS)}, or judge:MODEL behind --base-url.",
+        help="Who judges the answers: offline (the newest version), "
+        f"{', '.join(GRADERS)}, or judge:MODEL behind --base-url.",
     ),
 ]
 _ROUNDS = 16  # verdicts per request under way that a batch has for a judge
@@ -47,9 +48,9 @@ def regrade(session: Session, source: SourceArg, grader: GraderOption) -> None:
 
     Rewards (of score, regrade or an import) give rewards, which filter takes; metrics give metrics.
     """
-    check_grader(grader)
+    name = resolved_grader(grader)
     found = session.artifact(source, "rewards", "metrics")
-    session.answer(session.run(task(session, found, grader)))
+    session.answer(session.run(task(session, found, name)))
 
 
 def task(session: Session, source: Artifact, grader: str) -> Task:

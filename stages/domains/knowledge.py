@@ -20,7 +20,7 @@ from stages.records import Context, Example, Question, Training
 NAME = "knowledge"
 SEMANTICS = 1
 STOP = "\n"
-GRADER = "offline"
+GRADER = "offline-2"
 REGIME: Literal["single", "fewshot"] = "single"
 VIEWS = 1
 

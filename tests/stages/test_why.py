@@ -29,7 +29,7 @@ class Told:
                     name, context_id, question.question_id, "s", edit, edit, method, repeat, text, 1
                 )
             )
-            self.verdicts.append(Verdict(name, context_id, "offline", correct, None, None))
+            self.verdicts.append(Verdict(name, context_id, "offline-2", correct, None, None))
 
 
 @pytest.fixture
