@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from stored import publish
 
-from seal_cli.store import index
+from seal_cli.store import index, schema
 from seal_cli.store.schema import TABLES
 from seal_cli.store.workspace import Workspace
 from stages.records import Verdict
@@ -34,10 +34,14 @@ def test_every_view_exists_empty_in_a_fresh_store(seal: Any, tmp_path: Path) -> 
     assert names == {*TABLES, "artifacts", "lineage", "judgements", "accuracies", "traces"}
 
 
-def test_a_grader_without_a_version_is_the_first(seal: Any, tmp_path: Path) -> None:
+def test_a_grader_without_a_version_is_the_first(
+    seal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graders = ("offline", "offline-2", "exact")
     rows = [Verdict(f"a{i}", "c", grader, True, 1.0, None) for i, grader in enumerate(graders)]
-    publish(tmp_path / "store", "import", "verdicts", rows)
+    with monkeypatch.context() as before:  # as an earlier version wrote it
+        before.setattr(schema, "_UNVERSIONED", {})
+        publish(tmp_path / "store", "import", "verdicts", rows)
     query = "select grader from verdicts order by answer_id"
     named = ["offline-1", *graders[1:]]
     assert seal("sql", query, "-f", "csv").out.split() == ["grader", *named]

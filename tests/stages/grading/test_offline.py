@@ -61,7 +61,7 @@ KNOWN = {
         True,
     ),
     "initials": ("Which country?", "U.S.", "the US", True),
-    "a name of stop words": ("Which band?", "The Who", "the who", True),
+    "a name of stop words": ("Which band?", "The Who", "They call it the who.", True),
 }
 
 

@@ -15,6 +15,7 @@ from stages.grading.words import plain, spans, spelled_alike, stem, words
         ("the U.S. Army's", ["the", "us", "army"]),
         ("James’ café isn't", ["james", "cafe", "is", "not"]),
         ("190 BCE", ["190", "bc"]),
+        ("1st 22nd 3rd 4th", ["1", "22", "3", "4"]),
         ("V&A, spring-loaded", ["v", "a", "spring", "loaded"]),
         ("%", []),
     ],
