@@ -20,7 +20,7 @@ from judged import KINDS, UNADAPTED, Judged, read
 from stages.grading import offline, offline_1
 
 RIDGE = 1.0
-TERSE, GIVEN = offline.Evidence._fields.index("terse"), 1.0
+TERSE, GIVEN = offline.Evidence._fields.index("terse"), 1.2
 PARTS = 5  # of the passages, with --passages
 Verdicts = np.ndarray  # one bool per answer
 

@@ -117,10 +117,13 @@ def stem(word: str) -> str:
 def spelled_alike(word: str, others: Iterable[str]) -> bool:
     """Whether one of the others is the word in another form or spelling ("Kurultai", "Khuruldai").
 
-    A word with something before it is another word ("unnatural"), and so are most short ones.
+    Words that begin otherwise are others ("unnatural", "sailor" and "tailor"), and so are short
+    ones.
     """
     return len(word) >= ALIKE_LETTERS and any(
-        _alike(word, other) for other in others if len(other) >= ALIKE_LETTERS
+        _alike(word, other)
+        for other in others
+        if len(other) >= ALIKE_LETTERS and other[0] == word[0]
     )
 
 
@@ -128,6 +131,4 @@ def spelled_alike(word: str, others: Iterable[str]) -> bool:
 def _alike(word: str, other: str) -> bool:
     from rapidfuzz.distance import Indel
 
-    if word.endswith(other) or other.endswith(word):
-        return False
     return Indel.normalized_similarity(word, other) >= ALIKE

@@ -149,7 +149,7 @@ def test_what_has_only_some_of_the_words_came_closest_and_does_not_cover(
         ).questions[0].cover  # fmt: skip
 
     assert cover("Nobody knows.") is None
-    part = cover("Somebody.\nA man called Kingdom.")
+    part = cover("Somebody.\nThere was once a man of the name of Kingdom.")
     assert (part.line, part.covers) == (2, False)
     assert part.recall == pytest.approx(1 / 3)
 

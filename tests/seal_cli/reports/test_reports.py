@@ -98,9 +98,9 @@ def test_the_retention_matrix_is_as_published(report: Any, released: Path) -> No
         ("offline-1", "naive.json", "passage-only", 0.895, 0.76, 3.1),
         ("offline-1", "base.json", "self-edits", 0.890, 0.77, 0.7),
         ("offline-1", "gpt4_1.json", "self-edits", 0.869, 0.735, 1.2),
-        ("offline", "naive.json", "passage-only", 0.895, 0.76, 1.3),
+        ("offline", "naive.json", "passage-only", 0.897, 0.77, 1.4),
         ("offline", "base.json", "self-edits", 0.905, 0.80, 1.3),
-        ("offline", "gpt4_1.json", "self-edits", 0.874, 0.74, 2.1),
+        ("offline", "gpt4_1.json", "self-edits", 0.875, 0.75, 2.2),
     ],
 )
 def test_the_offline_graders_agree_with_the_judge(
