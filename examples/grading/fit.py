@@ -20,7 +20,7 @@ from judged import KINDS, UNADAPTED, Judged, read
 from stages.grading import offline, offline_1
 
 RIDGE = 1.0
-TERSE, GIVEN = offline.Evidence._fields.index("terse"), 1.2
+TERSE = offline.Evidence._fields.index("terse")
 PARTS = 5  # of the passages, with --passages
 Verdicts = np.ndarray  # one bool per answer
 
@@ -35,15 +35,19 @@ def main() -> None:
     parser.add_argument(
         "--shipped", action="store_true", help="fit nothing: the constants that the grader has"
     )
+    parser.add_argument(
+        "--terse", type=float, default=offline.POINTS.terse, help="points of a phrase, not fitted"
+    )
     given = parser.parse_args()
     answers = list(read(given.release))
     seen = evidence(answers)
     if given.shipped:
         print_figures(answers, shipped(answers), "offline-2, as it is")
         return
-    print_figures(answers, held_out(answers, seen, given.passages), "offline-2, on kinds left out")
+    verdicts = held_out(answers, seen, passages=given.passages, terse=given.terse)
+    print_figures(answers, verdicts, "offline-2, on kinds left out")
     print_figures(answers, first_version(answers), "offline-1")
-    print_constants(answers, seen)
+    print_constants(answers, seen, given.terse)
 
 
 def evidence(answers: Sequence[Judged]) -> np.ndarray:
@@ -59,15 +63,15 @@ def evidence(answers: Sequence[Judged]) -> np.ndarray:
     )
 
 
-def fit(seen: np.ndarray, correct: np.ndarray) -> np.ndarray:
+def fit(seen: np.ndarray, correct: np.ndarray, terse: float) -> np.ndarray:
     """Points, and last the start: logistic regression by Newton's method with a small ridge.
 
-    The points of `terse` are given, see the README.
+    The points of `terse` are given: they are for the balance of gains, see the README.
     """
     x = np.hstack([seen, np.ones((len(seen), 1))])
     ridge = np.diag([RIDGE] * seen.shape[1] + [0.0])
     points = np.zeros(x.shape[1])
-    points[TERSE] = GIVEN
+    points[TERSE] = terse
     free = np.arange(x.shape[1]) != TERSE
     for _ in range(25):
         p = 1 / (1 + np.exp(-x @ points))
@@ -84,7 +88,7 @@ def chances(seen: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def found_on(
-    answers: Sequence[Judged], seen: np.ndarray, used: np.ndarray
+    answers: Sequence[Judged], seen: np.ndarray, used: np.ndarray, terse: float
 ) -> tuple[np.ndarray, float]:
     """Points and threshold found on the answers that are `used`.
 
@@ -97,7 +101,7 @@ def found_on(
         if used[i] and a.answer.strip()
     }
     rows = sorted(once.values())
-    points = fit(seen[rows], np.array([answers[i].correct for i in rows], float))
+    points = fit(seen[rows], np.array([answers[i].correct for i in rows], float), terse)
     sure = chances(seen, points)
     groups = [group for group in methods(answers).values() if used[group.rows].any()]
     thresholds = np.arange(0.30, 0.60, 0.005)
@@ -105,7 +109,9 @@ def found_on(
     return points, float(thresholds[np.argmin(np.abs(biases))])
 
 
-def held_out(answers: Sequence[Judged], seen: np.ndarray, passages: bool) -> Verdicts:
+def held_out(
+    answers: Sequence[Judged], seen: np.ndarray, *, passages: bool, terse: float
+) -> Verdicts:
     """The verdicts on each kind by what was found on the others (and on other passages)."""
     verdicts = np.zeros(len(answers), bool)
     kinds = np.array([a.kind for a in answers])
@@ -113,7 +119,7 @@ def held_out(answers: Sequence[Judged], seen: np.ndarray, passages: bool) -> Ver
     for kind in dict.fromkeys(kinds):
         for part in dict.fromkeys(parts):
             used = (kinds != kind) & ((parts != part) | (not passages))
-            points, threshold = found_on(answers, seen, used)
+            points, threshold = found_on(answers, seen, used, terse)
             tried = (kinds == kind) & (parts == part)
             verdicts[tried] = chances(seen, points)[tried] >= threshold
     return verdicts
@@ -206,9 +212,9 @@ def print_figures(answers: Sequence[Judged], verdicts: Verdicts, title: str) -> 
         print(f"at most {max(map(abs, wrong)):.1f}")
 
 
-def print_constants(answers: Sequence[Judged], seen: np.ndarray) -> None:
+def print_constants(answers: Sequence[Judged], seen: np.ndarray, terse: float) -> None:
     """Those found on all answers."""
-    points, threshold = found_on(answers, seen, np.ones(len(answers), bool))
+    points, threshold = found_on(answers, seen, np.ones(len(answers), bool), terse)
     print("\nPOINTS and START found on all answers, and ACCEPTED")
     for name, value in zip((*offline.Evidence._fields, "START"), points, strict=True):
         print(f"{name:16} {value:+.2f}")
