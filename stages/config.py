@@ -93,7 +93,8 @@ RULES = ("best-of-n", "improves", "top-k", "threshold", "sql")
 REWARDS = ("accuracy", "gain", "binary", "proxy")
 RACES = ("off", "halving", "bounds")
 SCHEDULES = ("linear", "cosine")
-GRADERS = ("offline", "exact", "contained", "f1", "arc-grid")
+GRADERS = ("offline-2", "offline-1", "exact", "contained", "f1", "arc-grid")
+OFFLINE = {"offline": "offline-2"}  # a name for the newest version; keys and rows have the version
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 JUDGE = "judge:"  # judge:MODEL is a grader, too
 
@@ -232,7 +233,7 @@ class QuizConfig(Config):
     grader: str = option(
         "default",
         "who judges the answers; the domain says who by default",
-        choices=("default", *GRADERS),
+        choices=("default", *OFFLINE, *GRADERS),
         elsewhere=True,
     )
     chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
@@ -240,6 +241,11 @@ class QuizConfig(Config):
     offset: int = option(0, "start at this context", minimum=0)
     seed: int = option(0, "run seed; every row derives its own from it")
     decode_batch: int = option(64, "sequences decoded together", minimum=1, volatile=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grader != "default":
+            object.__setattr__(self, "grader", resolved_grader(self.grader))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,8 +359,8 @@ class ScoreConfig(Config):
 
     grader: str = option(
         "default",
-        f"who judges the answers; the domain says who by default: default, {', '.join(GRADERS)}, "
-        "or judge:MODEL, a model behind --base-url",
+        "who judges the answers; the domain says who by default: default, offline (the newest "
+        f"version), {', '.join(GRADERS)}, or judge:MODEL, a model behind --base-url",
         elsewhere=True,
     )
     engine: str = option("transformers", "who answers", choices=WEARERS, elsewhere=True)
@@ -372,16 +378,17 @@ class ScoreConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.grader != "default":
-            check_grader(self.grader)
+            object.__setattr__(self, "grader", resolved_grader(self.grader))
 
 
-def check_grader(name: str) -> None:
-    """Raise ConfigError for a grader that does not exist."""
+def resolved_grader(name: str) -> str:
+    """What keys and rows call a grader. Raises ConfigError for one that does not exist."""
+    name = OFFLINE.get(name, name)
     if name in GRADERS or (name.startswith(JUDGE) and name.removeprefix(JUDGE).strip()):
-        return
+        return name
     raise ConfigError(
         f"grader is {name!r}: there is no such grader.",
-        f"Choose one of: {', '.join(GRADERS)}, {JUDGE}MODEL.",
+        f"Choose one of: {', '.join((*OFFLINE, *GRADERS))}, {JUDGE}MODEL.",
     )
 
 

@@ -199,7 +199,7 @@ def _cover(question: Question, lines: Sequence[Cover]) -> Cover | None:
 
     One that has some of the words but would not do as an answer is named, too: it came closest.
     """
-    offline = GRADERS["offline"]
+    offline = GRADERS["offline-2"]
     compared = []
     for line in lines:
         recall = max((content_recall(gold, line.text) for gold in question.answers), default=0.0)

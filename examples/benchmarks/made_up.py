@@ -166,7 +166,7 @@ def rewards(chance: np.random.Generator, edits: dict[str, Any]) -> dict[str, Any
         **{name: edits[name] for name in ("self_edit_id", "context_id", "sample", "policy")},
         "round": 0,
         "student": POLICY,
-        "grader": "offline",
+        "grader": "offline-2",
         "baseline_accuracy": 0.25,
         "adapted_accuracy": adapted,
         "adapted_std": chance.random(n) / 10,

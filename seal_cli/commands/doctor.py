@@ -28,6 +28,8 @@ REQUIRED = (
     "numpy",
     "safetensors",
     "fsspec",
+    "rapidfuzz",
+    "snowballstemmer",
 )
 EXTRAS = {
     "vllm": "vllm",

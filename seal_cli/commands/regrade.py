@@ -6,7 +6,7 @@ import typer
 
 from seal_cli.pipeline import regrade as pipeline
 from seal_cli.session import Session
-from stages.config import check_grader
+from stages.config import resolved_grader
 from stages.grading import GRADERS
 
 SourceArg = Annotated[
@@ -19,7 +19,8 @@ GraderOption = Annotated[
     str,
     typer.Option(
         "--grader",
-        help=f"Who judges the answers: {', '.join(GRADERS)}, or judge:MODEL behind --base-url.",
+        help="Who judges the answers: offline (the newest version), "
+        f"{', '.join(GRADERS)}, or judge:MODEL behind --base-url.",
     ),
 ]
 
@@ -29,5 +30,4 @@ def regrade(session: Session, source: SourceArg, grader: GraderOption) -> None:
 
     Rewards (of score, regrade or an import) give rewards, which filter takes; metrics give metrics.
     """
-    check_grader(grader)
-    session.answer(session.run(pipeline.regrade(session.resolver, source, grader)))
+    session.answer(session.run(pipeline.regrade(session.resolver, source, resolved_grader(grader))))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from seal_cli import __version__, console, reports
 from seal_cli.commands.sql import cell
 from seal_cli.options import SecondsOption, store_of
 from seal_cli.reports.colours import COLOURS
+from seal_cli.reports.trust import trust
 from seal_cli.store import index
 from seal_cli.store.query import fetch
 from stages.domains.arc.grids import from_json
@@ -72,6 +74,7 @@ def report(
         result = fetch(workspace, question.sql, timeout, parameters)
         if result.num_rows == 0:
             console.say(f"{question.name}: nothing to report yet. {question.needs}")
+        question = replace(question, trust=trust(workspace, result, timeout))
         found.append((question, result))
     if format is Format.table and output is None:
         for question, result in found:
@@ -103,6 +106,7 @@ def _table(question: reports.Report, result: Any) -> Table:
     if said:
         title += f"\nOn every line: {said}."
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    table.caption, table.caption_justify = question.trust or None, "left"
     numbers = {f.name for f in result.schema if str(f.type) in ("double", "int64", "int32")}
     shown = [name for name in result.column_names if name not in same]
     for name in shown:

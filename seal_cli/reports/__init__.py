@@ -44,6 +44,7 @@ class Report:
     """One named question."""
 
     name: str
+    trust: str = ""  # how far the numbers that were found can be trusted
 
     @cached_property
     def sql(self) -> str:
@@ -64,7 +65,8 @@ class Report:
     @property
     def notes(self) -> str:
         """How to read it."""
-        return " ".join(n for n in self._comments[1:] if n and not n.startswith("Needs:"))
+        notes = [n for n in self._comments[1:] if n and not n.startswith("Needs:")]
+        return " ".join([*notes, self.trust] if self.trust else notes)
 
     def caption(self, columns: Sequence[str]) -> str:
         """What its intervals and gains are, where it has some."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.journal import locked
-from seal_cli.store.schema import TABLES, empty_select
+from seal_cli.store.schema import TABLES, empty_select, versioned_select
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 from stages.identity import digest
@@ -240,4 +240,4 @@ def _select(table: str, files: list[Path], prefix: str) -> str:
         return empty_select(table)
     quoted = ", ".join("'" + f"{prefix}{file}".replace("'", "''") + "'" for file in files)
     files_select = f"SELECT * FROM read_parquet([{quoted}], union_by_name=true)"
-    return f"{empty_select(table)} UNION ALL BY NAME {files_select}"
+    return versioned_select(table, f"{empty_select(table)} UNION ALL BY NAME {files_select}")

@@ -22,7 +22,7 @@ NAME = "knowledge"
 settings: Config | None = None
 SEMANTICS = 1
 STOP = "\n"
-GRADER = "offline"
+GRADER = "offline-2"
 REGIME: Literal["single", "fewshot"] = "single"
 VIEWS = 1
 

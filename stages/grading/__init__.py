@@ -1,8 +1,8 @@
 """Who judges. A grader makes a judgement of each question, its golds and an answer.
 
-The default is calibrated against the 4,870 released GPT-4.1 verdicts (`offline`); the SQuAD string
-metrics stand beside it; these read English and nothing else. Grids are compared exactly.
-A model can judge, too (`judge`): it is made where its engine is known.
+The default is fitted to the GPT-4.1 verdicts of the SEAL release (`offline-2`; `offline-1` is what
+it was before); the SQuAD string metrics stand beside it; these read English and nothing else.
+Grids are compared exactly. A model can judge, too (`judge`): it is made where its engine is known.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +11,11 @@ from typing import Protocol
 
 from stages.grading.grids import SEMANTICS as GRID_SEMANTICS
 from stages.grading.grids import grid_match
+from stages.grading.offline import ACCEPTED, offline_score
 from stages.grading.offline import SEMANTICS as OFFLINE_SEMANTICS
 from stages.grading.offline import content_recall as content_recall
-from stages.grading.offline import offline_score
+from stages.grading.offline_1 import SEMANTICS as OFFLINE_1_SEMANTICS
+from stages.grading.offline_1 import offline_score as offline_1_score
 from stages.grading.squad import SEMANTICS as SQUAD_SEMANTICS
 from stages.grading.squad import contained, exact_match, token_f1
 
@@ -78,7 +80,8 @@ class ScoreGrader:
 
 
 GRADERS = {
-    "offline": ScoreGrader("offline", OFFLINE_SEMANTICS, offline_score, 1.0),
+    "offline-2": ScoreGrader("offline-2", OFFLINE_SEMANTICS, offline_score, ACCEPTED),
+    "offline-1": ScoreGrader("offline-1", OFFLINE_1_SEMANTICS, offline_1_score, 1.0),
     "exact": ScoreGrader("exact", SQUAD_SEMANTICS, exact_match, 1.0),
     "contained": ScoreGrader("contained", SQUAD_SEMANTICS, contained, 1.0),
     "f1": ScoreGrader("f1", SQUAD_SEMANTICS, token_f1, 0.5),

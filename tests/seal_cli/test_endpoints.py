@@ -175,17 +175,17 @@ def test_a_judge_and_the_offline_grader_side_by_side(
     flags = ["--grader", "judge:j", "--base-url", server.url, *SMALL]
     scored = seal("score", edits, *flags)
     found = rows(seal, "select grader, count(*) as n from verdicts group by grader order by 1")
-    assert [r["grader"] for r in found] == ["judge:j", "offline"]
+    assert [r["grader"] for r in found] == ["judge:j", "offline-2"]
     assert found[0]["n"] == found[1]["n"] > 0
     assert {r["grader"] for r in rows(seal, "select grader from rewards")} == {"judge:j"}
     manifest = json.loads(seal("show", scored.id, "--json").out)
-    assert manifest["key"]["examining"]["beside"] == [{"name": "offline", "semantics": 2}]
+    assert manifest["key"]["examining"]["beside"] == [{"name": "offline-2", "semantics": 1}]
     # Verdicts are kept across runs and artifacts: nothing is asked twice.
     n_asked = sum(server.answered().values())
     seal("regrade", scored.id, "--grader", "judge:j", "--base-url", server.url)
     assert sum(server.answered().values()) == n_asked
     report = rows(seal, "select * from judgements")
-    assert {r["grader"] for r in report} == {"judge:j", "offline"}
+    assert {r["grader"] for r in report} == {"judge:j", "offline-2"}
 
 
 def test_verdicts_of_a_judge_make_rewards_and_agreement(

@@ -99,7 +99,7 @@ def reward() -> Callable[..., Reward]:
             "policy": "p",
             "round": 0,
             "student": "p",
-            "grader": "offline",
+            "grader": "offline-2",
             "baseline_accuracy": 0.5,
             "adapted_accuracy": value,
             "adapted_std": None if failed else 0.0,

@@ -15,13 +15,16 @@ from stages.config import (
     GenerateConfig,
     LoopConfig,
     LoraConfig,
+    QuizConfig,
     RewardConfig,
     ScoreConfig,
     ServerConfig,
     UpdateConfig,
     VllmConfig,
 )
+from stages.domains import DOMAINS
 from stages.errors import ConfigError
+from stages.grading import GRADERS
 
 CONFIGS = [
     cls
@@ -159,3 +162,20 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(url: str) -> None:
 
 def test_a_judge_is_a_grader() -> None:
     assert ScoreConfig(grader="judge:org/model-1").grader == "judge:org/model-1"
+
+
+@pytest.mark.parametrize("cls", [ScoreConfig, QuizConfig])
+def test_a_grader_is_named_with_its_version(cls: Any) -> None:
+    assert cls(grader="offline").grader == "offline-2"
+    assert cls(grader="offline") == cls(grader="offline-2")
+    assert cls(grader="offline") != cls(grader="offline-1")
+    assert cls().grader == "default"  # the domain's, once it is known
+    with pytest.raises(ConfigError, match="offline-3"):
+        cls(grader="offline-3")
+
+
+def test_the_names_of_graders_are_those_that_there_are() -> None:
+    assert tuple(GRADERS) == settings.GRADERS
+    assert set(settings.OFFLINE.values()) <= set(GRADERS)
+    assert {name: grader.name for name, grader in GRADERS.items()} == {n: n for n in GRADERS}
+    assert {domain.GRADER for domain in DOMAINS.values()} <= set(GRADERS)

@@ -29,7 +29,7 @@ class Told:
                     name, context_id, question.question_id, "s", edit, edit, method, repeat, text, 1
                 )
             )
-            self.verdicts.append(Verdict(name, context_id, "offline", correct, None, None))
+            self.verdicts.append(Verdict(name, context_id, "offline-2", correct, None, None))
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_what_has_only_some_of_the_words_came_closest_and_does_not_cover(
         ).questions[0].cover  # fmt: skip
 
     assert cover("Nobody knows.") is None
-    part = cover("Somebody.\nA man called Kingdom.")
+    part = cover("Somebody.\nThere was once a man of the name of Kingdom.")
     assert (part.line, part.covers) == (2, False)
     assert part.recall == pytest.approx(1 / 3)
 

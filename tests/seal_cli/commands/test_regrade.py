@@ -59,6 +59,18 @@ def test_a_regrade_is_filtered_and_regraded_like_any_rewards(seal: Any, scored: 
     assert json.loads(seal("show", "@latest:score", "--json").out)["stage"] == "score"
 
 
+def test_offline_is_the_newest_version_before_it_is_a_key(seal: Any, scored: Any) -> None:
+    newest = seal("regrade", scored.rewards.id, "--grader", "offline").id
+    assert seal("regrade", scored.rewards.id, "--grader", "offline-2").id == newest
+    first = seal("regrade", scored.rewards.id, "--grader", "offline-1").id
+    assert first != newest
+    assert json.loads(seal("show", newest, "--json").out)["key"]["grader"] == "offline-2"
+    for artifact_id, name in ((newest, "offline-2"), (first, "offline-1")):
+        for table in ("verdicts", "rewards"):
+            query = f"select distinct grader from {table} where artifact_id = '{artifact_id}'"
+            assert seal("sql", query, "-f", "csv").out == f"grader\n{name}\n"
+
+
 def test_numbers_that_were_only_recorded_cannot_be_judged_again(
     seal: Any, scored: Any, tmp_path: Path
 ) -> None:

@@ -97,11 +97,11 @@ def test_the_questions_of_continued_pretraining_are_the_right_ones(ask: Any) -> 
     )
     assert len(rows) == 3 * 500 + 2 * 974
     same = [
-        GRADERS["offline"].grade(row["question"], row["answers"], row["text"]).correct
+        GRADERS["offline-2"].grade(row["question"], row["answers"], row["text"]).correct
         is row["correct"]
         for row in rows
     ]
-    assert sum(same) / len(same) > 0.85
+    assert sum(same) / len(same) > 0.87
 
 
 def test_the_continual_matrix_of_the_summaries_is_the_overall_one(ask: Any) -> None:

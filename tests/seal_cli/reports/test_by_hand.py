@@ -180,9 +180,9 @@ def test_regrading_changes_no_count(
     by_grader: dict[str, dict[str, tuple[float, int]]] = {}
     for row in ask(MEANS):
         by_grader.setdefault(row["grader"], {})[row["method"]] = (row["value"], row["n"])
-    assert set(by_grader) == {"exact", "contained", "offline"}
+    assert set(by_grader) == {"exact", "contained", "offline-2"}
     assert by_grader["exact"]["self-edits"] == (pytest.approx(5 / 6), 6)
-    assert by_grader["contained"] == by_grader["offline"] == by_grader["exact"]
+    assert by_grader["contained"] == by_grader["offline-2"] == by_grader["exact"]
     counts = ask("select grader, count(*) as n from judgements group by all")
     assert len({row["n"] for row in counts}) == 1
     agreement = ask("select count(*) as n from judgements where grader = 'exact'")[0]["n"]
@@ -190,7 +190,7 @@ def test_regrading_changes_no_count(
     import io
 
     report = list(csv.DictReader(io.StringIO(seal("report", "grader-agreement", "-f", "csv").out)))
-    assert sum(int(r["answers"]) for r in report if r["grader"] == "offline") == agreement
+    assert sum(int(r["answers"]) for r in report if r["grader"] == "offline-2") == agreement
     unadapted = [r for r in report if r["method"] == "unadapted"]
     assert {(r["agreement"], r["kappa"]) for r in unadapted} == {("1.0", "")}  # all wrong, for both
 

@@ -11,10 +11,11 @@ import duckdb
 import pytest
 from stored import publish
 
-from seal_cli.store import index
+from seal_cli.store import index, schema
 from seal_cli.store.index import VIEWS
 from seal_cli.store.schema import TABLES
 from seal_cli.store.workspace import Workspace
+from stages.records import Verdict
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,6 +33,21 @@ def test_every_view_exists_empty_in_a_fresh_store(seal: Any, tmp_path: Path) -> 
     with duckdb.connect(str(tmp_path / "store/index.duckdb"), read_only=True) as connection:
         names = {row[0] for row in connection.execute("show tables").fetchall()}
     assert names == {*TABLES, "artifacts", "lineage", *VIEWS}
+
+
+def test_a_grader_without_a_version_is_the_first(
+    seal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graders = ("offline", "offline-2", "exact")
+    rows = [Verdict(f"a{i}", "c", grader, True, 1.0, None) for i, grader in enumerate(graders)]
+    with monkeypatch.context() as before:  # as an earlier version wrote it
+        before.setattr(schema, "_UNVERSIONED", {})
+        publish(tmp_path / "store", "import", "verdicts", rows)
+    query = "select grader from verdicts order by answer_id"
+    named = ["offline-1", *graders[1:]]
+    assert seal("sql", query, "-f", "csv").out.split() == ["grader", *named]
+    with duckdb.connect(str(tmp_path / "store/index.duckdb"), read_only=True) as connection:
+        assert [row[0] for row in connection.execute(query).fetchall()] == named
 
 
 def test_the_index_may_be_deleted_or_damaged_at_any_time(seal: Any, store: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seal_cli.store.schema import TABLES, arrow_schema, columns, from_table, to_table
 from stages.errors import InputError
-from stages.records import Context, Question, Record
+from stages.records import Context, Question, Record, Verdict
 
 CONTRACT = {
     "contexts": "context_id ordinal domain split title text payload",
@@ -75,3 +75,10 @@ def test_a_column_that_came_later_takes_its_default() -> None:
     row = Question("q", "c", 0, "?", ("a",))
     old = to_table("questions", [row], "x-1").drop_columns(["origin", "source_file"])
     assert from_table(Question, old) == [row]
+
+
+def test_a_grader_without_a_version_is_the_first() -> None:
+    graders = ["offline", "offline-1", "offline-2", "judge:offline"]
+    rows = [Verdict("a", "c", grader, True, 1.0, None) for grader in graders]
+    back = from_table(Verdict, to_table("verdicts", rows, "x-1"))
+    assert [row.grader for row in back] == ["offline-1", *graders[1:]]

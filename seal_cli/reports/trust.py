@@ -1,0 +1,47 @@
+"""How far the gains in a report can be trusted: their bias, where the grader was calibrated."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from seal_cli.store.query import fetch
+from seal_cli.store.workspace import Workspace
+from stages.domains import arc
+from stages.grading import GRADERS
+from stages.grading.bias import GAIN_BIAS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_DIFFERENCES = re.compile("gain|.*minus|difference")  # how columns are called that show one
+# SQuAD's are the passages of the SEAL release, and those that were imported under its name.
+_PASSAGES = """
+    SELECT DISTINCT source_file IS NOT NULL OR parse_filename(a.source) ILIKE '%squad%' AS squad
+    FROM contexts JOIN artifacts a USING (artifact_id) WHERE domain = 'knowledge'"""
+
+
+def trust(workspace: Workspace, result: "pa.Table", seconds: float) -> str:
+    """One sentence or two per grader of the result; nothing where it shows no differences.
+
+    A judge and the exact comparison of grids need none.
+    """
+    names = result.column_names
+    if "grader" not in names or not any(map(_DIFFERENCES.match, names)):
+        return ""
+    found = set(result.column("grader").to_pylist()) & set(GRADERS) - {arc.GRADER}
+    if not found:
+        return ""
+    squad = set(fetch(workspace, _PASSAGES, seconds).column("squad").to_pylist())
+    return " ".join(line for grader in sorted(found) for line in _of(grader, squad))
+
+
+def _of(grader: str, squad: set[bool]) -> Iterator[str]:
+    known = GAIN_BIAS.get(grader)
+    if known and True in squad:
+        yield (
+            f"Bias of a gain under {grader}, against the paper's GPT-4.1 judge: {known.mean:+.1f} "
+            f"points in the mean, at most {known.most:.1f} (measured on {known.measured})."
+        )
+    if known is None or False in squad:
+        where = "on passages that are not SQuAD's" if known and True in squad else "here"
+        yield f"{grader} is not calibrated {where}: the bias of a gain is not known."
