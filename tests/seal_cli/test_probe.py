@@ -77,10 +77,11 @@ def test_the_limit_of_a_probe_is_in_the_key_only_with_one(
 def test_probe_answers_count_in_no_other_table(seal: Any, edits: str, probe: str) -> None:
     rewards = seal("score", edits, *SMALL).id
     before = seal("report", "reward-noise", "--format", "csv").out.splitlines()[1].split(",")
+    assert before[-1] == rewards
     probed = seal("score", edits, *SMALL, "--probe", probe).id
     noise = seal("report", "reward-noise", "--format", "csv").out.splitlines()[1:]
-    by_id = {line.split(",")[0]: line.split(",")[1:] for line in noise}
-    assert by_id[rewards] == by_id[probed] == before[1:]
+    by_id = {line.split(",")[-1]: line.split(",")[:-1] for line in noise}
+    assert by_id[rewards] == by_id[probed] == before[:-1]
     assert rows(seal, "SELECT count(*) AS n FROM accuracies") == [{"n": 0}]
     edit = rows(seal, f"SELECT self_edit_id FROM rewards WHERE artifact_id = '{probed}' LIMIT 1")
     why = json.loads(seal("why", edit[0]["self_edit_id"], "--rewards", probed, "--json").out)
@@ -121,7 +122,7 @@ def by_hand(scored: Any) -> Any:
 
 def test_a_probe_by_hand_counts_in_no_report(seal: Any, scored: Any, by_hand: Any) -> None:
     noise = seal("report", "reward-noise", "--format", "csv", store=scored.root)
-    lines = {line.split(",")[0]: line.split(",")[1:] for line in noise.out.splitlines()[1:]}
+    lines = {line.split(",")[-1]: line.split(",")[:-1] for line in noise.out.splitlines()[1:]}
     assert lines[scored.rewards.id] == lines[by_hand.id]
     why = json.loads(seal("why", scored.edits["mixed"], "--json", store=scored.root).out)
     assert len(why["questions"]) == 2
