@@ -3,7 +3,7 @@
 -- One line per artifact, method and grader; means over questions. Empty answers are wrong for every
 -- grader; a gain may be no more than fewer of them.
 -- Needs: `seal score` or `seal eval`.
-SELECT x.regime, x.dataset, coalesce(n.name, x.student) AS model, x.method,
+SELECT x.regime, x.trained AS training, x.dataset, coalesce(n.name, x.student) AS model, x.method,
        coalesce(x.generator, 'none') AS generator, x.prompt_name AS prompt, x.round, j.grader,
        count(*) AS answers,
        round(avg((NOT regexp_matches(a.text, '\S'))::INT), 4) AS empty,
@@ -17,4 +17,4 @@ JOIN artifacts f ON f.artifact_id = a.artifact_id
 LEFT JOIN model_names n ON n.policy = x.student
 WHERE j.correct IS NOT NULL
 GROUP BY ALL
-ORDER BY dataset, regime, model, method, generator, prompt, round, grader, file, x.artifact_id
+ORDER BY dataset, regime, training, model, method, generator, prompt, round, grader, file, x.artifact_id

@@ -25,7 +25,7 @@ WITH pairs AS (
            avg(theirs) FILTER (ours = 1) AS precision, avg(ours) FILTER (theirs = 1) AS recall
     FROM pairs GROUP BY ALL
 )
-SELECT x.regime, x.dataset, coalesce(m.name, x.student) AS model, method,
+SELECT x.regime, x.trained AS training, x.dataset, coalesce(m.name, x.student) AS model, method,
        coalesce(x.generator, 'none') AS generator, x.prompt_name AS prompt, x.round, grader, against,
        answers, round(same, 4) AS agreement,
        round((same - chance) / nullif(1 - chance, 0), 4) AS kappa,
@@ -36,5 +36,5 @@ FROM counted JOIN bias USING (artifact_id, method, grader, against)
 JOIN experiments x USING (artifact_id, method)
 JOIN artifacts USING (artifact_id)
 LEFT JOIN model_names m ON m.policy = x.student
-ORDER BY dataset, x.regime, model, method, generator, prompt, x.round, grader, against, file,
+ORDER BY dataset, x.regime, training, model, method, generator, prompt, x.round, grader, against, file,
          artifact_id
