@@ -106,7 +106,7 @@ def evidence(question: str, gold: str, answer: str) -> Evidence | None:
 
     other_date = _other_date(asked, wanted, said)
     if not other_date and any(_is_year(w) and given(w) and not asked.knows(w) for w in content):
-        content = [w for w in content if given(w) or not _is_day_or_month(w)]
+        content = [w for w in content if given(w) or not (_is_day(w) or _is_month(w))]
     news = [word for word in content if not asked.knows(word)]
     new = news or content
     added = [w for w in said.words if w.text not in STOP and not asked.knows(w)]
@@ -137,6 +137,7 @@ class _Text:
         self.values = frozenset(word.value for word in self.words if word.number)
         self.letters = frozenset(word.text for word in self.words if not word.number)
         self.stems = frozenset(map(stem, self.letters))
+        self.months = frozenset(word.text for word in self.words if _is_month(word))
         self.text = text
 
     @cached_property
@@ -191,23 +192,21 @@ def _missing_parts(gold: str, asked: _Text, given: Callable[[Word], bool]) -> fl
 
 def _other_date(asked: _Text, wanted: _Text, said: _Text) -> bool:
     """Whether the gold has a month, and the answer another one or another day."""
-    months = wanted.letters & MONTHS
-    if not months:
+    if not wanted.months:
         return False
+    if said.months and not said.months & wanted.months:
+        return True
     days = {word.value for word in wanted.words if _is_day(word)}
     said_days = {word.value for word in said.words if _is_day(word) and not asked.has(word)}
-    said_months = said.letters & MONTHS
-    return bool(said_months and not said_months & months) or bool(
-        days and said_days and not said_days & days
-    )
+    return bool(days and said_days and not said_days & days)
 
 
 def _is_day(word: Word) -> bool:
     return word.value is not None and 1 <= word.value <= 31
 
 
-def _is_day_or_month(word: Word) -> bool:
-    return _is_day(word) or word.text in MONTHS
+def _is_month(word: Word) -> bool:
+    return word.capital and word.text in MONTHS  # "may" and "march" are other words, too
 
 
 def _is_year(word: Word) -> bool:
@@ -215,7 +214,7 @@ def _is_year(word: Word) -> bool:
 
 
 def _is_name(word: Word) -> bool:
-    return word.capital and not word.number and word.text not in MONTHS
+    return word.capital and not word.number and not _is_month(word)
 
 
 def _negates(text: str) -> bool:

@@ -32,6 +32,7 @@ KNOWN = {
     "outside a range": ("When were dams built?", "11–13th century", "In the 15th century", False),
     "the year of a date!": ("When did he return?", "6 March 1522", "In 1522.", True),
     "another month!": ("When was it signed?", "April 1943", "May 1943", False),
+    "no month": ("When was it signed?", "April 1943", "It may be that it was 1943.", True),
     "another day": ("What is the date?", "22 June 1857", "12 June 1857", False),
     "half a name": ("Which medal did he get?", "Bruce Medal of 1943", "The Edison Medal", False),
     "a surname": ("Who built it?", "John Smith", "It was built by Smith.", True),
