@@ -64,7 +64,8 @@ def test_offline_is_the_newest_version_before_it_is_a_key(seal: Any, scored: Any
     assert seal("regrade", scored.rewards.id, "--grader", "offline-2").id == newest
     first = seal("regrade", scored.rewards.id, "--grader", "offline-1").id
     assert first != newest
-    assert json.loads(seal("show", newest, "--json").out)["key"]["grader"] == "offline-2"
+    key = json.loads(seal("show", newest, "--json").out)["key"]
+    assert key["grader"] == {"name": "offline-2", "semantics": 1}
     for artifact_id, name in ((newest, "offline-2"), (first, "offline-1")):
         for table in ("verdicts", "rewards"):
             query = f"select distinct grader from {table} where artifact_id = '{artifact_id}'"
