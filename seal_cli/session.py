@@ -10,7 +10,7 @@ from seal_cli.execution.local import Local
 from seal_cli.execution.runner import Runner, RunOptions
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import StageSpec
-from seal_cli.models import LocalModel
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact

@@ -13,9 +13,9 @@ from stages.config import AdaptConfig
 from stages.domains import Domain
 from stages.errors import InvalidSelfEdit
 from stages.identity import canonical, derive_seed, digest
-from stages.lora import Job, Lora, Trained, Trainer
 from stages.records import Adapter, Context, Example, SelfEdit, Status, Training
 from stages.tokens import Row, learnable, render, row
+from stages.training import Job, Lora, Trained, Trainer
 
 SEMANTICS = 3
 

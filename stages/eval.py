@@ -13,7 +13,6 @@ from typing import Literal
 
 from stages.exam import Examination, Examiner, method_of
 from stages.interval import interval
-from stages.lora import Lora
 from stages.probe import Probe
 from stages.records import (
     Adapter,
@@ -25,6 +24,7 @@ from stages.records import (
     SelfEdit,
     Verdict,
 )
+from stages.training import Lora
 
 SEMANTICS = 3
 METHODS = ("unadapted", "passage-only", "self-edits")

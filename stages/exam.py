@@ -14,8 +14,8 @@ from stages.domains import Domain
 from stages.engines import Completion, Engine, Request, tokens_of
 from stages.grading import Grader, Item
 from stages.identity import digest
-from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Status, Verdict
+from stages.training import Lora
 
 R = TypeVar("R")
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """Loading a causal language model and its tokenizer from a local directory, safely.
 
-Only safetensors weights, no code from the checkpoint, no look-up on any hub (`seal_cli.models`
-turns names into directories first).
+Only safetensors weights, no code from the checkpoint, no look-up on any hub
+(`seal_cli.pipeline.models` turns names into directories first).
 """
 
 import json

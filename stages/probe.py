@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from stages.exam import Examination, Examiner, collected, mean
-from stages.lora import Lora
 from stages.models import LanguageModel
 from stages.records import Adapter, Context, Question
 from stages.tokens import Row
+from stages.training import Lora
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +73,7 @@ class Probe:
 
     def divergence(self, lora: Lora | None) -> float | None:
         """KL(before || wearing `lora`); None when there is no token to tell it by."""
-        from stages.lora.attach import attached
+        from stages.training.attach import attached
 
         return self.kl(
             before=lambda: nullcontext(self.lm.model), after=lambda: attached(self.lm.model, lora)

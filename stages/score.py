@@ -15,9 +15,9 @@ from typing import Any
 
 from stages.errors import ResourceError
 from stages.exam import PROBE, Examination, Examiner, Outcome, mean
-from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
 from stages.rewards import RULES
+from stages.training import Lora
 
 SEMANTICS = 1
 

@@ -1,9 +1,9 @@
 """update: the policy learns to write the selected self-edits (ReST-EM's M-step, paper §3.1, Eq. 3).
 
 Supervised finetuning on (prompt, completion) pairs, loss on the completion only; a self-edit of
-several steps is a pair for each request (`stages.trace`). Returns a LoRA; `stages.lora.merge` makes
-a model of it. Against forgetting (paper §5), `draw` chooses self-edits and texts of before that are
-learned once more.
+several steps is a pair for each request (`stages.trace`). Returns a LoRA; `stages.training.merge`
+makes a model of it. Against forgetting (paper §5), `draw` chooses self-edits and texts of before
+that are learned once more.
 """
 
 import logging
@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from stages.config import UpdateConfig
 from stages.errors import ConfigError, InputError, ResourceError
 from stages.identity import derive_seed
-from stages.lora import Job, Trained, Trainer
 from stages.records import Example, Policy, SelfEdit
 from stages.tokens import learnable, render, row
 from stages.trace import pairs
+from stages.training import Job, Trained, Trainer
 
 LOG = logging.getLogger(__name__)
 SEMANTICS = 1

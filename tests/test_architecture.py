@@ -40,13 +40,13 @@ def test_stages_know_nothing_of_the_command_line() -> None:
     assert imported_from("stages", "seal_cli", "typer", "rich") == []
 
 
-@pytest.mark.parametrize("part", ["engines", "lora", "grading"])
+@pytest.mark.parametrize("part", ["engines", "training", "grading"])
 def test_parts_do_not_know_the_domains(part: str) -> None:
     assert imported_from(f"stages/{part}", "stages.domains") == []
 
 
 def test_trainers_and_engines_run_on_a_bare_gpu_image() -> None:
-    for part in ("engines", "lora"):
+    for part in ("engines", "training"):
         assert imported_from(f"stages/{part}", "duckdb", "pyarrow", "datasets", "pydantic") == []
 
 

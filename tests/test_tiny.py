@@ -6,7 +6,7 @@ from typing import Any
 
 import world
 
-from seal_cli.models import TINY
+from seal_cli.pipeline.models import TINY
 from seal_cli.settings import Settings
 from stages.config import AdaptConfig
 

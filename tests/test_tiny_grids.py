@@ -6,7 +6,7 @@ from typing import Any
 
 from tiny_grids import world
 
-from seal_cli.models import TINY_GRIDS
+from seal_cli.pipeline.models import TINY_GRIDS
 from stages.domains.arc import Arc
 from stages.domains.arc.tool_call import parse
 

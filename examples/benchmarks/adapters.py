@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 
 from stages.config import AdaptConfig
-from stages.lora import bench
+from stages.training import bench
 
 # As the shipped model is trained; the other shapes are trained as the paper's model.
 LITTLE = AdaptConfig(rank=16, alpha=32, targets="all-linear", epochs=4, learning_rate=3e-3)

@@ -1,8 +1,9 @@
 """What racing would have saved and cost, replayed on rewards that have all their runs.
 
 Trains and asks nobody. The runs of each self-edit are put in random order and given out one by one
-as `stages.racing` would. Regret is measured twice: against the choice by all runs, which flatters
-that choice (it is scored by the runs that made it), and on a run held out, which is fair to all.
+as `stages.rewards.racing` would. Regret is measured twice: against the choice by all runs, which
+flatters that choice (it is scored by the runs that made it), and on a run held out, which is fair
+to all.
 """
 
 import random
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stages.interval import interval
-from stages.racing import Bounds, Halving, Race, contenders
+from stages.rewards.racing import Bounds, Halving, Race, contenders
 
 Runs = Mapping[str, Sequence[float]]  # self-edit -> accuracy of each run
 Keep = Callable[[Runs, int], list[str]]  # runs so far, number of questions -> who runs again

@@ -17,7 +17,7 @@ from recorded import Recorded, Replayed, replay
 
 from seal_cli import console
 from seal_cli.commands.bench import JsonOption, facts_of, processor
-from seal_cli.inputs import group
+from seal_cli.pipeline.contexts import group
 from seal_cli.pipeline.regrade import answers_of
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace

@@ -23,10 +23,10 @@ from seal_cli.commands.bench import (
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runner import RunOptions
 from seal_cli.execution.runtime import Runtime
-from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel
 from seal_cli.options import store_of
+from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.import_contexts import import_contexts
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.session import Session
 from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
@@ -183,7 +183,7 @@ def _facts(
     """
     if config.engine == "scripted":
         return facts_of(processor()) | {"clock": "wall"}, time.perf_counter
-    from stages.lora import bench
+    from stages.training import bench
 
     lm = session.runtime.model(model)
     facts = facts_of(device_of(lm), "torch", "transformers")

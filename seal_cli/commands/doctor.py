@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from seal_cli import __version__, console
-from seal_cli.models import SHIPPED
 from seal_cli.options import store_of
+from seal_cli.pipeline.models import SHIPPED
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 

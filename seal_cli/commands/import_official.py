@@ -25,7 +25,7 @@ def import_official(session: Session, directory: DirectoryArg) -> None:
     becomes an artifact of its own, every row says where it was read. A file that cannot be used is
     named with the reason and left out; --strict makes that exit 4.
     """
-    from seal_cli.official.release import Release  # its schemas take a while to import
+    from seal_cli.importers.official.release import Release  # its schemas take a while to import
 
     release = Release(directory)
     quick = replace(session, options=replace(session.options, index=False))

@@ -13,14 +13,14 @@ import typer
 
 from seal_cli import console
 from seal_cli.commands.score import ProbeOption, ProxyOption
-from seal_cli.models import SHIPPED
 from seal_cli.options import StudentOption
 from seal_cli.pipeline.import_contexts import import_contexts
 from seal_cli.pipeline.loop import Chain, Round, given
+from seal_cli.pipeline.models import SHIPPED
 from seal_cli.pipeline.resolve import require_local
 from seal_cli.pipeline.rewarding import rewarding
+from seal_cli.pipeline.splits import AllowOption
 from seal_cli.session import Session
-from seal_cli.splits import AllowOption
 from seal_cli.store.artifact import Artifact
 from stages.config import AdaptConfig, GenerateConfig, LoopConfig, ScoreConfig
 from stages.curve import said

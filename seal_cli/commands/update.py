@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from seal_cli.pipeline import update as pipeline
+from seal_cli.pipeline.splits import AllowOption
 from seal_cli.session import Session
-from seal_cli.splits import AllowOption
 
 SelectionArg = Annotated[
     str, typer.Argument(metavar="SELECTION", help="An artifact: id, prefix, @latest:filter, or -.")

@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 
 from seal_cli import console
-from seal_cli.inputs import ContextSet
 from seal_cli.options import from_stdin, store_of
+from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace

@@ -18,12 +18,12 @@ from stages.errors import ConfigError
 from stages.grading import Grader
 from stages.grading.choice import ChosenGrader
 from stages.identity import digest
-from stages.lora import Job, Trained, Trainer
 from stages.records import Policy
+from stages.training import Job, Trained, Trainer
 
 if TYPE_CHECKING:
-    from stages.lora.room import Room
     from stages.models import LanguageModel
+    from stages.training.room import Room
 
 # The first that is set counts.
 KEYS = ("SEAL_API_KEY", "OPENAI_API_KEY")
@@ -100,8 +100,8 @@ class Runtime:
 
     def trainer(self, model: ModelRef, slots: int) -> Trainer:
         """Trains LoRAs on a model, `slots` at once. Engines that hold a GPU rest meanwhile."""
-        from stages.lora.batched import BatchedTrainer
-        from stages.lora.reference import ReferenceTrainer
+        from stages.training.batched import BatchedTrainer
+        from stages.training.reference import ReferenceTrainer
 
         loaded = self.model(model)
         return _Rested(
@@ -110,8 +110,8 @@ class Runtime:
 
     def room(self, model: ModelRef, *, rank: int, slots: int | None) -> "Room":
         """How many adapters of a model can be trained at once; `slots` where that is asked for."""
-        from stages.lora.room import room
         from stages.models import weight_shapes
+        from stages.training.room import room
 
         self.rest()  # what an engine holds of a GPU is free when training begins
         return room(slots, weight_shapes(self.folder(model)), model.targets, rank, self.device)

@@ -8,8 +8,8 @@ from typing import Any
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
-from seal_cli.inputs import ContextSet, group, pick
-from seal_cli.models import LocalModel
+from seal_cli.pipeline.contexts import ContextSet, group, pick
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
@@ -17,9 +17,9 @@ from stages import adapt as stage
 from stages.adapt import Student
 from stages.config import AdaptConfig
 from stages.domains import ChosenDomain, Domain
-from stages.lora import SEMANTICS as TRAINER_SEMANTICS
-from stages.lora import Lora, Trainer
 from stages.records import Adapter, Context, Record, SelfEdit
+from stages.training import SEMANTICS as TRAINER_SEMANTICS
+from stages.training import Lora, Trainer
 
 Trained = Iterable[tuple[Adapter, Lora | None]]
 
@@ -113,7 +113,7 @@ class Adapt(StageSpec):
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Contexts -> the adapters of their self-edits, saved."""
-        from stages.lora.directory import save
+        from stages.training.directory import save
 
         source = store.artifact(self.self_edits)
         contexts = ContextSet(store.upstream(source, "contexts")).contexts

@@ -8,13 +8,13 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
 from seal_cli.pipeline.evaluation import Evaluation
 from seal_cli.store.workspace import Workspace
-from stages import continual, retention
 from stages import eval as stage
 from stages.config import ContinualConfig
-from stages.continual import Lesson
 from stages.errors import ConfigError
 from stages.exam import Examination
 from stages.records import Adapter, Answer, Record, Verdict
+from stages.regimes import continual, retention
+from stages.regimes.continual import Lesson
 
 _SEQUENCE = "sequence "
 
@@ -65,7 +65,7 @@ class Continual(Evaluation):
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Contexts -> answers; a sequence -> its self-edits, adapters, answers and verdicts."""
-        from stages.lora.merge import merging
+        from stages.training.merge import merging
 
         known, dealt = self.chosen(store).known, self._dealt(store)
         inner, examiner = self.parts(runtime, job.plan.slots)

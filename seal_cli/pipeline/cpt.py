@@ -9,12 +9,12 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
 from seal_cli.pipeline.evaluation import Evaluation
 from seal_cli.store.workspace import Workspace
-from stages import cpt
 from stages import eval as stage
 from stages.config import CptConfig
 from stages.errors import ConfigError
 from stages.exam import Examination
 from stages.records import Adapter, Answer, Question, Record, SelfEdit, Verdict
+from stages.regimes import cpt
 
 METHODS = (cpt.PASSAGES, cpt.EDITS)
 

@@ -11,20 +11,19 @@ from typing import Any
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
-from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel
 from seal_cli.pipeline.adapt import adapting
+from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.continual import Continual
 from seal_cli.pipeline.cpt import Cpt
 from seal_cli.pipeline.evaluation import Evaluation
 from seal_cli.pipeline.generate import writing
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.probe import Probe, refuse_shared
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.pipeline.score import examining
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
-from stages import fewshot
 from stages.config import (
     AdaptConfig,
     Config,
@@ -38,6 +37,7 @@ from stages.domains import Domain
 from stages.errors import ConfigError
 from stages.identity import derive_seed
 from stages.records import Adapter, Answer, Metric, Record, SelfEdit, Verdict
+from stages.regimes import fewshot
 
 _OWN: dict[str, type[Config]] = {"cpt": CptConfig, "continual": ContinualConfig}
 

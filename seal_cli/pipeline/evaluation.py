@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import StageSpec
-from seal_cli.inputs import ContextSet
 from seal_cli.pipeline.adapt import Adapting, Inner
+from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.generate import Writing
 from seal_cli.pipeline.probe import Probe
 from seal_cli.pipeline.score import Examining

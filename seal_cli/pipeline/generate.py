@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
-from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel
+from seal_cli.pipeline.contexts import ContextSet
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seal_cli import arc_files, console, readers
+from seal_cli import console
 from seal_cli.execution.key import keyed
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
-from seal_cli.models import SHIPPED
+from seal_cli.importers import arc_files, readers
+from seal_cli.pipeline.models import SHIPPED
 from seal_cli.store.identity import content_digest
 from seal_cli.store.workspace import Workspace
 from stages.domains import DOMAINS, ChosenDomain

@@ -16,8 +16,8 @@ from stages.errors import InputError
 from stages.records import Record
 
 if TYPE_CHECKING:
-    from seal_cli.official.release import Release
-    from seal_cli.official.sources import Source
+    from seal_cli.importers.official.release import Release
+    from seal_cli.importers.official.sources import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,8 @@ class ImportOfficial(StageSpec):
         return work
 
     def _found(self) -> list[Record]:
-        from seal_cli.official.release import Release
-        from seal_cli.official.sources import Sources
+        from seal_cli.importers.official.release import Release
+        from seal_cli.importers.official.sources import Sources
 
         for source in Sources(Release(Path(self.root))):
             if source.file.name == self.name:
@@ -85,7 +85,7 @@ Run = Callable[[StageSpec], Artifact]
 
 def import_official(release: "Release", run: Run) -> dict[str, Artifact]:
     """File name -> its artifact, for every file that can be used; the release has the others."""
-    from seal_cli.official.sources import Sources
+    from seal_cli.importers.official.sources import Sources
 
     made: dict[str, Artifact] = {}
     with console.progress("import", total=len(release.files)) as advance:

@@ -11,17 +11,17 @@ from typing import Any
 
 from seal_cli import console
 from seal_cli.execution.spec import StageSpec
-from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel
 from seal_cli.pipeline import filter as filtering
 from seal_cli.pipeline import score, update
+from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.eval import evaluate
 from seal_cli.pipeline.generate import Generate, writing
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.probe import refuse_shared
 from seal_cli.pipeline.proxy import Proxy, proxy
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.pipeline.rewarding import refuse_race_of_one
-from seal_cli.splits import refuse_evaluation
+from seal_cli.pipeline.splits import refuse_evaluation
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from stages.config import AdaptConfig, FilterConfig, GenerateConfig, LoopConfig, RewardConfig

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from seal_cli import console
-from seal_cli.inputs import ContextSet
-from seal_cli.splits import is_evaluation
+from seal_cli.pipeline.contexts import ContextSet
+from seal_cli.pipeline.splits import is_evaluation
 from seal_cli.store.workspace import Workspace
 from stages import probe as probing
 from stages import score as stage

@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
-from seal_cli.inputs import ContextSet, group, pick
-from seal_cli.models import LocalModel
 from seal_cli.pipeline.adapt import contexts_of
+from seal_cli.pipeline.contexts import ContextSet, group, pick
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
-from stages import proxy as stage
 from stages.config import RewardConfig, ScoreConfig
 from stages.domains import DOMAINS, ChosenDomain
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError
 from stages.records import Record, SelfEdit
+from stages.rewards import proxy as stage
 
 
 @dataclass(frozen=True, kw_only=True)

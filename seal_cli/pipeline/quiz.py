@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
-from seal_cli.inputs import ContextSet
+from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
 from stages import quiz as stage

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
-from seal_cli.inputs import group, pick
+from seal_cli.pipeline.contexts import group, pick
 from seal_cli.pipeline.probe import owner
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact

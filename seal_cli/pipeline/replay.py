@@ -6,9 +6,9 @@ Decides which artifacts are meant; how many examples are drawn from them, and wh
 
 from collections.abc import Sequence
 
-from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel
+from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.filter import selected
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace

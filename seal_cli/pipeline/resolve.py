@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import endpoint_id
-from seal_cli.inputs import ContextSet
-from seal_cli.models import LocalModel, find_model, resolve_model, writer_of
+from seal_cli.pipeline.contexts import ContextSet
+from seal_cli.pipeline.models import LocalModel, find_model, resolve_model, writer_of
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
@@ -21,8 +21,8 @@ from stages.domains import SETTINGS, ChosenDomain, Domain
 from stages.engines import ENGINES, ChosenEngine
 from stages.errors import ConfigError, InputError
 from stages.grading.choice import ChosenGrader, is_judge
-from stages.lora.targets import resolve_targets
 from stages.models import has_chat_template, weight_shapes
+from stages.training.targets import resolve_targets
 
 C = TypeVar("C", bound=Config)
 S = TypeVar("S", bound=ServerConfig)

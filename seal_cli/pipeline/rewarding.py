@@ -3,8 +3,8 @@
 from seal_cli.pipeline.resolve import Resolver
 from stages.config import AdaptConfig, RewardConfig
 from stages.errors import ConfigError
-from stages.racing import Bounds, Halving, Race
 from stages.rewards import PROXY
+from stages.rewards.racing import Bounds, Halving, Race
 
 
 def rewarding(resolve: Resolver, kind: str, *, proxy: bool, asks: bool) -> RewardConfig:

@@ -8,10 +8,10 @@ from typing import Any
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
-from seal_cli.inputs import ContextSet, group, pick
-from seal_cli.models import LocalModel
 from seal_cli.pipeline import rewarding
 from seal_cli.pipeline.adapt import Adapting, Inner, adapting, contexts_of, per_context
+from seal_cli.pipeline.contexts import ContextSet, group, pick
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.probe import Probe, Probing, owner
 from seal_cli.pipeline.proxy import Proxy, proxy
 from seal_cli.pipeline.resolve import Resolver
@@ -24,10 +24,10 @@ from stages.engines import ChosenEngine
 from stages.errors import ConfigError, InputError
 from stages.exam import Examiner
 from stages.grading.choice import ChosenGrader
-from stages.lora import Lora
-from stages.racing import Race, race
 from stages.records import Adapter, Record, SelfEdit
 from stages.rewards import ChosenRule, rule_of
+from stages.rewards.racing import Race, race
+from stages.training import Lora
 
 Adapters = Iterator[tuple[Adapter, Lora | None]]
 
@@ -197,7 +197,7 @@ class Score(StageSpec):
 
 def _stored(adapters: Artifact) -> Callable[[Sequence[SelfEdit]], Adapters]:
     """Self-edits -> their stored adapters with the weights."""
-    from stages.lora.directory import load
+    from stages.training.directory import load
 
     by_edit: dict[str, list[Adapter]] = {}
     for adapter in adapters.rows(Adapter):

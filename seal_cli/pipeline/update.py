@@ -9,20 +9,20 @@ from seal_cli import console
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
-from seal_cli.inputs import ContextSet
 from seal_cli.pipeline import replay
+from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.filter import selected
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.pipeline.splits import refuse_evaluation
 from seal_cli.settings import DEFAULT_FILE
-from seal_cli.splits import refuse_evaluation
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import update as stage
 from stages.config import UpdateConfig
 from stages.domains import ChosenDomain
 from stages.errors import ConfigError, InputError
-from stages.lora import SEMANTICS as TRAINER_SEMANTICS
 from stages.records import Policy, Record, Selection, SelfEdit
+from stages.training import SEMANTICS as TRAINER_SEMANTICS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ class Update(StageSpec):
     def _trained(
         self, runtime: Runtime, edits: Sequence[SelfEdit], drawn: Sequence[stage.Earlier], job: Job
     ) -> Policy:
-        from stages.lora.merge import save_merged
+        from stages.training.merge import save_merged
 
         loaded = runtime.model(self.model)
         console.say(f"finetuning {self.model.name} on {len(edits)} self-edits.")

@@ -15,8 +15,8 @@ from stages.tokens import render
 
 if TYPE_CHECKING:
     from stages.engines.openai import Ledger
-    from stages.lora import Lora
     from stages.models import LanguageModel
+    from stages.training import Lora
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from stages.identity import canonical, digest
 from stages.tokens import plain
 
 if TYPE_CHECKING:
-    from stages.lora import Lora
+    from stages.training import Lora
 
 # 408 timeout, 409 conflict, 429 too many: worth another try, as is anything from 500 on.
 _AGAIN = (408, 409, 429)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from stages.config import Config
 from stages.engines import Completion, Request, Seat, given, told
 from stages.errors import RowFailure
-from stages.lora import Lora
+from stages.training import Lora
 
 
 def some_sentences(request: Request) -> str:

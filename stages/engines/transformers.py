@@ -14,10 +14,10 @@ import torch
 
 from stages.config import Config
 from stages.engines import Completion, Request, Seat, given, misfit, stop_at, told
-from stages.lora import Lora
-from stages.lora.stack import Worn, stackable, wearing
 from stages.models import LanguageModel
 from stages.tokens import encode
+from stages.training import Lora
+from stages.training.stack import Worn, stackable, wearing
 
 
 def build(seat: Seat, settings: Config | None) -> "TransformersEngine":

@@ -14,9 +14,9 @@ from stages.engines import Completion, Request, Seat, given, misfit, stop_at, to
 from stages.engines import vllm_process as process
 from stages.engines.vllm_process import Running, Served, first_line
 from stages.errors import ConfigError, RowFailure
-from stages.lora import Lora
 from stages.models import LanguageModel, end_ids_of, window_of
 from stages.tokens import encode
+from stages.training import Lora
 
 
 def build(seat: Seat, settings: Config | None) -> "VllmEngine":

@@ -11,9 +11,9 @@ import torch
 
 from stages.engines.vllm_process import Running
 from stages.errors import ConfigError
-from stages.lora import Lora
-from stages.lora.attach import attached
 from stages.models import LanguageModel
+from stages.training import Lora
+from stages.training.attach import attached
 
 # Mean difference of a token's log-probability, in nats. Measured in float32: below 1e-5; in
 # bfloat16 two correct engines of a random model were up to 0.08 apart at single tokens.

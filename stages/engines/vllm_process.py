@@ -23,9 +23,9 @@ import torch
 
 from stages.config import VllmConfig
 from stages.errors import ConfigError, ResourceError, RowFailure
-from stages.lora import Lora
-from stages.lora.directory import save
 from stages.models import check_directory, choose_threads, weight_shapes, window_of
+from stages.training import Lora
+from stages.training.directory import save
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM's kernels are made for
 CPU_KV_CACHE = 512  # MiB; left to itself vLLM takes nearly all memory

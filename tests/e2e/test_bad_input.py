@@ -78,7 +78,7 @@ def test_a_missing_file(fails: Any, tmp_path: Path) -> None:
 def test_a_parquet_file_that_unpacks_to_gigabytes(
     fails: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seal_cli import readers
+    from seal_cli.importers import readers
 
     monkeypatch.setattr(readers, "MAX_BYTES", 1 << 24)
     path = tmp_path / "bomb.parquet"

@@ -3,7 +3,7 @@
 import pytest
 from recorded import Policy, Recorded, choose, policies, replay
 
-from stages.racing import Halving, contenders
+from stages.rewards.racing import Halving, contenders
 
 # In this order of runs, `b` looks best at first and `a` is best in the end.
 RUNS = {"a": [0.5, 1.0, 1.0], "b": [1.0, 0.0, 0.0], "c": [0.0, 0.0, 1.0], "d": [0.5, 0.0, 0.0]}

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import settings
 
 from stages.domains import knowledge
-from stages.lora import Job, Lora
 from stages.models import LanguageModel
 from stages.records import Context, Example, Policy, Question, Reward, SelfEdit
 from stages.tokens import row
+from stages.training import Job, Lora
 
 # The same examples on every run, and no verdict by the clock: cores are shared.
 settings.register_profile("stages", deadline=None, derandomize=True, database=None)

@@ -15,10 +15,10 @@ from stages.adapt import Student, adapt, adapt_to_passages, jobs, rehearse
 from stages.config import AdaptConfig, ArcConfig
 from stages.domains import Domain, knowledge
 from stages.domains.arc import Arc
-from stages.lora import Job, Lora, Trained
-from stages.lora.reference import ReferenceTrainer
 from stages.models import LanguageModel
 from stages.records import Adapter, Context, SelfEdit
+from stages.training import Job, Lora, Trained
+from stages.training.reference import ReferenceTrainer
 
 Edit = Callable[..., SelfEdit]
 Rows = list[tuple[Adapter, Lora | None]]

@@ -13,11 +13,11 @@ from stages.domains import knowledge
 from stages.engines import Completion
 from stages.exam import Examiner, mean
 from stages.grading import GRADERS
-from stages.lora import Lora
 from stages.models import LanguageModel
 from stages.probe import Probe
 from stages.records import Adapter, Context, Question
 from stages.tokens import Row
+from stages.training import Lora
 
 ROWS = [Row(tuple(range(n, n + n)), first_target=0, n_real=n) for n in (9, 17, 25)]
 ADAPTER = Adapter(
@@ -61,7 +61,7 @@ def by_hand(lm: LanguageModel, lora: Lora) -> float:
     """KL(p || q) of every next token but the first, the merged model being q."""
     import copy
 
-    from stages.lora.merge import merged_state
+    from stages.training.merge import merged_state
 
     other = copy.deepcopy(lm.model)
     other.load_state_dict(merged_state(lm.model, lora))
@@ -96,7 +96,7 @@ def test_it_is_the_same_a_few_rows_at_a_time(
 
 
 def test_it_is_not_symmetric(probe: Probe, lora: Lora) -> None:
-    from stages.lora.attach import attached
+    from stages.training.attach import attached
 
     back = probe.kl(
         before=lambda: attached(probe.lm.model, lora), after=lambda: nullcontext(probe.lm.model)

@@ -14,9 +14,9 @@ from stages.engines.scripted import ScriptedEngine
 from stages.errors import ResourceError
 from stages.exam import Examiner
 from stages.grading import GRADERS
-from stages.lora import Lora
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Verdict
 from stages.score import Probe, probe_unadapted, score
+from stages.training import Lora
 
 Edit = Callable[..., SelfEdit]
 

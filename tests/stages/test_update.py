@@ -9,10 +9,10 @@ import pytest
 
 from stages.config import UpdateConfig
 from stages.errors import ConfigError, InputError, ResourceError
-from stages.lora import Job, Trained
-from stages.lora.reference import ReferenceTrainer
 from stages.models import LanguageModel
 from stages.records import Context, Example, Policy, SelfEdit
+from stages.training import Job, Trained
+from stages.training.reference import ReferenceTrainer
 from stages.update import Earlier, draw, update
 
 Edit = Callable[..., SelfEdit]

@@ -28,8 +28,8 @@ os.environ |= {
 from stages.config import VllmConfig
 from stages.engines.vllm import VllmEngine
 from stages.engines.vllm_process import Served
-from stages.lora import Lora
 from stages.models import LanguageModel, load
+from stages.training import Lora
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = ROOT / "seal_cli" / "tiny"

@@ -18,9 +18,9 @@ from stages.engines.vllm import VllmEngine
 from stages.engines.vllm_process import Served
 from stages.errors import ConfigError, ResourceError
 from stages.identity import derive_seed
-from stages.lora import Lora, directory
 from stages.models import LanguageModel
 from stages.tokens import encode
+from stages.training import Lora, directory
 
 MakeLora = Callable[..., Lora]
 PROMPTS = [

@@ -13,8 +13,8 @@ from openai import OpenAI
 
 from stages.engines import Request
 from stages.engines.transformers import TransformersEngine
-from stages.lora import Lora, directory
 from stages.models import LanguageModel
+from stages.training import Lora, directory
 
 PROMPTS = ["Ada", "Ada Zeller\nNow a jeweler.", "Question: What does Ada Zeller like?\nAnswer:"]
 WORDS = 16

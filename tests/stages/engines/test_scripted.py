@@ -5,7 +5,7 @@ import pytest
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine, some_sentences
 from stages.errors import RowFailure
-from stages.lora import Lora
+from stages.training import Lora
 
 PROMPT = "List what it implies.\n\nTitle: Ost\nThe harbour is old. It has a quay. It is wide open."
 

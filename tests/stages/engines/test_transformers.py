@@ -12,9 +12,9 @@ from trace_model import Trace
 from stages.engines import Completion, Request
 from stages.engines.transformers import TransformersEngine, _Batch, _Row
 from stages.errors import ConfigError
-from stages.lora import Lora
 from stages.models import LanguageModel, load
 from stages.tokens import render
+from stages.training import Lora
 
 PROMPTS = ["Ost", "The harbour of Ost opened in 1871.", "a", "What is the light? " * 3]
 WORDS = 20
@@ -97,7 +97,7 @@ def test_with_a_lora_it_answers_as_peft_does(
 ) -> None:
     from peft import PeftModel
 
-    from stages.lora.directory import save
+    from stages.training.directory import save
 
     lora = random_lora(any_model.model, any_targets)
     engine = TransformersEngine(any_model)
@@ -119,7 +119,7 @@ def test_rows_that_wear_different_loras_are_answered_as_by_each_alone(
     random_lora: Callable[..., Lora],
     batch: int,
 ) -> None:
-    from stages.lora.attach import attached
+    from stages.training.attach import attached
 
     model = any_model.model
     two, five, nine = (random_lora(model, any_targets, rank=r, seed=r) for r in (2, 5, 9))

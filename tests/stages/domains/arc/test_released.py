@@ -10,7 +10,7 @@ import arc_oracle as oracle
 import pytest
 from arc_made import call
 
-from seal_cli.models import TINY_GRIDS
+from seal_cli.pipeline.models import TINY_GRIDS
 from seal_cli.settings import Settings
 from stages.adapt import Student, adapt, jobs
 from stages.config import AdaptConfig, ArcConfig, GenerateConfig, ScoreConfig
@@ -19,9 +19,9 @@ from stages.domains.arc.forms import FORMS
 from stages.domains.arc.tasks import demonstrations
 from stages.domains.arc.tool_call import parse
 from stages.domains.arc.training_set import Task, training_set
-from stages.lora.reference import ReferenceTrainer
 from stages.models import LanguageModel
 from stages.records import Context, Question
+from stages.training.reference import ReferenceTrainer
 
 RELEASE = Path(__file__).parents[5] / "shared/data/official/few-shot/data"
 NAMES = ("basic", "size", "chain", "repeat")

@@ -1,0 +1,177 @@
+"""What the user calls a model -> its id and its folder. Loads nothing.
+
+A reference is a local folder, a name on the Hugging Face hub, the id of an `update` artifact (a
+prefix, `@latest:update`), or `tiny` or `tiny-grids`, the models that come with the package.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.identity import model_digest
+from seal_cli.store.workspace import Workspace
+from stages.errors import ConfigError, InputError
+from stages.models import check_directory, checkpoint_dtype
+from stages.records import Policy
+
+TINY = Path(__file__).parents[1] / "tiny"
+TINY_GRIDS = Path(__file__).parents[1] / "tiny-grids"
+SHIPPED = {"tiny": TINY, "tiny-grids": TINY_GRIDS}
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model on this machine: its row in `policies`, its folder, the artifact it came from."""
+
+    policy: Policy
+    path: Path
+    artifact: Artifact | None = None
+
+    @property
+    def id(self) -> str:
+        """What rows and keys call it."""
+        return self.policy.policy
+
+    @property
+    def inputs(self) -> list[Artifact]:
+        """The artifact that has to travel along, if it is one."""
+        return [self.artifact] if self.artifact else []
+
+    def location(self) -> dict[str, dict[str, str]]:
+        """Where it was found, for the manifest: provenance, not identity."""
+        return {self.id: {"name": self.policy.name, "path": str(self.path.resolve())}}
+
+    def dtype(self, wanted: str) -> str:
+        """What `auto` means for this checkpoint."""
+        return checkpoint_dtype(self.path) if wanted == "auto" else wanted
+
+
+def resolve_model(workspace: Workspace, reference: str) -> LocalModel:
+    """A reference as a local model.
+
+    Raises:
+        InputError: there is no such model, or its folder cannot be loaded safely.
+
+    """
+    if reference in SHIPPED:
+        return _base(workspace, SHIPPED[reference], reference)
+    if re.match(r"@|update-", reference):
+        return _updated(workspace.artifact(workspace.resolve(reference)))
+    if re.fullmatch(r"model-[0-9a-f]{16}", reference):
+        return _known(workspace, reference)
+    if re.fullmatch(r"endpoint-[0-9a-f]{16}", reference):
+        raise InputError(
+            f"{reference} is a model behind a server: it has no weights here.",
+            "Give a model folder, a hub name, an update artifact, or tiny.",
+        )
+    path = Path(reference).expanduser()
+    if path.is_dir():
+        return _base(workspace, path, path.resolve().name)
+    if _HUB_NAME.fullmatch(reference) and not path.exists():
+        return _base(workspace, _from_hub(reference), reference)
+    raise InputError(
+        f"there is no model {reference!r}.",
+        "Give a model folder, a hub name such as Qwen/Qwen2.5-0.5B, an update artifact, or tiny.",
+    )
+
+
+def writer_of(workspace: Workspace, self_edits: Artifact, *, wanted: str | None) -> LocalModel:
+    """The model that wrote these self-edits, or `wanted`, found on this machine.
+
+    One behind a server has no weights here, so another has to be named.
+
+    Raises:
+        ConfigError: the writer is not known, or its weights are not where they were.
+
+    """
+    if wanted is not None:
+        return resolve_model(workspace, wanted)
+    policy = self_edits.manifest.get("about", {}).get("writer")
+    known = self_edits.manifest["models"].get(policy)
+    if policy is None or known is None:
+        raise ConfigError(
+            f"{self_edits.id} does not say which local model wrote it.",
+            "Name one with --student (or --policy for update).",
+        )
+    if "server" in known:
+        raise ConfigError(
+            f"{self_edits.id} was written by {known['name']} behind a server: it has no weights "
+            "here to train.",
+            "Name a model that has some with --student (or --policy for update).",
+        )
+    return find_model(workspace, policy, known)
+
+
+def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> LocalModel:
+    """A model by its id, looked for where a manifest says it was, then by its name.
+
+    Raises:
+        ConfigError: neither place has these very weights.
+
+    """
+    if policy.startswith("update-"):
+        return _updated(workspace.artifact(policy))
+    name, path = known["name"], Path(known["path"])
+    candidates = [path] if path.is_dir() else []
+    if name in SHIPPED:
+        candidates.append(SHIPPED[name])
+    elif _HUB_NAME.fullmatch(name):
+        candidates.append(_from_hub(name))
+    for candidate in candidates:
+        found = _base(workspace, candidate, name)
+        if found.id == policy:
+            return found
+    raise ConfigError(
+        f"{policy} ({name}) is not at {path} with the same content.",
+        "Name its folder with --student (or --policy for update).",
+    )
+
+
+def _known(workspace: Workspace, policy: str) -> LocalModel:
+    """A model that some artifact of this store was made with."""
+    for artifact in workspace.all():
+        if policy in artifact.manifest["models"]:
+            return find_model(workspace, policy, artifact.manifest["models"][policy])
+    raise InputError(f"no artifact of {workspace.root} was made with {policy}.", "Give its folder.")
+
+
+def _base(workspace: Workspace, path: Path, name: str) -> LocalModel:
+    """A model that no `update` of ours made: named by its content."""
+    check_directory(path)
+    model_id = f"model-{model_digest(path, workspace.digests)[:16]}"
+    return LocalModel(Policy(model_id, name, None, 0, None, "base", None), path)
+
+
+def _updated(artifact: Artifact) -> LocalModel:
+    if artifact.kind != "policies":
+        raise InputError(
+            f"{artifact.id} is not a policy but {artifact.kind}.",
+            "Give the id that `seal update` printed.",
+        )
+    (policy,) = artifact.rows(Policy)
+    return LocalModel(policy, artifact.weights(str(policy.path)), artifact)
+
+
+def _from_hub(name: str) -> Path:
+    """A snapshot on disk: the cached one, else downloaded."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+    )
+
+    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"{name} is neither a local folder nor to be had from the hub.",
+            "Check the name and the network, or give a folder.",
+        ) from error

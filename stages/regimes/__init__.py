@@ -1,0 +1,1 @@
+"""The regimes of eval beside one context at a time: how many self-edits meet in one model."""

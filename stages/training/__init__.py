@@ -1,0 +1,75 @@
+"""Who trains. A trainer turns jobs into LoRAs over one frozen base model and leaves it as found.
+
+`reference` trains one job at a time with PEFT: slow, plain, and what every faster trainer is
+compared with. Needs only torch, transformers, peft and safetensors.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from stages.tokens import Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+# Raised by hand when the same job would give another LoRA; in the key of what was trained.
+SEMANTICS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One adapter to train. `targets` are resolved module names, e.g. ("q_proj", "v_proj").
+
+    `schedule` is one of `stages.config.SCHEDULES`; see `stages.training.schedule`.
+    """
+
+    rows: tuple[Row, ...]
+    rank: int
+    alpha: int
+    targets: tuple[str, ...]
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+    schedule: str = "linear"
+    warmup_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank updates by full module name: A [rank, in] and B [out, rank], float32 on the CPU.
+
+    `transposed`: the adapted modules keep their weights as [in, out], as GPT-2's Conv1D does (a
+    fact about the base model that PEFT wants to be told).
+    """
+
+    rank: int
+    alpha: int
+    weights: "dict[str, tuple[Tensor, Tensor]]"
+    transposed: bool = False
+
+    @property
+    def targets(self) -> list[str]:
+        """The short module names, as PEFT wants them."""
+        return sorted({name.rsplit(".", 1)[-1] for name in self.weights})
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a job: a LoRA, or the reason why there is none."""
+
+    lora: Lora | None
+    n_steps: int
+    first_loss: float | None
+    last_loss: float | None
+    seconds: float
+    error: str | None = None
+
+
+class Trainer(Protocol):
+    """Trains jobs and yields their results in the order of the jobs."""
+
+    def train(self, jobs: Sequence[Job]) -> Iterator[Trained]:
+        """One result per job; errors are in them, not raised."""

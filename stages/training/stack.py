@@ -1,0 +1,284 @@
+"""Many LoRAs on one frozen base model at once: each token of a forward wears the one of its slot.
+
+Holds the LoRAs' weights (and gradients), hooks them onto the model and off again. Knows neither
+rows nor optimizers nor who generates text.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from stages.training import Lora
+from stages.training.attach import attached, check_fits, named
+
+# grouped_mm wants strides of 16 bytes: the smallest rank it takes in bfloat16.
+RANK_STEP = 8
+
+
+@dataclass(frozen=True)
+class Site:
+    """One adapted module, and where its A [rank, n_in] and B [n_out, rank] lie in a slot's row."""
+
+    name: str
+    module: Any
+    n_in: int
+    n_out: int
+    begin: int
+    rank: int
+
+    @property
+    def middle(self) -> int:
+        """Where A ends and B begins."""
+        return self.begin + self.rank * self.n_in
+
+    @property
+    def end(self) -> int:
+        """Where B ends."""
+        return self.middle + self.n_out * self.rank
+
+    def a(self, flat: torch.Tensor) -> torch.Tensor:
+        """A of every slot, [slots, rank, n_in], as a view of [slots, numbers]."""
+        return flat[:, self.begin : self.middle].view(len(flat), self.rank, self.n_in)
+
+    def b(self, flat: torch.Tensor) -> torch.Tensor:
+        """B of every slot, [slots, n_out, rank], as a view of [slots, numbers]."""
+        return flat[:, self.middle : self.end].view(len(flat), self.n_out, self.rank)
+
+
+def stackable(model: Any, targets: Sequence[str]) -> bool:
+    """Whether these modules are linear layers: what a router returns, say, is not a product."""
+    return all(
+        isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"
+        for module in named(model, list(targets)).values()
+    )
+
+
+def sites_of(model: Any, targets: Sequence[str], rank: int) -> list[Site]:
+    """The modules that a LoRA with these targets adapts, by name."""
+    sites: list[Site] = []
+    for name, module in sorted(named(model, list(targets)).items()):
+        n_out, n_in = module.weight.shape
+        if type(module).__name__ == "Conv1D":  # GPT-2 stores its linear layers transposed
+            n_out, n_in = n_in, n_out
+        sites.append(Site(name, module, n_in, n_out, sites[-1].end if sites else 0, rank))
+    return sites
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which slots the tokens of a forward belong to: `counts[i]` tokens of slot `first + i`.
+
+    When training, every slot in it has a token: empty groups have made backward hang on GPUs.
+    `ends` [slots]: where each slot's tokens end. `scale` [tokens, 1]: alpha / rank of each token.
+    """
+
+    first: int
+    counts: tuple[int, ...]
+    ends: torch.Tensor
+    scale: torch.Tensor
+
+    def of(self, stacked: torch.Tensor) -> torch.Tensor:
+        """The span's slots of something that has all of them."""
+        return stacked[self.first : self.first + len(self.counts)]
+
+
+class Stack:
+    """The weights of `slots` LoRAs, each one row of `values` [slots, numbers], and their hooks.
+
+    Weights are kept in float32 (or the model's own dtype, if that is wider) and used in the
+    model's. A LoRA of a smaller rank is padded with zeros, which stay zeros: their gradients are.
+    """
+
+    def __init__(self, model: Any, targets: Sequence[str], rank: int, slots: int) -> None:
+        self.model = model
+        self.rank = -(-rank // RANK_STEP) * RANK_STEP
+        self.sites = sites_of(model, targets, self.rank)
+        self.dtype, self.device = model.dtype, model.device
+        wide = torch.promote_types(self.dtype, torch.float32)
+        numbers = self.sites[-1].end
+        self.values = torch.zeros(slots, numbers, dtype=wide, device=self.device)
+        self.used = self.values if wide == self.dtype else self.values.to(self.dtype)
+        self.gradients: torch.Tensor | None = None
+        self.scaling = torch.zeros(slots, 1, dtype=self.dtype, device=self.device)
+        self.span: Span
+        self.fresh = True  # the next backward is the first into `gradients`: it overwrites
+        even = all(site.n_in % RANK_STEP == site.n_out % RANK_STEP == 0 for site in self.sites)
+        self.grouped = even and self.dtype != torch.float64
+
+    def put(self, slot: int, lora: Lora) -> None:
+        """Let a slot wear this LoRA."""
+        row = self.values[slot : slot + 1].zero_()
+        for site in self.sites:
+            if site.name not in lora.weights:  # another LoRA's: here it adds nothing
+                continue
+            a, b = lora.weights[site.name]
+            site.a(row)[0, : lora.rank] = a.to(row)
+            site.b(row)[0, :, : lora.rank] = b.to(row)
+        self.scaling[slot] = lora.alpha / lora.rank
+        self.refresh(slice(slot, slot + 1))
+
+    def take(self, slot: int, rank: int, alpha: int) -> Lora:
+        """A copy of the LoRA in a slot, on the CPU."""
+        row = self.values[slot : slot + 1].to("cpu", copy=True)
+        weights = {
+            site.name: (site.a(row)[0, :rank].clone(), site.b(row)[0, :, :rank].clone())
+            for site in self.sites
+        }
+        transposed = any(type(site.module).__name__ == "Conv1D" for site in self.sites)
+        return Lora(rank, alpha, weights, transposed)
+
+    def move(self, source: int, target: int) -> None:
+        """Put one slot's LoRA into another slot."""
+        for state in (self.values, self.used, self.scaling):
+            state[target] = state[source]
+
+    def shrink(self, slots: int) -> None:
+        """Keep the first slots and give back the memory of the others."""
+        shared = self.used is self.values
+        self.values = self.values[:slots].clone()
+        self.used = self.values if shared else self.used[:slots].clone()
+        self.scaling = self.scaling[:slots].clone()
+        if self.gradients is not None:
+            self.gradients = torch.zeros_like(self.values)
+
+    def refresh(self, slots: slice) -> None:
+        """Use what `values` holds by now."""
+        if self.used is not self.values:
+            self.used[slots].copy_(self.values[slots])
+
+    def arrange(self, counts: Sequence[int], first: int = 0) -> None:
+        """Say how many tokens the next forward has of each slot, from slot `first` on."""
+        lengths = torch.tensor(counts)
+        owner = torch.repeat_interleave(lengths).to(self.device) + first
+        ends = torch.tensor(list(accumulate(counts)), dtype=torch.int32, device=self.device)
+        self.span = Span(first, tuple(counts), ends, self.scaling[owner])
+
+    @contextmanager
+    def worn(self) -> Iterator[None]:
+        """The model with the LoRAs on inside the block; afterwards as before."""
+        # Something that wants a gradient: in the first layer nothing else does.
+        anchor = torch.zeros((), requires_grad=True)
+
+        def adapt(site: Site, _: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
+            if not torch.is_grad_enabled():
+                return self.adapted(site, inputs[0], output)[0]
+            return _Adapted.apply(inputs[0], output, anchor, self, site)  # type: ignore[no-untyped-call]
+
+        handles = [site.module.register_forward_hook(partial(adapt, site)) for site in self.sites]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def adapted(
+        self, site: Site, x: torch.Tensor, output: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The output + scale * x A' B', slot by slot; with x and scale * x A' by token."""
+        flat = x.reshape(-1, site.n_in)
+        inner = self.times(flat, self.span.of(site.a(self.used)).transpose(1, 2))
+        inner.mul_(self.span.scale)
+        added = self.times(inner, self.span.of(site.b(self.used)).transpose(1, 2))
+        return added.view_as(output).add_(output), flat, inner
+
+    def times(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        """Each slot's tokens times its matrix: [tokens, i] x [slots, i, o] -> [tokens, o]."""
+        if self.grouped:
+            return F.grouped_mm(x, w, offs=self.span.ends)
+        return torch.cat(
+            [piece @ matrix for piece, matrix in zip(self._by_slot(x), w, strict=True)]
+        )
+
+    def outer(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Each slot's y'x: [tokens, o], [tokens, i] -> [slots, o, i]."""
+        if self.grouped:
+            return F.grouped_mm(y.t(), x, offs=self.span.ends)
+        pairs = zip(self._by_slot(y), self._by_slot(x), strict=True)
+        return torch.stack([left.t() @ right for left, right in pairs])
+
+    def _by_slot(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Each slot's tokens apart."""
+        return torch.split(x, list(self.span.counts))
+
+    def keep(self, gradient: torch.Tensor, place: torch.Tensor) -> None:
+        """Write or add the gradient of the span's slots where it belongs."""
+        if self.fresh:
+            self.span.of(place).copy_(gradient)
+        else:
+            self.span.of(place).add_(gradient)
+
+
+class _Adapted(torch.autograd.Function):
+    """`Stack.adapted`; the gradients of A and B go into the stack."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, output: torch.Tensor, _: torch.Tensor, stack: Stack, site: Site
+    ) -> torch.Tensor:
+        result, flat, inner = stack.adapted(site, x, output)
+        ctx.save_for_backward(flat, inner)
+        ctx.stack, ctx.site, ctx.shape = stack, site, x.shape
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        stack, site, (flat, inner) = ctx.stack, ctx.site, ctx.saved_tensors
+        out = gradients[0].reshape(-1, site.n_out)
+        stack.keep(stack.outer(out, inner), site.b(stack.gradients))
+        middle = stack.times(out, stack.span.of(site.b(stack.used))).mul_(stack.span.scale)
+        stack.keep(stack.outer(middle, flat), site.a(stack.gradients))
+        back = None
+        if ctx.needs_input_grad[0]:
+            back = stack.times(middle, stack.span.of(site.a(stack.used))).view(ctx.shape)
+        return back, gradients[0], None, None, None
+
+
+@dataclass(frozen=True)
+class Worn:
+    """A stack that rows of text wear: row i the LoRA in slot `slots[i]`; slots ascend."""
+
+    stack: Stack
+    slots: list[int]
+
+    def arrange(self, rows: Sequence[int], width: int) -> None:
+        """Say that the next forward has `width` tokens of each of these rows, in order."""
+        counts = [0] * len(self.stack.values)
+        for row in rows:
+            counts[self.slots[row]] += width
+        self.stack.arrange(counts)
+
+
+@contextmanager
+def wearing(model: Any, loras: Sequence[Lora | None]) -> Iterator[Worn | None]:
+    """The model with a LoRA for each row (or none for all) inside the block; then as before.
+
+    Rows of one LoRA stand side by side. Where LoRAs cannot be stacked there is only one of them.
+
+    Raises:
+        ConfigError: a LoRA is of another model.
+
+    """
+    distinct = list({id(lora): lora for lora in loras if lora is not None}.values())
+    if not distinct:
+        yield None
+        return
+    for lora in distinct:
+        check_fits(model, lora)
+    targets = sorted({target for lora in distinct for target in lora.targets})
+    if not stackable(model, targets):
+        (only,) = distinct
+        with attached(model, only):
+            yield None
+        return
+    stack = Stack(model, targets, max(lora.rank for lora in distinct), len(distinct))
+    for slot, lora in enumerate(distinct):
+        stack.put(slot, lora)
+    slot_of = {id(lora): slot for slot, lora in enumerate(distinct)}
+    with stack.worn():
+        yield Worn(stack, [slot_of[id(lora)] for lora in loras])
