@@ -6,20 +6,21 @@ Only safetensors weights, no code from the checkpoint, no look-up on any hub
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from stages.checkpoint import check_counts, check_files
 from stages.errors import ConfigError, InputError, ResourceError
 
 LOG = logging.getLogger(__name__)
 SMALL_MODEL = 50_000_000  # parameters; below it a second CPU thread costs more than it brings
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _LARGEST_HEADER = 100_000_000  # bytes; the safetensors format's own limit
-# What transformers raises, depending on which file is broken and how.
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
+_SAID = 300  # characters of what transformers says
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -65,12 +66,8 @@ def check_directory(path: Path) -> dict[str, Any]:
         InputError: no config or safetensors, pickled weights, or a model with code of its own.
 
     """
+    check_files(path)
     config = _json(path / "config.json")
-    if "auto_map" in config:
-        raise InputError(
-            f"{path} brings its own Python code (auto_map), which is never run.",
-            "Use a model of an architecture that transformers knows.",
-        )
     if not any(path.glob("*.safetensors")):
         pickled = any(f for pattern in _PICKLES for f in path.glob(pattern))
         what = "only pickled weights, which can run code" if pickled else "no weights"
@@ -104,7 +101,7 @@ def _json(file: Path) -> dict[str, Any]:
     except OSError as error:
         hint = "Give a Hugging Face model directory."
         raise InputError(f"{file.parent} is not a model: no {file.name}.", hint) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not JSON: {error}.", "Copy the model again.") from error
     if not isinstance(content, dict):
         raise InputError(f"{file} is not a JSON object.", "Copy the model again.")
@@ -127,17 +124,19 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
         ResourceError: it does not fit.
 
     """
-    check_directory(path)
+    check_counts(path, check_directory(path), len(weight_shapes(path)))
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")  # some architectures fetch code by themselves
     import torch
     import transformers
-    from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = find_device(device)
     if dtype not in DTYPES:
         raise ConfigError(f"there is no dtype {dtype!r}.", f"Choose one of: {', '.join(DTYPES)}.")
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
@@ -148,12 +147,12 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
         )
         model, info = loaded
         model.to(place)
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError) as error:
         message = f"{path} does not fit on {place}."
         raise ResourceError(message, "Use a smaller model, or --device cpu.") from error
-    except (*_UNREADABLE, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        message = f"{path} cannot be loaded: {first}"
+    except Exception as error:  # whatever the parts of transformers raise for a broken folder
+        said = (" ".join(str(error).split()) or type(error).__name__)[:_SAID]
+        message = f"{path} cannot be loaded: {said}"
         raise InputError(message, "Check the folder, or copy the model again.") from error
     lacking = [*info["missing_keys"], *info["mismatched_keys"]]
     if lacking:
@@ -217,7 +216,7 @@ def weight_shapes(path: Path) -> dict[str, Sequence[int]]:
                 size = int.from_bytes(stream.read(8), "little")
                 header = json.loads(stream.read(min(size, _LARGEST_HEADER)))
             shapes |= {name: t["shape"] for name, t in header.items() if name != "__metadata__"}
-        except (ValueError, AttributeError, TypeError, KeyError) as error:
+        except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
             message = f"{file} is not a safetensors file."
             raise InputError(message, "Copy the model again.") from error
     return shapes

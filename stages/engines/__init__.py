@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from stages.config import Config, EndpointConfig, VllmConfig
 from stages.tables import Chosen, Entry
-from stages.tokens import render
+from stages.tokens import render_all
 
 if TYPE_CHECKING:
     from stages.engines.openai import Ledger
@@ -54,11 +54,10 @@ class Completion:
 
 def given(requests: Sequence[Request], tokenizer: Any, *, chat: bool) -> list[Request]:
     """The requests with all that a model is given in their prompts."""
+    texts = render_all(tokenizer, [(one.prompt, one.system) for one in requests], chat=chat)
     return [
-        replace(one, prompt=render(tokenizer, one.prompt, one.system, chat=chat), system="")
-        if chat or one.system
-        else one
-        for one in requests
+        replace(one, prompt=text, system="") if chat or one.system else one
+        for one, text in zip(requests, texts, strict=True)
     ]
 
 

@@ -231,8 +231,9 @@ def _read(served: Served) -> tuple[Any, frozenset[int], int]:
     """The tokenizer, the tokens that end a text, and the window, without the weights."""
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(served.path, local_files_only=True)
-    config = AutoConfig.from_pretrained(served.path, local_files_only=True)
+    local = {"local_files_only": True, "trust_remote_code": False}
+    tokenizer = AutoTokenizer.from_pretrained(served.path, **local)
+    config = AutoConfig.from_pretrained(served.path, **local)
     try:
         generation = GenerationConfig.from_pretrained(served.path, local_files_only=True)
     except OSError:  # as transformers does for a model without the file
