@@ -9,7 +9,6 @@ come from other people too).
 import errno
 import logging
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from seal_cli.store.schema import TABLES, empty_select, versioned_select
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 from stages.identity import digest
+from stages.sandbox import MEMORY_LIMIT, close_off, interrupted_after, spent
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,7 +30,6 @@ LOG = logging.getLogger(__name__)
 SQL = Path(__file__).parent  # the views below and the macros of every query
 # Each may use those before it.
 VIEWS = ("model_names", "judgements", "experiments", "accuracies", "traces")
-MEMORY_LIMIT = "2GiB"
 # Functions (by a part of their names) that take a table's name or a query as text.
 _BY_TEXT = ("query", "histogram", "serialized", "duckdb_", "pragma", "show", "summarize")
 STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
@@ -142,28 +141,16 @@ def sandbox(
     try:
         _define(connection, artifacts, prefix=PREFIX, query=query)
     except duckdb.Error as error:
-        raise InputError(
-            f"a table cannot be read: {last_words(error)}.",
-            "Copy the artifact again, or delete its folder and run its stage.",
+        text = last_words(error)
+        raise spent(text, seconds) or InputError(
+            f"a table cannot be read: {text}.",
+            "`seal verify` says which artifact is damaged: copy that one again.",
         ) from error
-    for setting in (
-        "temp_directory = ''",
-        f"allowed_directories = ['{PREFIX}']",
-        "enable_external_access = false",
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "python_enable_replacements = false",
-        "enable_progress_bar = false",  # it would be printed to stdout
-        "lock_configuration = true",
-    ):
-        connection.execute(f"SET {setting}")
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.daemon = True
-    timer.start()
+    close_off(connection, PREFIX)
     try:
-        yield connection
+        with interrupted_after(connection, seconds):
+            yield connection
     finally:
-        timer.cancel()
         connection.close()
 
 

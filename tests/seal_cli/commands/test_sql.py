@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from seal_cli.store import query
+from stages import sandbox
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,7 +53,7 @@ def test_a_table_for_people_is_cut_and_says_so(seal: Any, store: Path) -> None:
 def test_a_result_that_is_too_large_is_refused(
     seal: Any, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "RESULT_LIMIT", 1_000_000)
+    monkeypatch.setattr(query, "MEMORY", 1_000_000)
     assert seal("sql", "from range(1000)").code == 0
     result = seal("sql", "from range(1000000)")
     assert result.code == 5
@@ -96,6 +97,7 @@ def test_memory_is_limited_while_a_query_runs_and_no_longer() -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with query.confined(60):
-        assert resource.getrlimit(resource.RLIMIT_DATA)[0] <= query.PROCESS_LIMIT
+    with sandbox.confined(60):
+        limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        assert 0 < limit - sandbox._data_in_use() <= 3 * sandbox.MEMORY + (64 << 20)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
