@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 WIDE, WIDEST = 200, 320  # characters of a line that goes to no terminal; the latter of a table
 INTERVAL = 10.0  # seconds between progress lines where there is no terminal
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters, the separators of lines and paragraphs, and what turns the direction of text.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
+)
 _quiet = False
 
 
@@ -45,7 +48,12 @@ class _Talk(logging.Handler):
 
 def safe(text: str) -> str:
     """Text with its control characters made visible; line ends and tabs stay."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(_visible, text)
+
+
+def _visible(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def out(text: str) -> None:
@@ -104,8 +112,11 @@ def check_folder(path: Path) -> None:
 def save(text: str, path: Path) -> None:
     """Data to a file that the user named, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def say(text: str) -> None:

@@ -18,6 +18,7 @@ from stages.records import Policy
 TINY = Path(__file__).parents[1] / "tiny"
 TINY_GRIDS = Path(__file__).parents[1] / "tiny-grids"
 SHIPPED = {"tiny": TINY, "tiny-grids": TINY_GRIDS}
+_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -118,7 +119,7 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
     if name in SHIPPED:
         candidates.append(SHIPPED[name])
     elif _HUB_NAME.fullmatch(name):
-        candidates.append(_from_hub(name))
+        candidates += _cached(name)  # a manifest may come from anybody: nothing is downloaded
     for candidate in candidates:
         found = _base(workspace, candidate, name)
         if found.id == policy:
@@ -154,6 +155,18 @@ def _updated(artifact: Artifact) -> LocalModel:
     return LocalModel(policy, artifact.weights(str(policy.path)), artifact)
 
 
+def _cached(name: str) -> list[Path]:
+    """The snapshot of a hub name that is on this machine, as a list of none or one."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True)
+    except (LocalEntryNotFoundError, HFValidationError):
+        return []
+    return [Path(found)]
+
+
 def _from_hub(name: str) -> Path:
     """A snapshot on disk: the cached one, else downloaded."""
     from huggingface_hub import snapshot_download
@@ -163,13 +176,11 @@ def _from_hub(name: str) -> Path:
         LocalEntryNotFoundError,
     )
 
-    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+    cached = _cached(name)
+    if cached:
+        return cached[0]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        pass
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=_PATTERNS))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"{name} is neither a local folder nor to be had from the hub.",
