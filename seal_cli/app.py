@@ -39,7 +39,7 @@ from seal_cli.commands import (
 )
 from seal_cli.commands import eval as evaluate
 from seal_cli.options import stage_command
-from seal_cli.signals import Stopped, install
+from seal_cli.signals import SENTENCE, Stopped, heard
 from seal_cli.store.workspace import Workspace
 from stages.config import (
     AdaptConfig,
@@ -56,7 +56,7 @@ from stages.config import (
 )
 from stages.domains.arc.settings import ArcConfig
 from stages.engines.settings import EndpointConfig
-from stages.errors import InputError, ResourceError, SealError
+from stages.errors import ConfigError, InputError, ResourceError, SealError
 from stages.grading.judge import JudgeConfig
 
 _RESOURCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO, errno.EMFILE}
@@ -69,12 +69,13 @@ class Boundary(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command; whatever it raises becomes a message and an exit code."""
         try:
-            return super().invoke(ctx)
+            with heard():
+                return super().invoke(ctx)
         except SealError as error:
             console.complain(error)
             raise typer.Exit(error.exit_code) from error
         except Stopped as stop:
-            console.say("interrupted; finished batches are kept: run the same command to go on.")
+            console.say(SENTENCE)
             raise typer.Exit(stop.exit_code) from stop
         except BrokenPipeError:
             # The reader went away (`| head`): nothing may be flushed to it, and it is no bug.
@@ -98,6 +99,11 @@ def _refusal(error: BaseException) -> SealError | None:
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return ResourceError(
             f"no access: {error}.", "Check the permissions, or choose another --store."
+        )
+    if isinstance(error, OSError) and error.errno == errno.EXDEV:
+        return ConfigError(
+            "parts of the store are on different disks.",
+            "Put all of it on one, and link the store's own folder.",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
         return InputError(f"{error.strerror}: {error.filename}.", "Check the path.")
@@ -196,12 +202,7 @@ def root(
     console.configure(quiet=False)
     if store.exists() and not store.is_dir():
         raise typer.BadParameter(f"{store} is a file, not a store", param_hint="--store")
-    if any(letter in str(store.absolute()) for letter in "*?["):  # DuckDB would take it for a glob
-        raise typer.BadParameter(f"{store} has one of * ? [ in its path", param_hint="--store")
+    # DuckDB would take it for a pattern.
+    if any(letter in str(store.absolute()) for letter in "*?[\\"):
+        raise typer.BadParameter(f"{store} has one of * ? [ \\ in its path", param_hint="--store")
     ctx.obj = Workspace(store)
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    install()
-    app()

@@ -11,9 +11,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stages.errors import ConfigError, SealError
 
@@ -27,6 +27,23 @@ _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
 _quiet = False
+_stdin: TextIO | None = None
+
+
+def take_stdin() -> None:
+    """Keep what is piped in for ourselves: no library can read it, or wait for an answer."""
+    global _stdin
+    with suppress(OSError):  # it is closed
+        _stdin = os.fdopen(os.dup(0), encoding="utf-8", errors="replace")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+
+
+def piped() -> str:
+    """All that is piped in."""
+    stdin = _stdin or sys.stdin
+    return stdin.read() if stdin else ""
 
 
 def configure(*, quiet: bool) -> None:

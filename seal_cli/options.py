@@ -6,7 +6,6 @@ the fields in `stages.config`, so their names, help and defaults stand in one pl
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -259,7 +258,7 @@ def from_stdin() -> str:
         ConfigError: none or several; an empty stdin means that the stage before failed.
 
     """
-    ids = sys.stdin.read().split()
+    ids = console.piped().split()
     if len(ids) != 1:
         what = "nothing" if not ids else f"{len(ids)} words"
         raise ConfigError(

@@ -61,7 +61,7 @@ def sql(
             "Name it with --store, or make one with `seal init`.",
         )
     index.refresh(workspace)
-    result = fetch(workspace, sys.stdin.read() if query == "-" else query, timeout)
+    result = fetch(workspace, console.piped() if query == "-" else query, timeout)
     chosen = format or (Format.table if sys.stdout.isatty() else Format.csv)
     _PRINTERS[chosen](result)
 

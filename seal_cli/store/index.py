@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from seal_cli.store.failpoints import failpoint
 from seal_cli.store.journal import locked
 from seal_cli.store.schema import TABLES, empty_select, versioned_select
 from seal_cli.store.workspace import Workspace
-from stages.errors import InputError
+from stages.errors import BusyError, InputError
 from stages.identity import digest
 from stages.sandbox import MEMORY_LIMIT, close_off, interrupted_after, spent
 
@@ -47,8 +47,9 @@ _CATALOGUE = {
 }
 # (artifact, everything it was made from, itself included): what a join between stages needs. The
 # same self-edit may stand in several artifacts; this says which of them a reward is about.
+# A view: a chain of n artifacts has n² / 2 pairs, which only the queries that name it pay for.
 _LINEAGE = """
-    CREATE TABLE lineage AS
+    CREATE VIEW lineage AS
     WITH RECURSIVE
         made AS (SELECT artifact_id, unnest(inputs) AS input FROM artifacts),
         lineage (artifact_id, ancestor) AS (
@@ -57,7 +58,7 @@ _LINEAGE = """
             SELECT lineage.artifact_id, input
             FROM lineage JOIN made ON made.artifact_id = lineage.ancestor
         )
-    FROM lineage ORDER BY ALL"""
+    FROM lineage"""
 
 
 def refresh(workspace: Workspace) -> None:
@@ -74,7 +75,8 @@ def refresh(workspace: Workspace) -> None:
     try:
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != _stamp(workspace):
             workspace.create()
-            with locked(workspace.locks / "index.lock", wait=True):
+            # Tried, never waited for: whoever holds the lock may have been stopped.
+            with suppress(BusyError), locked(workspace.locks / "index.lock", wait=False):
                 _write(workspace)
                 stamp.write_text(_stamp(workspace), encoding="utf-8")
     except (OSError, duckdb.Error) as error:

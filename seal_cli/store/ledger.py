@@ -9,12 +9,14 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from stages.engines import Completion
+from stages.errors import InputError
 
 _TOGETHER = 16  # answers that one fsync may wait for
 _SECONDS = 1.0  # and how long they may
@@ -25,7 +27,9 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
+        if not stat.S_ISREG(os.fstat(self._file).st_mode):
+            raise InputError(f"{path} is no regular file.", "Move it away.")
         self._places: dict[str, tuple[int, int]] = {}  # digest -> where its line is
         self._read = 0  # bytes of the file that `_places` knows
         self._unsynced, self._synced_at = 0, time.monotonic()

@@ -76,7 +76,7 @@ def test_a_long_error_is_cut(seal: Any, store: Path) -> None:
 
 def test_a_query_that_cannot_be_interrupted_ends_all_the_same(store: Path) -> None:
     # One call of a function that takes a minute; its memory is not counted by DuckDB either.
-    program = "from seal_cli.app import main; main()"
+    program = "from seal_cli.__main__ import main; main()"
     query = "select md5(repeat('a', 4000000000))"
     arguments = ["--store", str(store), "sql", query, "--timeout", "0.5"]
     start = time.monotonic()
