@@ -46,7 +46,7 @@ class Artifact:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"the manifest of {path.name} is missing or broken ({error}).",
-                "Copy the artifact again, or delete its folder and run its stage.",
+                "Copy it again; `seal verify` says what else is damaged.",
             ) from error
         if self.id != path.name:
             raise InputError(
@@ -138,7 +138,7 @@ class Artifact:
         first = why.strip().splitlines()[0]
         return InputError(
             f"{file.relative_to(self.path.parent)} is missing or damaged: {first}",
-            "Copy the artifact again, or delete its folder and run its stage.",
+            "Copy it again; `seal verify` says what else is damaged.",
         )
 
 
