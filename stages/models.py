@@ -147,6 +147,7 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
         )
         model, info = loaded
         model.to(place)
+        _try(LanguageModel(model, tokenizer))
     except (torch.OutOfMemoryError, MemoryError) as error:
         message = f"{path} does not fit on {place}."
         raise ResourceError(message, "Use a smaller model, or --device cpu.") from error
@@ -167,6 +168,19 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
     if place == "cpu":
         choose_threads(model.num_parameters())
     return LanguageModel(model, tokenizer)
+
+
+def _try(loaded: LanguageModel) -> None:
+    """Use every part once: what is wrong with a folder shows in use. Raises whatever goes wrong."""
+    import torch
+
+    ids = loaded.tokenizer("a text")["input_ids"] or [0]
+    if loaded.window < 1 or not all(type(i) is int for i in loaded.end_ids):
+        raise ValueError(f"window {loaded.window}, end tokens {sorted(map(str, loaded.end_ids))}")
+    if max(ids) >= loaded.model.get_input_embeddings().num_embeddings:
+        raise ValueError("its tokenizer has more tokens than it has embeddings")
+    with torch.inference_mode():
+        loaded.model(torch.tensor([ids[: loaded.window]], device=loaded.device))
 
 
 def find_device(wanted: str) -> str:

@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 from seal_cli import console
 from seal_cli.settings import SECTIONS, Settings
 from stages.config import AdaptConfig, GenerateConfig
+from stages.engines import Request
 from stages.engines.settings import EndpointConfig
+from stages.engines.transformers import TransformersEngine
 from stages.errors import SealError
 from stages.models import load
 from stages.records import Context
@@ -115,7 +117,8 @@ def loads_or_says(source: Path, folder: Path, file: str, key: str, value: Any) -
             resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             found = load.__wrapped__(folder, "cpu", "auto")
-            found.tokenizer("a text")
+            (made,) = TransformersEngine(found, batch=1).complete([Request("A.", 0, max_tokens=3)])
+            assert isinstance(made.text, str)
             code = 0
         except SealError:
             code = 0
