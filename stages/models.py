@@ -152,9 +152,7 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
         message = f"{path} does not fit on {place}."
         raise ResourceError(message, "Use a smaller model, or --device cpu.") from error
     except Exception as error:  # whatever the parts of transformers raise for a broken folder
-        said = (" ".join(str(error).split()) or type(error).__name__)[:_SAID]
-        message = f"{path} cannot be loaded: {said}"
-        raise InputError(message, "Check the folder, or copy the model again.") from error
+        raise unloadable(path, error) from error
     lacking = [*info["missing_keys"], *info["mismatched_keys"]]
     if lacking:
         message = f"{path} lacks {len(lacking)} tensors, {lacking[0]} among them."
@@ -168,6 +166,12 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
     if place == "cpu":
         choose_threads(model.num_parameters())
     return LanguageModel(model, tokenizer)
+
+
+def unloadable(path: Path, error: Exception) -> InputError:
+    """What to say of a folder in which a library came to grief."""
+    said = (" ".join(str(error).split()) or type(error).__name__)[:_SAID]
+    return InputError(f"{path} cannot be loaded: {said}", "Check it, or copy the model again.")
 
 
 def _try(loaded: LanguageModel) -> None:
