@@ -46,7 +46,7 @@ def test_parts_do_not_know_the_domains(part: str) -> None:
 
 
 def test_trainers_and_engines_run_on_a_bare_gpu_image() -> None:
-    for part in ("engines", "training"):
+    for part in ("engines", "training", "bench"):
         assert imported_from(f"stages/{part}", "duckdb", "pyarrow", "datasets", "pydantic") == []
 
 

@@ -24,8 +24,8 @@ from stages.errors import ConfigError
 from stages.records import SelfEdit
 
 if TYPE_CHECKING:
+    from stages.bench.adapters import Work
     from stages.models import LanguageModel
-    from stages.training.bench import Work
 
 LITTLE = ("tiny", "small")
 ShapeOption = Annotated[
@@ -67,7 +67,7 @@ def adapters(
     assignments: SetOption = [],  # noqa: B006  # typer's way
 ) -> None:
     """Train and score adapters one at a time and batched, in one run."""
-    from stages.training import bench
+    from stages.bench import adapters as bench
 
     wanted = numbers(slots, "--slots")
     lm, work = _work(
@@ -99,8 +99,8 @@ def _work(
     device: str,
 ) -> tuple["LanguageModel", list["Work"]]:
     """The model, and what it is trained on and asked."""
+    from stages.bench import adapters as bench
     from stages.models import load
-    from stages.training import bench
 
     if self_edits is not None and name is None:
         raise ConfigError("--self-edits goes with --model.", "Name the model that learns them.")
@@ -132,9 +132,9 @@ def _of_artifact(
 ) -> list["Work"]:
     """Self-edits of the store, and the questions of their passages."""
     from stages.adapt import Student, jobs
+    from stages.bench.adapters import Work
     from stages.engines import Request
     from stages.models import weight_shapes
-    from stages.training.bench import Work
     from stages.training.targets import resolve_targets
 
     source = workspace.artifact(workspace.resolve(self_edits))

@@ -35,7 +35,7 @@ from stages.config import EndpointConfig, GenerateConfig
 from stages.engines import ChosenEngine, Engine, Request, tokens_of
 
 if TYPE_CHECKING:
-    from stages.engines.bench import Measured, Overhead
+    from stages.bench.generate import Measured, Overhead
 
 SERVER = "openai"
 BATCHED = ("transformers", "scripted", SERVER)
@@ -87,7 +87,7 @@ def generate(
     assignments: SetOption = [],  # noqa: B006  # typer's way
 ) -> None:
     """Let an engine write self-edits of contexts, and keep none of them."""
-    from stages.engines import bench
+    from stages.bench import generate as bench
 
     sizes = numbers(batches, "--decode-batch")
     asks = {"base_url": base_url} if base_url else {}
@@ -162,7 +162,7 @@ def _overhead(
     engine: Engine, asked: Sequence[Request], runs: int, now: Callable[[], float]
 ) -> "Overhead":
     """What `seal` adds to vLLM on the same prompts."""
-    from stages.engines import bench
+    from stages.bench import generate as bench
     from stages.engines.vllm import VllmEngine
 
     assert isinstance(engine, VllmEngine)
@@ -183,7 +183,7 @@ def _facts(
     """
     if config.engine == "scripted":
         return facts_of(processor()) | {"clock": "wall"}, time.perf_counter
-    from stages.training import bench
+    from stages.bench import adapters as bench
 
     lm = session.runtime.model(model)
     facts = facts_of(device_of(lm), "torch", "transformers")

@@ -1,7 +1,7 @@
 """`seal loop`: rounds of the six stages and eval, by the same calls and with the same ids.
 
 It owns no artifact and keeps no state: killed and run again, every finished stage is a hit. What a
-round is stands in `seal_cli.pipeline.loop`; here is what is asked for, and what is said at the end.
+round is stands in `pipeline.chain`; here is what is asked for, and what is said at the end.
 """
 
 import time
@@ -14,8 +14,8 @@ import typer
 from seal_cli import console
 from seal_cli.commands.score import ProbeOption, ProxyOption
 from seal_cli.options import StudentOption
+from seal_cli.pipeline.chain import Chain, Round, given
 from seal_cli.pipeline.import_contexts import import_contexts
-from seal_cli.pipeline.loop import Chain, Round, given
 from seal_cli.pipeline.models import SHIPPED
 from seal_cli.pipeline.resolve import require_local
 from seal_cli.pipeline.rewarding import rewarding
