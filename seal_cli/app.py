@@ -1,20 +1,12 @@
-"""The `seal` command: its subcommands in pipeline order, and the one place where errors end.
+"""The `seal` command: its subcommands in pipeline order."""
 
-Every error leaves as one or two sentences on stderr with what to do next, and an exit code
-(`stages.errors`). A traceback is a bug.
-"""
-
-import errno
-import os
-import signal
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from seal_cli import __version__, console
+from seal_cli.boundary import Boundary
 from seal_cli.commands import (
     adapt,
     bench,
@@ -39,7 +31,7 @@ from seal_cli.commands import (
 )
 from seal_cli.commands import eval as evaluate
 from seal_cli.options import stage_command
-from seal_cli.signals import Stopped, install
+from seal_cli.signals import install
 from seal_cli.store.workspace import Workspace
 from stages.config import (
     AdaptConfig,
@@ -57,58 +49,6 @@ from stages.config import (
     ScoreConfig,
     UpdateConfig,
 )
-from stages.errors import InputError, ResourceError, SealError
-
-_RESOURCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO, errno.EMFILE}
-_PAST_MEMORY = ("can't allocate memory", "not enough memory")
-
-
-class Boundary(TyperGroup):
-    """The group whose `invoke` every command runs under."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command; whatever it raises becomes a message and an exit code."""
-        try:
-            return super().invoke(ctx)
-        except SealError as error:
-            console.complain(error)
-            raise typer.Exit(error.exit_code) from error
-        except Stopped as stop:
-            console.say("interrupted; finished batches are kept: run the same command to go on.")
-            raise typer.Exit(stop.exit_code) from stop
-        except BrokenPipeError:
-            # The reader went away (`| head`): nothing may be flushed to it, and it is no bug.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(128 + signal.SIGPIPE) from None
-        except (OSError, MemoryError, RuntimeError) as error:
-            known = _refusal(error)
-            if known is None:
-                raise
-            console.complain(known)
-            raise typer.Exit(known.exit_code) from error
-
-
-def _refusal(error: BaseException) -> SealError | None:
-    """What the operating system refused, as our error; None for anything else."""
-    if isinstance(error, OSError) and error.errno in _RESOURCE:
-        return ResourceError(
-            f"the disk or another resource ran out: {error}.",
-            "Free some and run the same command: finished batches are kept.",
-        )
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return ResourceError(
-            f"no access: {error}.", "Check the permissions, or choose another --store."
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
-        return InputError(f"{error.strerror}: {error.filename}.", "Check the path.")
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or any(text in str(error) for text in _PAST_MEMORY):
-        return ResourceError(
-            "memory ran out.",
-            "Lower --decode-batch, --max-tokens or --max-length, or use a smaller model.",
-        )
-    return None
-
 
 app = typer.Typer(
     cls=Boundary,

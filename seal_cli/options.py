@@ -45,6 +45,7 @@ _PRESET = typer.Option(
     metavar="NAME",
     help=f"Settings that give way to the settings file's, by name: {', '.join(PRESETS)}.",
 )
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 PresetOption = Annotated[str | None, _PRESET]
 
 # name -> (type, option, default): what every stage command takes besides its own; those that run no
