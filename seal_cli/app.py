@@ -30,25 +30,8 @@ from seal_cli.commands import (
     why,
 )
 from seal_cli.commands import eval as evaluate
-from seal_cli.options import stage_command
 from seal_cli.signals import install
 from seal_cli.store.workspace import Workspace
-from stages.config import (
-    AdaptConfig,
-    ArcConfig,
-    ContinualConfig,
-    CptConfig,
-    EndpointConfig,
-    EvalConfig,
-    FilterConfig,
-    GenerateConfig,
-    JudgeConfig,
-    LoopConfig,
-    QuizConfig,
-    RewardConfig,
-    ScoreConfig,
-    UpdateConfig,
-)
 
 app = typer.Typer(
     cls=Boundary,
@@ -71,40 +54,17 @@ benching = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 app.add_typer(benching, name="bench")
 
 app.command("init")(init.init)
-importing.command("contexts")(stage_command(import_contexts.import_contexts, models=False))
-importing.command("official")(stage_command(import_official.import_official, models=False))
-app.command("quiz")(stage_command(quiz.quiz, QuizConfig))
-app.command("generate")(
-    stage_command(
-        generate.generate,
-        GenerateConfig,
-        EndpointConfig,
-        ArcConfig,
-        without=("grids", "reorder", "colours", "own_first"),  # how the student is trained
-    )
-)
-app.command("adapt")(stage_command(adapt.adapt, AdaptConfig, ArcConfig))
-app.command("score")(
-    stage_command(score.score, ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig)
-)
-app.command("filter")(stage_command(filter.filter, FilterConfig, models=False))
-app.command("update")(stage_command(update.update, UpdateConfig))
-app.command("eval")(
-    stage_command(
-        evaluate.evaluate,
-        EvalConfig,
-        GenerateConfig,
-        AdaptConfig,
-        ArcConfig,
-        ScoreConfig,
-        CptConfig,
-        ContinualConfig,
-        JudgeConfig,
-        without=("probe_limit",),  # an evaluation asks the whole probe
-    )
-)
-app.command("regrade")(stage_command(regrade.regrade, JudgeConfig, models=False, retries=True))
-app.command("loop")(stage_command(loop.loop, LoopConfig, RewardConfig, JudgeConfig))
+importing.command("contexts")(import_contexts.import_contexts)
+importing.command("official")(import_official.import_official)
+app.command("quiz")(quiz.quiz)
+app.command("generate")(generate.generate)
+app.command("adapt")(adapt.adapt)
+app.command("score")(score.score)
+app.command("filter")(filter.filter)
+app.command("update")(update.update)
+app.command("eval")(evaluate.evaluate)
+app.command("regrade")(regrade.regrade)
+app.command("loop")(loop.loop)
 app.command("ls")(ls.ls)
 app.command("show")(show.show)
 app.command("log")(log.log)

@@ -1,10 +1,16 @@
 """`seal adapt`: self-edits -> adapters, kept as PEFT directories."""
 
-from seal_cli.options import SelfEditsArg, StudentOption
-from seal_cli.pipeline import adapt as pipeline
-from seal_cli.session import Session
+from typing import Any
+
+from seal_cli.api import Seal
+from seal_cli.options import SelfEditsArg, StudentOption, stage_command
+from seal_cli.pipeline.adapt import TAKES
+from seal_cli.results import Result
 
 
-def adapt(session: Session, self_edits: SelfEditsArg, student: StudentOption = None) -> None:
+@stage_command(TAKES)
+def adapt(
+    seal: Seal, self_edits: SelfEditsArg, student: StudentOption = None, **settings: Any
+) -> Result:
     """Train one LoRA per self-edit and repeat, and keep it."""
-    session.answer(session.run(pipeline.adapt(session.resolver, self_edits, student)))
+    return seal.adapt(self_edits, student=student, **settings)

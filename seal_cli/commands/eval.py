@@ -1,14 +1,13 @@
 """`seal eval`: policy and contexts -> metrics, with everything they were computed from."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from seal_cli.options import ContextsArg, StudentOption
-from seal_cli.pipeline import eval as pipeline
-from seal_cli.pipeline.resolve import require_local
-from seal_cli.session import Session
-from stages.config import GenerateConfig
+from seal_cli.api import Seal
+from seal_cli.options import ContextsArg, StudentOption, stage_command
+from seal_cli.pipeline.eval import TAKES
+from seal_cli.results import Result
 
 PolicyArg = Annotated[
     str,
@@ -23,18 +22,14 @@ ProbeOption = Annotated[
 ]
 
 
+@stage_command(TAKES)
 def evaluate(
-    session: Session,
+    seal: Seal,
     policy: PolicyArg,
     contexts: ContextsArg,
     student: StudentOption = None,
     probe: ProbeOption = None,
-) -> None:
+    **settings: Any,
+) -> Result:
     """Measure how well a policy adapts itself, or a student, to contexts."""
-    resolve = session.resolver
-    source = resolve.artifact(contexts, "contexts")
-    probed = resolve.artifact(probe, "contexts") if probe else None
-    require_local(resolve.config(GenerateConfig).engine)  # before a server's model is looked for
-    model = resolve.model(policy)
-    adapted = resolve.model(student) if student else None
-    session.answer(session.run(pipeline.evaluate(resolve, source, model, adapted, probed)))
+    return seal.eval(policy, contexts, student=student, probe=probe, **settings)

@@ -1,11 +1,15 @@
 """`seal generate`: contexts -> self-edits."""
 
-from seal_cli.options import ContextsArg, PolicyOption
-from seal_cli.pipeline import generate as pipeline
-from seal_cli.session import Session
+from typing import Any
+
+from seal_cli.api import Seal
+from seal_cli.options import ContextsArg, PolicyOption, stage_command
+from seal_cli.pipeline.generate import TAKES
+from seal_cli.results import Result
 
 
-def generate(session: Session, contexts: ContextsArg, policy: PolicyOption) -> None:
+@stage_command(TAKES)
+def generate(seal: Seal, contexts: ContextsArg, policy: PolicyOption, **settings: Any) -> Result:
     """Let the policy write self-edits for every context.
 
     Prompts of passages: implications (the default), implications-long, implications-very-long,
@@ -21,4 +25,4 @@ def generate(session: Session, contexts: ContextsArg, policy: PolicyOption) -> N
     With --engine openai the policy is what the server at --base-url calls its model; its key comes
     from the environment: SEAL_API_KEY, else OPENAI_API_KEY.
     """
-    session.answer(session.run(pipeline.generate(session.resolver, contexts, policy)))
+    return seal.generate(contexts, policy, **settings)

@@ -1,11 +1,13 @@
 """`seal import contexts`: files -> one contexts artifact."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from seal_cli.pipeline import import_contexts as pipeline
-from seal_cli.session import Session
+from seal_cli.api import Seal
+from seal_cli.options import stage_command
+from seal_cli.pipeline.import_contexts import TAKES
+from seal_cli.results import Result
 from stages.domains import DOMAINS
 
 PathsArg = Annotated[
@@ -40,15 +42,18 @@ OnlyOption = Annotated[
 ]
 
 
+@stage_command(TAKES)
 def import_contexts(
-    session: Session,
+    seal: Seal,
     paths: PathsArg,
     domain: DomainOption = None,
     split: SplitOption = None,
     limit: LimitOption = None,
     only: OnlyOption = None,
-) -> None:
+    **settings: Any,
+) -> Result:
     """Import passages and their questions, or tasks, from files into one artifact."""
     names = [name.strip() for name in only.split(",")] if only is not None else None
-    spec = pipeline.import_contexts(paths, domain=domain, split=split, limit=limit, only=names)
-    session.answer(session.run(spec))
+    return seal.import_contexts(
+        paths, domain=domain, split=split, limit=limit, only=names, **settings
+    )

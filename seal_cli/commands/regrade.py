@@ -1,12 +1,13 @@
 """`seal regrade`: the stored answers of rewards or metrics -> the same under another grader."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from seal_cli.pipeline import regrade as pipeline
-from seal_cli.session import Session
-from stages.config import resolved_grader
+from seal_cli.api import Seal
+from seal_cli.options import stage_command
+from seal_cli.pipeline.regrade import TAKES
+from seal_cli.results import Result
 from stages.grading import GRADERS
 
 SourceArg = Annotated[
@@ -25,9 +26,10 @@ GraderOption = Annotated[
 ]
 
 
-def regrade(session: Session, source: SourceArg, grader: GraderOption) -> None:
+@stage_command(TAKES)
+def regrade(seal: Seal, source: SourceArg, grader: GraderOption, **settings: Any) -> Result:
     """Judge stored answers again with another grader; the model that gave them is not run.
 
     Rewards (of score, regrade or an import) give rewards, which filter takes; metrics give metrics.
     """
-    session.answer(session.run(pipeline.regrade(session.resolver, source, resolved_grader(grader))))
+    return seal.regrade(source, grader, **settings)

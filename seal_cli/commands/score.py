@@ -1,12 +1,13 @@
 """`seal score`: adapters or self-edits -> answers, verdicts, rewards."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from seal_cli.options import StudentOption
-from seal_cli.pipeline import score as pipeline
-from seal_cli.session import Session
+from seal_cli.api import Seal
+from seal_cli.options import ProbeOption, ProxyOption, StudentOption, stage_command
+from seal_cli.pipeline.score import TAKES
+from seal_cli.results import Result
 
 SourceArg = Annotated[
     str,
@@ -21,39 +22,27 @@ QuestionsOption = Annotated[
         help="Ask the questions of this contexts artifact (of `seal quiz`, say) instead.",
     ),
 ]
-ProxyOption = Annotated[
-    str | None,
-    typer.Option("--proxy-model", help="Who judges the texts, with --reward proxy."),
-]
-ProbeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--probe",
-        metavar="CONTEXTS",
-        help="Contexts to ask every adapted model about, too: what it forgot. As many as "
-        "probe_limit of [score] says.",
-    ),
-]
 
 
+@stage_command(TAKES)
 def score(
-    session: Session,
+    seal: Seal,
     source: SourceArg,
     student: StudentOption = None,
     questions: QuestionsOption = None,
     probe: ProbeOption = None,
     proxy_model: ProxyOption = None,
-) -> None:
+    **settings: Any,
+) -> Result:
     """Examine adapted students and reward the self-edits.
 
     Given self-edits, it adapts in memory with the settings of [adapt] and keeps no weights.
     """
-    spec = pipeline.score(
-        session.resolver,
+    return seal.score(
         source,
         student=student,
         questions=questions,
         probe=probe,
         proxy_model=proxy_model,
+        **settings,
     )
-    session.answer(session.run(spec))

@@ -1,12 +1,13 @@
 """`seal update`: selection -> the next policy, a Hugging Face model directory."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from seal_cli.pipeline import update as pipeline
-from seal_cli.pipeline.splits import AllowOption
-from seal_cli.session import Session
+from seal_cli.api import Seal
+from seal_cli.options import AllowOption, stage_command
+from seal_cli.pipeline.update import TAKES
+from seal_cli.results import Result
 
 SelectionArg = Annotated[
     str, typer.Argument(metavar="SELECTION", help="An artifact: id, prefix, @latest:filter, or -.")
@@ -17,8 +18,6 @@ WriterOption = Annotated[
         "--policy", help="Weights to train, if not those of the policy that wrote the selection."
     ),
 ]
-
-
 ReplayFromOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,22 +36,22 @@ ReplayContextsOption = Annotated[
 ]
 
 
+@stage_command(TAKES)
 def update(
-    session: Session,
+    seal: Seal,
     selection: SelectionArg,
     policy: WriterOption = None,
     replay_from: ReplayFromOption = None,
     replay_contexts: ReplayContextsOption = None,
     allow_split: AllowOption = None,
-) -> None:
+    **settings: Any,
+) -> Result:
     """Finetune the policy on the selected self-edits."""
-    source = session.artifact(selection, "selections")
-    spec = pipeline.update(
-        session.resolver,
-        source,
-        policy,
+    return seal.update(
+        selection,
+        policy=policy,
         replay_from=replay_from or (),
         replay_contexts=replay_contexts,
         allow_split=allow_split or (),
+        **settings,
     )
-    session.answer(session.run(spec))

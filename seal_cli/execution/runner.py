@@ -40,7 +40,6 @@ class RunOptions:
     force: bool = False
     retry_failed: bool = False
     wait: bool = False
-    strict: bool = False
     deadline: float | None = None
     index: bool = True
 

@@ -1,7 +1,7 @@
-"""The RL loop: rounds of generate, score, filter, update and eval, a driver over their specs.
+"""One chain of rounds of the RL loop: generate, score, filter, update and eval, by their specs.
 
-`seal loop` runs one chain, or one per prompt side by side. A chain owns no artifact and keeps no
-state on disk: run again, every finished stage is a hit and the same rounds come out.
+A chain owns no artifact and keeps no state on disk: run again, every finished stage is a hit and
+the same rounds come out.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ _PAIRED = """
             AND method = 'self-edits' AND grader = $grader)"""
 _SECONDS = 600.0  # for this query
 
-Run = Callable[[StageSpec, Callable[[], None]], Artifact]  # a spec, a check before it is run
+Run = Callable[..., Artifact]  # of a spec; besides, a check before it is run and a deadline
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ class Round:
     accuracy: float | None
     gain: Gain | None = None
     step: Gain | None = None
+
+    def told(self) -> dict[str, Any]:
+        """As JSON has it; gains are paired by context, with their 95 % intervals."""
+        told = {"number": self.number, "policy": self.policy.id, "accuracy": self.accuracy}
+        if self.gain is None:
+            return told
+        gain = {"gain": self.gain.value, "gain_low": self.gain.low, "gain_high": self.gain.high}
+        return told | gain
 
 
 @dataclass
@@ -131,6 +139,18 @@ class Chain:
         """The round with the highest accuracy; None when none could be measured."""
         number = best([one.accuracy for one in self.rounds])
         return None if number is None else self.rounds[number]
+
+    def told(self) -> dict[str, Any]:
+        """As JSON has it: the policy it ended with, its rounds, and the best of them."""
+        best = self.best
+        return {
+            "policy": self.writer.id,
+            "round": self.writer.policy.round,
+            "metrics": [one.metrics.id for one in self.rounds],
+            "best": None if best is None else best.told(),
+            "stopped": self.stopped,
+            "rounds": [one.told() for one in self.rounds],
+        }
 
     def _learn(self, number: int) -> Artifact | None:
         """The next policy from the next contexts; None when the filter kept nothing."""

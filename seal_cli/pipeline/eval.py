@@ -21,16 +21,19 @@ from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.probe import Probe, refuse_shared
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.pipeline.score import examining
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import (
     AdaptConfig,
+    ArcConfig,
     Config,
     ContinualConfig,
     CptConfig,
     EvalConfig,
     GenerateConfig,
+    JudgeConfig,
     ScoreConfig,
 )
 from stages.domains import Domain
@@ -39,6 +42,17 @@ from stages.identity import derive_seed
 from stages.records import Adapter, Answer, Metric, Record, SelfEdit, Verdict
 from stages.regimes import fewshot
 
+TAKES = Takes(
+    EvalConfig,
+    GenerateConfig,
+    AdaptConfig,
+    ArcConfig,
+    ScoreConfig,
+    CptConfig,
+    ContinualConfig,
+    JudgeConfig,
+    without=("probe_limit",),  # an evaluation asks the whole probe
+)
 _OWN: dict[str, type[Config]] = {"cpt": CptConfig, "continual": ContinualConfig}
 
 

@@ -11,6 +11,7 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.importers import arc_files, readers
 from seal_cli.pipeline.models import SHIPPED
+from seal_cli.settings import Takes
 from seal_cli.store.identity import content_digest
 from seal_cli.store.workspace import Workspace
 from stages.domains import DOMAINS, ChosenDomain
@@ -19,6 +20,7 @@ from stages.identity import canonical, digest
 from stages.records import Context, Question, Record
 
 SEMANTICS = 1
+TAKES = Takes(models=False)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
 from seal_cli.store.workspace import Workspace
 from stages import quiz as stage
 from stages.config import QuizConfig
@@ -17,6 +18,8 @@ from stages.engines import ChosenEngine
 from stages.errors import ConfigError
 from stages.grading.choice import ChosenGrader
 from stages.records import Record
+
+TAKES = Takes(QuizConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,18 @@ from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline.contexts import group, pick
 from seal_cli.pipeline.probe import owner
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
-from stages.config import ServerConfig
+from stages.config import JudgeConfig, ServerConfig
 from stages.domains import DOMAINS
 from stages.errors import InputError
 from stages.exam import PROBE
 from stages.grading.choice import ChosenGrader
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
+TAKES = Takes(JudgeConfig, models=False, retries=True)
 _ROUNDS = 16  # verdicts per request under way that a batch has for a judge
 
 

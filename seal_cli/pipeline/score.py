@@ -15,10 +15,11 @@ from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.probe import Probe, Probing, owner
 from seal_cli.pipeline.proxy import Proxy, proxy
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import score as stage
-from stages.config import AdaptConfig, Config, RewardConfig, ScoreConfig
+from stages.config import AdaptConfig, ArcConfig, Config, JudgeConfig, RewardConfig, ScoreConfig
 from stages.domains import SETTINGS, ChosenDomain, Domain
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError, InputError
@@ -29,6 +30,7 @@ from stages.rewards import ChosenRule, rule_of
 from stages.rewards.racing import Race, race
 from stages.training import Lora
 
+TAKES = Takes(ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig)
 Adapters = Iterator[tuple[Adapter, Lora | None]]
 
 

@@ -14,7 +14,7 @@ from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.filter import selected
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.pipeline.splits import refuse_evaluation
-from seal_cli.settings import DEFAULT_FILE
+from seal_cli.settings import DEFAULT_FILE, Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import update as stage
@@ -23,6 +23,8 @@ from stages.domains import ChosenDomain
 from stages.errors import ConfigError, InputError
 from stages.records import Policy, Record, Selection, SelfEdit
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
+
+TAKES = Takes(UpdateConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

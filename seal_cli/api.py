@@ -1,0 +1,270 @@
+"""The runs of the shell from Python: `Seal(store)` has a verb for each, with the same ids.
+
+    from seal_cli.api import Seal
+
+    seal = Seal("seal-store")
+    contexts = seal.import_contexts("tiny", split="train", limit=8)
+    edits = seal.generate(contexts, policy="tiny", samples=5)
+    rewards = seal.score(edits, repeats=1)
+    rewards.pandas().sort_values("reward")
+
+A setting is a keyword with the name of its flag: `--max-tokens 64` is `max_tokens=64`; so are
+`force`, `wait` and `retry_failed`. Errors are those of `stages.errors`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from seal_cli import console
+from seal_cli.execution.local import Local
+from seal_cli.execution.runner import Runner, RunOptions
+from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.spec import StageSpec
+from seal_cli.pipeline import (
+    adapt,
+    filter,  # noqa: A004  # the stage's name
+    generate,
+    import_contexts,
+    import_official,
+    loop,
+    quiz,
+    regrade,
+    score,
+    update,
+)
+from seal_cli.pipeline import eval as evaluate
+from seal_cli.pipeline.resolve import Resolver, require_local
+from seal_cli.results import Imported, Made, Result, Rounds, Table
+from seal_cli.settings import Settings, Takes
+from seal_cli.store import index
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.query import fetch, require
+from seal_cli.store.workspace import Workspace
+from stages.config import Config, FilterConfig, GenerateConfig, resolved_grader
+
+Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
+
+
+class Seal:
+    """A store, settings, and the models that this process has loaded.
+
+    `config` is a settings file, or what one holds: section -> settings. `environ` is an environment
+    that may have SEAL_* variables and the keys of servers, such as `os.environ`. What is not given
+    is not read; a model's own seal.toml applies as in the shell.
+    """
+
+    def __init__(
+        self,
+        store: str | PathLike[str],
+        config: str | PathLike[str] | Mapping[str, Mapping[str, Any]] | Settings | None = None,
+        *,
+        preset: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.store, self.environ = Workspace(Path(store)), environ or {}
+        self.device, self.dtype = device, dtype
+        if not isinstance(config, Settings):
+            config = Settings(config, (), self.environ, preset)
+        self.settings = config
+
+    def import_contexts(
+        self,
+        paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+        *,
+        domain: str | None = None,
+        split: str | None = None,
+        limit: int | None = None,
+        only: Sequence[str] | None = None,
+        **settings: Any,
+    ) -> Result:
+        """Passages and their questions, or tasks, from files or a dataset of the hub."""
+        several = [paths] if isinstance(paths, str | PathLike) else paths
+        _, run = self._begin(import_contexts.TAKES, settings)
+        spec = import_contexts.import_contexts(
+            [str(path) for path in several], domain=domain, split=split, limit=limit, only=only
+        )
+        return Result(run(spec))
+
+    def import_official(self, directory: str | PathLike[str], **settings: Any) -> Imported:
+        """The released SEAL data and results, an artifact for each file."""
+        _, run = self._begin(import_official.TAKES, settings, index=False)
+        made = Imported(*import_official.import_official(Path(directory), run))
+        index.refresh(self.store)
+        return made
+
+    def quiz(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
+        """Contexts with questions that the policy wrote; what was dropped is in `drafts`."""
+        resolve, run = self._begin(quiz.TAKES, settings)
+        return Result(run(quiz.quiz(resolve, str(contexts), str(policy))))
+
+    def generate(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
+        """Self-edits of contexts, written by the policy or by a server's model."""
+        resolve, run = self._begin(generate.TAKES, settings)
+        return Result(run(generate.generate(resolve, str(contexts), str(policy))))
+
+    def adapt(
+        self, self_edits: Reference, *, student: Reference | None = None, **settings: Any
+    ) -> Result:
+        """One LoRA for each self-edit and repeat, kept."""
+        resolve, run = self._begin(adapt.TAKES, settings)
+        return Result(run(adapt.adapt(resolve, str(self_edits), **_ids(student=student))))
+
+    def score(
+        self,
+        source: Reference,
+        *,
+        student: Reference | None = None,
+        questions: Reference | None = None,
+        probe: Reference | None = None,
+        proxy_model: Reference | None = None,
+        **settings: Any,
+    ) -> Result:
+        """Answers, verdicts and rewards, of adapters or of self-edits."""
+        resolve, run = self._begin(score.TAKES, settings)
+        spec = score.score(
+            resolve,
+            str(source),
+            **_ids(student=student, questions=questions, probe=probe, proxy_model=proxy_model),
+        )
+        return Result(run(spec))
+
+    def filter(
+        self, rewards: Reference, *, export: str | PathLike[str] | None = None, **settings: Any
+    ) -> Result:
+        """The self-edits that earned it; `export`: also as prompt/completion JSON lines."""
+        if export is not None:
+            console.check_folder(Path(export))
+        resolve, run = self._begin(filter.TAKES, settings)
+        source = resolve.artifact(str(rewards), "rewards")
+        made = run(filter.filter(resolve, source, resolve.config(FilterConfig)))
+        if export is not None:
+            filter.export(self.store, made, Path(export))
+        return Result(made)
+
+    def update(
+        self,
+        selection: Reference,
+        *,
+        policy: Reference | None = None,
+        replay_from: Sequence[Reference] = (),
+        replay_contexts: Reference | None = None,
+        allow_split: Sequence[str] = (),
+        **settings: Any,
+    ) -> Result:
+        """The next policy: the one that wrote the selection, or `policy`, finetuned on it."""
+        resolve, run = self._begin(update.TAKES, settings)
+        spec = update.update(
+            resolve,
+            resolve.artifact(str(selection), "selections"),
+            replay_from=[str(one) for one in replay_from],
+            allow_split=allow_split,
+            **_ids(policy=policy, replay_contexts=replay_contexts),
+        )
+        return Result(run(spec))
+
+    def eval(
+        self,
+        policy: Reference,
+        contexts: Reference,
+        *,
+        student: Reference | None = None,
+        probe: Reference | None = None,
+        **settings: Any,
+    ) -> Result:
+        """Metrics of a policy that adapts itself, or a student, to contexts."""
+        resolve, run = self._begin(evaluate.TAKES, settings)
+        source = resolve.artifact(str(contexts), "contexts")
+        probed = resolve.artifact(str(probe), "contexts") if probe else None
+        require_local(resolve.config(GenerateConfig).engine)  # before a model is looked for
+        model = resolve.model(str(policy))
+        adapted = resolve.model(str(student)) if student else None
+        return Result(run(evaluate.evaluate(resolve, source, model, adapted, probed)))
+
+    def regrade(self, source: Reference, grader: str, **settings: Any) -> Result:
+        """Stored answers of rewards or metrics under another grader; no model is run."""
+        resolve, run = self._begin(regrade.TAKES, settings)
+        return Result(run(regrade.regrade(resolve, str(source), resolved_grader(grader))))
+
+    def loop(
+        self,
+        contexts: Reference,
+        policy: Reference | None = None,
+        *,
+        student: Reference | None = None,
+        eval_contexts: Reference | None = None,
+        probe: Reference | None = None,
+        proxy_model: Reference | None = None,
+        allow_split: Sequence[str] = (),
+        **settings: Any,
+    ) -> Rounds:
+        """Rounds of generate, score, filter, update and eval. Settings of stages are `config`'s."""
+        resolve, run = self._begin(loop.TAKES, settings)
+        chains = loop.loop(
+            resolve,
+            run,
+            str(contexts),
+            allow_split=allow_split,
+            **_ids(policy=policy, student=student, eval_contexts=eval_contexts),
+            **_ids(probe=probe, proxy_model=proxy_model),
+        )
+        return Rounds(chains)
+
+    def sql(self, query: str, *, timeout: float = 60.0, **parameters: Any) -> Table:
+        """The rows of a read-only query over the store; `$name` in it is a parameter."""
+        require(self.store)
+        given = {k: str(v) if isinstance(v, Made) else v for k, v in parameters.items()}
+        rows = fetch(self.store, query, timeout, given)
+        return Table(f"{rows.num_rows} rows", rows)
+
+    def artifact(self, reference: Reference) -> Result:
+        """An artifact of the store: by its id, a prefix of it, or @latest:<stage>."""
+        return Result(self.store.artifact(self.store.resolve(str(reference))))
+
+    def resolver(self, flags: Mapping[type[Config], Mapping[str, Any]] | None = None) -> Resolver:
+        """Names, files and settings -> what specs hold."""
+        return Resolver(self.store, self.settings, flags or {}, self.dtype, self.environ)
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What this process has loaded."""
+        return Runtime(self.store, self.device, self.environ)
+
+    def _begin(
+        self, takes: Takes, settings: Mapping[str, Any], **own: Any
+    ) -> tuple[Resolver, Callable[..., Artifact]]:
+        """What builds a spec from names and settings, and what runs it."""
+        given = {name: value for name, value in settings.items() if value is not None}
+        how = {name: given.pop(name) for name in takes.how if name in given}
+        run = partial(self._run, RunOptions(**how, **own))
+        return self.resolver(takes.flags(given)), run
+
+    def _run(
+        self,
+        options: RunOptions,
+        spec: StageSpec,
+        check: Callable[[], None] = lambda: None,
+        deadline: float | None = None,
+    ) -> Artifact:
+        """The artifact of a spec; what servers were asked and what failed is said."""
+        executor = Local(self.runtime, self.store)
+        options = replace(options, deadline=deadline)
+        artifact = Runner(self.store, executor, options).run(spec, check)
+        for said in self.runtime.usage():
+            console.say(said)
+        if artifact.n_failed:
+            retry = ", or use --retry-failed" if spec.models() else ""
+            console.say(
+                f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column{retry}."
+            )
+        return artifact
+
+
+def _ids(**references: Reference | None) -> dict[str, Any]:
+    """As the shell would have them."""
+    return {k: None if given is None else str(given) for k, given in references.items()}
