@@ -1,7 +1,7 @@
 """score: adapters or self-edits -> answers, verdicts, rewards."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -207,8 +207,7 @@ def _stored(adapters: Artifact) -> Callable[[Sequence[SelfEdit]], Adapters]:
 
     def read(wanted: Sequence[SelfEdit]) -> Adapters:
         for adapter in (a for edit in wanted for a in by_edit[edit.self_edit_id]):
-            kept = adapter.weights
-            yield adapter, load(adapters.weights(kept)) if kept else None
+            yield adapter, load(adapters.weights(adapter.weights)) if adapter.weights else None
 
     return read
 
@@ -250,7 +249,7 @@ def score(
         return score_self_edits(resolve, found, model, config, reward, questions=asked, probe=other)
     if student is not None:
         raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
-    return _score_adapters(resolve, found, reward, questions=asked, probe=other)
+    return _score_adapters(resolve, found, reward, asked, other)
 
 
 def score_self_edits(
@@ -277,16 +276,14 @@ def _score_adapters(
     resolve: Resolver,
     adapters: Artifact,
     reward: RewardConfig,
-    *,
     questions: Artifact | None,
     probe: Artifact | None,
 ) -> Score:
     """The run that scores the adapters that `seal adapt` kept."""
     _refuse_training_flags(resolve)
-    # They are asked as they learned: with the settings of the domain that they were trained on.
-    learned = as_trained(adapters)
     edits = resolve.store.upstream(adapters, "self_edits")
     model = resolve.known(adapters, adapters.about("student"))
+    learned = as_trained(adapters)  # they are asked as they learned
     return Score(
         adapters=adapters.id,
         adapting=None,
@@ -338,15 +335,9 @@ def _check_questions(edits: Artifact, questions: Artifact) -> None:
 def _refuse_training_flags(resolve: Resolver) -> None:
     """Adapters are trained already: a flag that says how must not be passed over in silence."""
     training: list[type[Config]] = [AdaptConfig, *(cls for cls, _ in SETTINGS.values())]
-    given = [
-        known.name
-        for cls in training
-        for known in fields(cls)
-        if resolve.flags.get(cls, {}).get(known.name) is not None
-    ]
-    if given:
+    for given in (name for cls in training for name in resolve.flags.get(cls, {})):
         raise ConfigError(
-            f"--{given[0].replace('_', '-')} goes with self-edits; these adapters are trained.",
+            f"--{given.replace('_', '-')} goes with self-edits; these adapters are trained.",
             "Leave it out, or score the self-edits themselves.",
         )
 

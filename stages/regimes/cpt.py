@@ -101,16 +101,9 @@ def planned(
     assert config.epochs is not None  # settled when the configuration was made
     assert config.learning_rate is not None
     assert config.batch_size is not None
-    known = (
-        adapting.key()
-        | config.key()
-        | {
-            "targets": list(student.targets),
-            "chat": student.chat,
-        }
-    )
+    known = adapting.key() | config.key()
     del known["repeats"], known["seed"]
-    hyperparameters = canonical(known)
+    hyperparameters = canonical(known | {"targets": list(student.targets), "chat": student.chat})
     content = digest([c.context_id for c in contexts], [e.self_edit_id for e in edits])
     seed = derive_seed(adapting.seed, method, content)
     adapter = Adapter(
