@@ -44,7 +44,9 @@ from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
-from stages.config import Config, FilterConfig, GenerateConfig, resolved_grader
+from stages.config import FilterConfig, GenerateConfig
+from stages.fields import Config
+from stages.grading import resolved
 
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
 
@@ -189,7 +191,7 @@ class Seal:
     def regrade(self, source: Reference, grader: str, **settings: Any) -> Result:
         """Stored answers of rewards or metrics under another grader; no model is run."""
         resolve, run = self._begin(regrade.TAKES, settings)
-        return Result(run(regrade.regrade(resolve, str(source), resolved_grader(grader))))
+        return Result(run(regrade.regrade(resolve, str(source), resolved(grader))))
 
     def loop(
         self,

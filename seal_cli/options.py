@@ -19,7 +19,7 @@ from seal_cli.api import Seal
 from seal_cli.results import Made
 from seal_cli.settings import PRESETS, Settings, Takes, settings_file
 from seal_cli.store.workspace import Workspace
-from stages.config import ServerConfig
+from stages.engines.settings import ServerConfig
 from stages.errors import ConfigError
 
 ArtifactArg = Annotated[

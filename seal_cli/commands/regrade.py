@@ -8,7 +8,7 @@ from seal_cli.api import Seal
 from seal_cli.options import stage_command
 from seal_cli.pipeline.regrade import TAKES
 from seal_cli.results import Result
-from stages.grading import GRADERS
+from stages.grading import NAMES
 
 SourceArg = Annotated[
     str,
@@ -20,8 +20,8 @@ GraderOption = Annotated[
     str,
     typer.Option(
         "--grader",
-        help="Who judges the answers: offline (the newest version), "
-        f"{', '.join(GRADERS)}, or judge:MODEL behind --base-url.",
+        help=f"What judges the answers: {NAMES}; offline is the newest version, MODEL a model "
+        "behind --base-url.",
     ),
 ]
 

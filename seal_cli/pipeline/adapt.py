@@ -16,8 +16,9 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import adapt as stage
 from stages.adapt import Student
-from stages.config import AdaptConfig, ArcConfig
+from stages.config import AdaptConfig
 from stages.domains import ChosenDomain, Domain
+from stages.domains.arc.settings import ArcConfig
 from stages.records import Adapter, Context, Record, SelfEdit
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
 from stages.training import Lora, Trainer

@@ -20,8 +20,9 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
 from stages.bench import generate
-from stages.config import AdaptConfig, EndpointConfig, GenerateConfig, ScoreConfig
+from stages.config import AdaptConfig, GenerateConfig, ScoreConfig
 from stages.engines import ENGINES, ChosenEngine, Engine, Request, tokens_of
+from stages.engines.settings import EndpointConfig
 from stages.errors import ConfigError
 from stages.records import Context, SelfEdit
 
@@ -149,14 +150,14 @@ class Writers:
 
         Of what runs in another process, only the time that passes counts.
         """
-        local = [name for name in names if ENGINES[name].local]
-        if local[:1] == ["scripted"]:
+        runs_model = [ENGINES[name].runs_model for name in names]
+        if not any(runs_model):
             return facts(processor()) | {"clock": "wall"}, time.perf_counter
         from stages.bench import adapters
 
         lm = self.runtime.model(self.reference)
         found = facts(device_of(lm), "torch", "transformers")
-        if len(local) < len(names):
+        if not all(runs_model):
             return found | {"clock": "wall"}, time.perf_counter
         return found | {"clock": adapters.clock(lm)}, lambda: adapters.now(lm)
 

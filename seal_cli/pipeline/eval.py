@@ -27,17 +27,17 @@ from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import (
     AdaptConfig,
-    ArcConfig,
-    Config,
     ContinualConfig,
     CptConfig,
     EvalConfig,
     GenerateConfig,
-    JudgeConfig,
     ScoreConfig,
 )
 from stages.domains import Domain
+from stages.domains.arc.settings import ArcConfig
 from stages.errors import ConfigError
+from stages.fields import Config
+from stages.grading.judge import JudgeConfig
 from stages.identity import derive_seed
 from stages.records import Adapter, Answer, Metric, Record, SelfEdit, Verdict
 from stages.regimes import fewshot

@@ -12,9 +12,11 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Takes
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
-from stages.config import ArcConfig, EndpointConfig, GenerateConfig, ServerConfig
+from stages.config import GenerateConfig
 from stages.domains import ChosenDomain
+from stages.domains.arc.settings import ArcConfig
 from stages.engines import ENGINES, ChosenEngine
+from stages.engines.settings import EndpointConfig, ServerConfig
 from stages.recipes import Recipe
 from stages.records import Context, Record, SelfEdit
 

@@ -16,16 +16,10 @@ from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.pipeline.rewarding import rewarding
 from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
-from stages.config import (
-    AdaptConfig,
-    GenerateConfig,
-    JudgeConfig,
-    LoopConfig,
-    RewardConfig,
-    ScoreConfig,
-)
+from stages.config import AdaptConfig, GenerateConfig, LoopConfig, RewardConfig, ScoreConfig
 from stages.curve import said
 from stages.errors import OutOfTime
+from stages.grading.judge import JudgeConfig
 
 TAKES = Takes(LoopConfig, RewardConfig, JudgeConfig)
 

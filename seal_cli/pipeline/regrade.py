@@ -14,11 +14,12 @@ from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
-from stages.config import JudgeConfig, ServerConfig
 from stages.domains import DOMAINS
+from stages.engines.settings import ServerConfig
 from stages.errors import InputError
 from stages.exam import PROBE
-from stages.grading.choice import ChosenGrader
+from stages.grading import ChosenGrader
+from stages.grading.judge import JudgeConfig
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
 TAKES = Takes(JudgeConfig, models=False, retries=True)
