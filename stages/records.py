@@ -319,19 +319,9 @@ class Metric(Sourced):
 
 
 Record = (
-    Context
-    | Question
-    | Draft
-    | SelfEdit
-    | Adapter
-    | Answer
-    | Verdict
-    | Rating
-    | Reward
-    | Selection
-    | Policy
-    | Metric
-)
+    Context | Question | Draft | SelfEdit | Adapter | Answer
+    | Verdict | Rating | Reward | Selection | Policy | Metric
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from functools import partial
 from seal_cli import console
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
-from seal_cli.pipeline.evaluation import Evaluation
+from seal_cli.pipeline.evaluation import Evaluation, refuse_blind
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import CptConfig
-from stages.errors import ConfigError
 from stages.exam import Examination
 from stages.records import Adapter, Answer, Question, Record, SelfEdit, Verdict
 from stages.regimes import cpt
@@ -28,12 +27,8 @@ class Cpt(Evaluation):
     cpt: CptConfig
 
     def __post_init__(self) -> None:
-        if self.cpt.full and not self.examining.engine.entry.sees_training:
-            name = self.examining.engine.name
-            raise ConfigError(
-                f"the engine {name} does not see weights that change in this process.",
-                f"Leave out --engine {name}, or keep adapters apart (--separate; no --full).",
-            )
+        if self.cpt.full:
+            refuse_blind(self.examining.engine)
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The chosen contexts, then the methods."""

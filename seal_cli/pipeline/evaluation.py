@@ -17,8 +17,20 @@ from stages import probe as probing
 from stages.adapt import tokenised
 from stages.config import EvalConfig
 from stages.domains import ChosenDomain
+from stages.engines import ChosenEngine
+from stages.errors import ConfigError
 from stages.exam import Examiner
 from stages.tokens import learnable
+
+
+def refuse_blind(*engines: ChosenEngine) -> None:
+    """Raise ConfigError for a model in an engine that does not see its weights change."""
+    for engine in engines:
+        if engine.entry.runs_model and not engine.entry.sees_training:
+            raise ConfigError(
+                f"the engine {engine.name} does not see weights that change in this process.",
+                "Choose another --engine, or keep adapters apart (--separate; no --full).",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from seal_cli import console
 from seal_cli.execution.key import keyed
@@ -21,6 +21,22 @@ from stages.records import Context, Question, Record
 
 SEMANTICS = 1
 TAKES = Takes(models=False)
+_DOMAIN_OF = {"tiny-grids": "arc"}  # contexts that we ship, where it is not knowledge
+_READERS: dict[str, "Reader"] = {"arc": arc_files}  # of domains with files of their own forms
+
+
+class Reader(Protocol):
+    """A module that reads files; `readers`, where a domain has no other."""
+
+    def files_of(self, path: Path) -> list[tuple[str, Path]]:
+        """What is read, each file with the part of its name that decides what becomes of it."""
+
+    def read(self, path: Path, split: str | None) -> Iterator[dict[str, Any]]:
+        """Plain dicts; what they mean the domain says."""
+
+
+def _reader(domain: str) -> Reader:
+    return _READERS.get(domain, readers)
 
 
 @dataclass(frozen=True)
@@ -34,16 +50,13 @@ class Source:
         """What it is known by, wherever it lies."""
         if self.revision is not None:
             return f"{self.name}@{self.revision}"
-        files = arc_files.files_of if domain == "arc" else readers.files_of
-        return content_digest(files(Path(self.name)))
+        return content_digest(_reader(domain).files_of(Path(self.name)))
 
     def rows(self, domain: str, split: str | None) -> Iterator[dict[str, Any]]:
         """Its tasks or passages as plain dicts."""
         if self.revision is not None:
             return readers.hub(self.name, self.revision, split)
-        if domain == "arc":
-            return arc_files.read(Path(self.name))
-        return readers.read(Path(self.name), split)
+        return _reader(domain).read(Path(self.name), split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +131,7 @@ def import_contexts(
         raise ConfigError(
             f"there is no domain {domain!r}.", f"Choose one of: {', '.join(DOMAINS)}."
         )
-    domain = domain or ("arc" if "tiny-grids" in paths else "knowledge")
+    domain = domain or next(filter(None, map(_DOMAIN_OF.get, paths)), "knowledge")
     sources = tuple(_source(path, domain, split) for path in paths)
     if only is not None and limit is not None:
         raise ConfigError("--only and --limit do not go together.", "Leave --limit out.")
@@ -152,7 +165,7 @@ def _source(path: str, domain: str, split: str | None) -> Source:
     if local.exists():
         return Source(str(local.absolute()))
     on_hub = "/" in path and not local.suffix and not path.startswith((".", "/", "~"))
-    if on_hub and domain != "arc":
+    if on_hub and domain not in _READERS:
         return Source(path, readers.hub_revision(path))
     raise InputError(f"there is no file {path}.", "Check the path.")
 

@@ -286,12 +286,12 @@ def _score_adapters(
     _refuse_training_flags(resolve)
     edits = resolve.store.upstream(adapters, "self_edits")
     model = resolve.known(adapters, adapters.about("student"))
-    learned = as_trained(adapters)  # they are asked as they learned
     return Score(
         adapters=adapters.id,
         adapting=None,
         rank=adapters.manifest["config"]["adapt"]["rank"],
-        **_about(resolve, edits, model, reward, questions, probe, learned),
+        # They are asked as they learned: with the settings of the domain that they were trained on.
+        **_about(resolve, edits, model, reward, questions, probe, as_trained(adapters)),
     )
 
 
@@ -310,13 +310,12 @@ def _about(
     if other is not None:
         _check_questions(edits, other)
     about = ContextSet(other or contexts)
-    domain = trained_on or resolve.domain(about, model)
     config = resolve.config(ScoreConfig, model)
     return {
         "self_edits": edits.id,
         "contexts": contexts.id,
         "questions": other.id if other else None,
-        "domain": domain,
+        "domain": trained_on or resolve.domain(about, model),
         "examining": examining(resolve, model, about.domain, config),
         "rule": reward_of(reward.reward, about.domain.REGIME),
         "racing": rewarding.race_of(reward),
@@ -347,8 +346,5 @@ def _refuse_training_flags(resolve: Resolver) -> None:
 
 def as_trained(adapters: Artifact) -> ChosenDomain:
     """The domain of adapters, with the settings that they were trained with."""
-    name = adapters.about("domain")
-    if name not in SETTINGS:
-        return ChosenDomain(name)
-    cls, _ = SETTINGS[name]
-    return ChosenDomain(name, cls(**adapters.manifest["config"][cls.SECTION]))
+    cls, _ = SETTINGS.get(name := adapters.about("domain"), (None, None))
+    return ChosenDomain(name, cls(**adapters.manifest["config"][cls.SECTION]) if cls else None)

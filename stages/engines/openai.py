@@ -114,8 +114,7 @@ class OpenAIEngine:
         self.secrets = tuple(secret for secret in (key, *secrets) if secret)
         self.ledger: Ledger = {} if ledger is None else ledger
         self.usage = Usage()
-        self._pace = Pace(config.requests_per_minute)
-        self._limit = "max_tokens"
+        self._pace, self._limit = Pace(config.requests_per_minute), "max_tokens"
         self._under_way, self._spent = 0, False  # requests; the budget
         self._locked_out = ""  # what a server said that does not take the key
         self._silent = False  # no answer at all was the last that was heard
