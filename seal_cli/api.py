@@ -87,7 +87,7 @@ class Seal:
     ) -> Result:
         """Passages and their questions, or tasks, from files or a dataset of the hub."""
         several = [paths] if isinstance(paths, str | PathLike) else paths
-        _, run = self._begin(import_contexts.TAKES, settings)
+        _, run = self.begin(import_contexts.TAKES, settings)
         spec = import_contexts.import_contexts(
             [str(path) for path in several], domain=domain, split=split, limit=limit, only=only
         )
@@ -95,26 +95,26 @@ class Seal:
 
     def import_official(self, directory: str | PathLike[str], **settings: Any) -> Imported:
         """The released SEAL data and results, an artifact for each file."""
-        _, run = self._begin(import_official.TAKES, settings, index=False)
+        _, run = self.begin(import_official.TAKES, settings, index=False)
         made = Imported(*import_official.import_official(Path(directory), run))
         index.refresh(self.store)
         return made
 
     def quiz(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Contexts with questions that the policy wrote; what was dropped is in `drafts`."""
-        resolve, run = self._begin(quiz.TAKES, settings)
+        resolve, run = self.begin(quiz.TAKES, settings)
         return Result(run(quiz.quiz(resolve, str(contexts), str(policy))))
 
     def generate(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Self-edits of contexts, written by the policy or by a server's model."""
-        resolve, run = self._begin(generate.TAKES, settings)
+        resolve, run = self.begin(generate.TAKES, settings)
         return Result(run(generate.generate(resolve, str(contexts), str(policy))))
 
     def adapt(
         self, self_edits: Reference, *, student: Reference | None = None, **settings: Any
     ) -> Result:
         """One LoRA for each self-edit and repeat, kept."""
-        resolve, run = self._begin(adapt.TAKES, settings)
+        resolve, run = self.begin(adapt.TAKES, settings)
         return Result(run(adapt.adapt(resolve, str(self_edits), **_ids(student=student))))
 
     def score(
@@ -128,7 +128,7 @@ class Seal:
         **settings: Any,
     ) -> Result:
         """Answers, verdicts and rewards, of adapters or of self-edits."""
-        resolve, run = self._begin(score.TAKES, settings)
+        resolve, run = self.begin(score.TAKES, settings)
         spec = score.score(
             resolve,
             str(source),
@@ -142,7 +142,7 @@ class Seal:
         """The self-edits that earned it; `export`: also as prompt/completion JSON lines."""
         if export is not None:
             console.check_folder(Path(export))
-        resolve, run = self._begin(filter.TAKES, settings)
+        resolve, run = self.begin(filter.TAKES, settings)
         source = resolve.artifact(str(rewards), "rewards")
         made = run(filter.filter(resolve, source, resolve.config(FilterConfig)))
         if export is not None:
@@ -160,7 +160,7 @@ class Seal:
         **settings: Any,
     ) -> Result:
         """The next policy: the one that wrote the selection, or `policy`, finetuned on it."""
-        resolve, run = self._begin(update.TAKES, settings)
+        resolve, run = self.begin(update.TAKES, settings)
         spec = update.update(
             resolve,
             resolve.artifact(str(selection), "selections"),
@@ -180,7 +180,7 @@ class Seal:
         **settings: Any,
     ) -> Result:
         """Metrics of a policy that adapts itself, or a student, to contexts."""
-        resolve, run = self._begin(evaluate.TAKES, settings)
+        resolve, run = self.begin(evaluate.TAKES, settings)
         source = resolve.artifact(str(contexts), "contexts")
         probed = resolve.artifact(str(probe), "contexts") if probe else None
         require_local(resolve.config(GenerateConfig).engine)  # before a model is looked for
@@ -190,7 +190,7 @@ class Seal:
 
     def regrade(self, source: Reference, grader: str, **settings: Any) -> Result:
         """Stored answers of rewards or metrics under another grader; no model is run."""
-        resolve, run = self._begin(regrade.TAKES, settings)
+        resolve, run = self.begin(regrade.TAKES, settings)
         return Result(run(regrade.regrade(resolve, str(source), resolved(grader))))
 
     def loop(
@@ -206,7 +206,7 @@ class Seal:
         **settings: Any,
     ) -> Rounds:
         """Rounds of generate, score, filter, update and eval. Settings of stages are `config`'s."""
-        resolve, run = self._begin(loop.TAKES, settings)
+        resolve, run = self.begin(loop.TAKES, settings)
         chains = loop.loop(
             resolve,
             run,
@@ -237,7 +237,7 @@ class Seal:
         """What this process has loaded."""
         return Runtime(self.store, self.device, self.environ)
 
-    def _begin(
+    def begin(
         self, takes: Takes, settings: Mapping[str, Any], **own: Any
     ) -> tuple[Resolver, Callable[..., Artifact]]:
         """What builds a spec from names and settings, and what runs it."""
