@@ -56,7 +56,8 @@ class Seal:
 
     `config` is a settings file, or what one holds: section -> settings. `environ` is an environment
     that may have SEAL_* variables and the keys of servers, such as `os.environ`. What is not given
-    is not read; a model's own seal.toml applies as in the shell.
+    is not read; a model's own seal.toml applies as in the shell. `argv` is the command line that
+    manifests name: none where it is another program's, which may have secrets in its own.
     """
 
     def __init__(
@@ -68,9 +69,10 @@ class Seal:
         device: str = "auto",
         dtype: str = "auto",
         environ: Mapping[str, str] | None = None,
+        argv: Sequence[str] = (),
     ) -> None:
         self.store, self.environ = Workspace(Path(store)), environ or {}
-        self.device, self.dtype = device, dtype
+        self.device, self.dtype, self.argv = device, dtype, tuple(argv)
         if not isinstance(config, Settings):
             config = Settings(config, (), self.environ, preset)
         self.settings = config
@@ -243,7 +245,7 @@ class Seal:
         """What builds a spec from names and settings, and what runs it."""
         given = {name: value for name, value in settings.items() if value is not None}
         how = {name: given.pop(name) for name in takes.how if name in given}
-        run = partial(self._run, RunOptions(**how, **own))
+        run = partial(self._run, RunOptions(**how, **own, argv=self.argv))
         return self.resolver(takes.flags(given)), run
 
     def _run(

@@ -189,12 +189,13 @@ def seal_of(
     assignments: Iterable[str] | None,
     config: Path | None = None,
     preset: str | None = None,
-    **where: str,
+    **where: Any,
 ) -> Seal:
     """The store with the settings of the command, of a settings file and of the environment."""
     file = config or settings_file(os.environ)
     settings = Settings(file, assignments or (), os.environ, preset)
-    return Seal(store_of(ctx).root, settings, environ=os.environ, **where)
+    where |= {"environ": os.environ, "argv": sys.argv[1:]}
+    return Seal(store_of(ctx).root, settings, **where)
 
 
 def _answer(found: Made, *, as_json: bool, strict: bool) -> None:

@@ -82,6 +82,7 @@ def test_nothing_is_read_that_was_not_given(
     assert written(Seal(store, {"generate": {"samples": 3}}, environ=os.environ)) == (3, 0.5)
     assert written(Seal(store, "seal.toml", environ=os.environ), samples=2) == (2, 0.5)
     assert not Path("elsewhere").exists()
+    assert contexts.artifact.manifest["argv"] == []  # pytest's are not ours to keep
 
 
 def test_what_cannot_be_done_says_what_can(passages: Path, tmp_path: Path) -> None:
