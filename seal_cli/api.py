@@ -44,9 +44,8 @@ from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
-from stages.config import FilterConfig, GenerateConfig
+from stages.config import GenerateConfig
 from stages.fields import Config
-from stages.grading import resolved
 
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
 
@@ -84,10 +83,13 @@ class Seal:
         domain: str | None = None,
         split: str | None = None,
         limit: int | None = None,
-        only: Sequence[str] | None = None,
+        only: str | Sequence[str] | None = None,
         **settings: Any,
     ) -> Result:
-        """Passages and their questions, or tasks, from files or a dataset of the hub."""
+        """Passages and their questions, or tasks, from files or a dataset of the hub.
+
+        `only` are titles or ids of contexts, in one text with commas between.
+        """
         several = [paths] if isinstance(paths, str | PathLike) else paths
         _, run = self._begin(import_contexts.TAKES, settings)
         spec = import_contexts.import_contexts(
@@ -104,20 +106,19 @@ class Seal:
 
     def quiz(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Contexts with questions that the policy wrote; what was dropped is in `drafts`."""
-        resolve, run = self._begin(quiz.TAKES, settings)
-        return Result(run(quiz.quiz(resolve, str(contexts), str(policy))))
+        made = self._one(quiz.TAKES, quiz.quiz, settings, contexts, policy)
+        console.say(quiz.said(made.artifact))
+        return made
 
     def generate(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Self-edits of contexts, written by the policy or by a server's model."""
-        resolve, run = self._begin(generate.TAKES, settings)
-        return Result(run(generate.generate(resolve, str(contexts), str(policy))))
+        return self._one(generate.TAKES, generate.generate, settings, contexts, policy)
 
     def adapt(
         self, self_edits: Reference, *, student: Reference | None = None, **settings: Any
     ) -> Result:
         """One LoRA for each self-edit and repeat, kept."""
-        resolve, run = self._begin(adapt.TAKES, settings)
-        return Result(run(adapt.adapt(resolve, str(self_edits), **_ids(student=student))))
+        return self._one(adapt.TAKES, adapt.adapt, settings, self_edits, student=student)
 
     def score(
         self,
@@ -130,13 +131,9 @@ class Seal:
         **settings: Any,
     ) -> Result:
         """Answers, verdicts and rewards, of adapters or of self-edits."""
-        resolve, run = self._begin(score.TAKES, settings)
-        spec = score.score(
-            resolve,
-            str(source),
-            **_ids(student=student, questions=questions, probe=probe, proxy_model=proxy_model),
-        )
-        return Result(run(spec))
+        names = {"student": student, "questions": questions, "probe": probe}
+        names |= {"proxy_model": proxy_model}
+        return self._one(score.TAKES, score.score, settings, source, **names)
 
     def filter(
         self, rewards: Reference, *, export: str | PathLike[str] | None = None, **settings: Any
@@ -144,12 +141,10 @@ class Seal:
         """The self-edits that earned it; `export`: also as prompt/completion JSON lines."""
         if export is not None:
             console.check_folder(Path(export))
-        resolve, run = self._begin(filter.TAKES, settings)
-        source = resolve.artifact(str(rewards), "rewards")
-        made = run(filter.filter(resolve, source, resolve.config(FilterConfig)))
+        made = self._one(filter.TAKES, filter.filter, settings, rewards)
         if export is not None:
-            filter.export(self.store, made, Path(export))
-        return Result(made)
+            filter.export(self.store, made.artifact, Path(export))
+        return made
 
     def update(
         self,
@@ -162,15 +157,9 @@ class Seal:
         **settings: Any,
     ) -> Result:
         """The next policy: the one that wrote the selection, or `policy`, finetuned on it."""
-        resolve, run = self._begin(update.TAKES, settings)
-        spec = update.update(
-            resolve,
-            resolve.artifact(str(selection), "selections"),
-            replay_from=[str(one) for one in replay_from],
-            allow_split=allow_split,
-            **_ids(policy=policy, replay_contexts=replay_contexts),
-        )
-        return Result(run(spec))
+        names = {"policy": policy, "replay_contexts": replay_contexts}
+        several = {"replay_from": list(map(str, replay_from)), "allow_split": allow_split}
+        return self._one(update.TAKES, update.update, settings, selection, **names, **several)
 
     def eval(
         self,
@@ -192,8 +181,7 @@ class Seal:
 
     def regrade(self, source: Reference, grader: str, **settings: Any) -> Result:
         """Stored answers of rewards or metrics under another grader; no model is run."""
-        resolve, run = self._begin(regrade.TAKES, settings)
-        return Result(run(regrade.regrade(resolve, str(source), resolved(grader))))
+        return self._one(regrade.TAKES, regrade.regrade, settings, source, grader)
 
     def loop(
         self,
@@ -209,15 +197,10 @@ class Seal:
     ) -> Rounds:
         """Rounds of generate, score, filter, update and eval. Settings of stages are `config`'s."""
         resolve, run = self._begin(loop.TAKES, settings)
-        chains = loop.loop(
-            resolve,
-            run,
-            str(contexts),
-            allow_split=allow_split,
-            **_ids(policy=policy, student=student, eval_contexts=eval_contexts),
-            **_ids(probe=probe, proxy_model=proxy_model),
-        )
-        return Rounds(chains)
+        names = {"policy": policy, "student": student, "eval_contexts": eval_contexts}
+        names |= {"probe": probe, "proxy_model": proxy_model}
+        given = _ids(**names, allow_split=allow_split)
+        return Rounds(loop.loop(resolve, run, str(contexts), **given))
 
     def sql(self, query: str, *, timeout: float = 60.0, **parameters: Any) -> Table:
         """The rows of a read-only query over the store; `$name` in it is a parameter."""
@@ -238,6 +221,18 @@ class Seal:
     def runtime(self) -> Runtime:
         """What this process has loaded."""
         return Runtime(self.store, self.device, self.environ)
+
+    def _one(
+        self,
+        takes: Takes,
+        build: Callable[..., StageSpec],
+        settings: Mapping[str, Any],
+        *sources: Reference,
+        **names: Reference | Sequence[str] | None,
+    ) -> Result:
+        """Build one spec and run it."""
+        resolve, run = self._begin(takes, settings)
+        return Result(run(build(resolve, *map(str, sources), **_ids(**names))))
 
     def _begin(
         self, takes: Takes, settings: Mapping[str, Any], **own: Any
@@ -269,6 +264,6 @@ class Seal:
         return artifact
 
 
-def _ids(**references: Reference | None) -> dict[str, Any]:
+def _ids(**references: Reference | Sequence[str] | None) -> dict[str, Any]:
     """As the shell would have them."""
-    return {k: None if given is None else str(given) for k, given in references.items()}
+    return {k: str(v) if isinstance(v, PathLike | Made) else v for k, v in references.items()}
