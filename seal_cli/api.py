@@ -45,6 +45,7 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
 from stages.config import GenerateConfig
+from stages.errors import ConfigError
 from stages.fields import Config
 
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
@@ -70,7 +71,7 @@ class Seal:
         environ: Mapping[str, str] | None = None,
         argv: Sequence[str] = (),
     ) -> None:
-        self.store, self.environ = Workspace(Path(store)), environ or {}
+        self.store, self.environ = store_at(Path(store)), environ or {}
         self.device, self.dtype, self.argv = device, dtype, tuple(argv)
         if not isinstance(config, Settings):
             config = Settings(config, (), self.environ, preset)
@@ -262,6 +263,15 @@ class Seal:
                 f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column{retry}."
             )
         return artifact
+
+
+def store_at(root: Path) -> Workspace:
+    """The store in a folder. Raises ConfigError for a path that cannot be one."""
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file, not a store.", "Name another with --store.")
+    if any(letter in str(root.absolute()) for letter in "*?["):  # DuckDB would take it for a glob
+        raise ConfigError(f"{root} has one of * ? [ in its path.", "Name another with --store.")
+    return Workspace(root)
 
 
 def _ids(**references: Reference | Sequence[str] | None) -> dict[str, Any]:
