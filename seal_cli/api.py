@@ -44,9 +44,9 @@ from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
-from stages.config import FilterConfig, GenerateConfig
+from stages.config import GenerateConfig
+from stages.errors import ConfigError
 from stages.fields import Config
-from stages.grading import resolved
 
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
 
@@ -56,7 +56,8 @@ class Seal:
 
     `config` is a settings file, or what one holds: section -> settings. `environ` is an environment
     that may have SEAL_* variables and the keys of servers, such as `os.environ`. What is not given
-    is not read; a model's own seal.toml applies as in the shell.
+    is not read; a model's own seal.toml applies as in the shell. `argv` is the command line that
+    manifests name: none where it is another program's, which may have secrets in its own.
     """
 
     def __init__(
@@ -68,9 +69,10 @@ class Seal:
         device: str = "auto",
         dtype: str = "auto",
         environ: Mapping[str, str] | None = None,
+        argv: Sequence[str] = (),
     ) -> None:
-        self.store, self.environ = Workspace(Path(store)), environ or {}
-        self.device, self.dtype = device, dtype
+        self.store, self.environ = store_at(Path(store)), environ or {}
+        self.device, self.dtype, self.argv = device, dtype, tuple(argv)
         if not isinstance(config, Settings):
             config = Settings(config, (), self.environ, preset)
         self.settings = config
@@ -82,12 +84,15 @@ class Seal:
         domain: str | None = None,
         split: str | None = None,
         limit: int | None = None,
-        only: Sequence[str] | None = None,
+        only: str | Sequence[str] | None = None,
         **settings: Any,
     ) -> Result:
-        """Passages and their questions, or tasks, from files or a dataset of the hub."""
+        """Passages and their questions, or tasks, from files or a dataset of the hub.
+
+        `only` are titles or ids of contexts, in one text with commas between.
+        """
         several = [paths] if isinstance(paths, str | PathLike) else paths
-        _, run = self.begin(import_contexts.TAKES, settings)
+        _, run = self._begin(import_contexts.TAKES, settings)
         spec = import_contexts.import_contexts(
             [str(path) for path in several], domain=domain, split=split, limit=limit, only=only
         )
@@ -95,27 +100,26 @@ class Seal:
 
     def import_official(self, directory: str | PathLike[str], **settings: Any) -> Imported:
         """The released SEAL data and results, an artifact for each file."""
-        _, run = self.begin(import_official.TAKES, settings, index=False)
+        _, run = self._begin(import_official.TAKES, settings, index=False)
         made = Imported(*import_official.import_official(Path(directory), run))
         index.refresh(self.store)
         return made
 
     def quiz(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Contexts with questions that the policy wrote; what was dropped is in `drafts`."""
-        resolve, run = self.begin(quiz.TAKES, settings)
-        return Result(run(quiz.quiz(resolve, str(contexts), str(policy))))
+        made = self.run(quiz.TAKES, quiz.quiz, settings, contexts, policy)
+        console.say(quiz.said(made.artifact))
+        return made
 
     def generate(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Self-edits of contexts, written by the policy or by a server's model."""
-        resolve, run = self.begin(generate.TAKES, settings)
-        return Result(run(generate.generate(resolve, str(contexts), str(policy))))
+        return self.run(generate.TAKES, generate.generate, settings, contexts, policy)
 
     def adapt(
         self, self_edits: Reference, *, student: Reference | None = None, **settings: Any
     ) -> Result:
         """One LoRA for each self-edit and repeat, kept."""
-        resolve, run = self.begin(adapt.TAKES, settings)
-        return Result(run(adapt.adapt(resolve, str(self_edits), **_ids(student=student))))
+        return self.run(adapt.TAKES, adapt.adapt, settings, self_edits, student=student)
 
     def score(
         self,
@@ -128,13 +132,9 @@ class Seal:
         **settings: Any,
     ) -> Result:
         """Answers, verdicts and rewards, of adapters or of self-edits."""
-        resolve, run = self.begin(score.TAKES, settings)
-        spec = score.score(
-            resolve,
-            str(source),
-            **_ids(student=student, questions=questions, probe=probe, proxy_model=proxy_model),
-        )
-        return Result(run(spec))
+        names = {"student": student, "questions": questions, "probe": probe}
+        names |= {"proxy_model": proxy_model}
+        return self.run(score.TAKES, score.score, settings, source, **names)
 
     def filter(
         self, rewards: Reference, *, export: str | PathLike[str] | None = None, **settings: Any
@@ -142,12 +142,10 @@ class Seal:
         """The self-edits that earned it; `export`: also as prompt/completion JSON lines."""
         if export is not None:
             console.check_folder(Path(export))
-        resolve, run = self.begin(filter.TAKES, settings)
-        source = resolve.artifact(str(rewards), "rewards")
-        made = run(filter.filter(resolve, source, resolve.config(FilterConfig)))
+        made = self.run(filter.TAKES, filter.filter, settings, rewards)
         if export is not None:
-            filter.export(self.store, made, Path(export))
-        return Result(made)
+            filter.export(self.store, made.artifact, Path(export))
+        return made
 
     def update(
         self,
@@ -160,15 +158,9 @@ class Seal:
         **settings: Any,
     ) -> Result:
         """The next policy: the one that wrote the selection, or `policy`, finetuned on it."""
-        resolve, run = self.begin(update.TAKES, settings)
-        spec = update.update(
-            resolve,
-            resolve.artifact(str(selection), "selections"),
-            replay_from=[str(one) for one in replay_from],
-            allow_split=allow_split,
-            **_ids(policy=policy, replay_contexts=replay_contexts),
-        )
-        return Result(run(spec))
+        names = {"policy": policy, "replay_contexts": replay_contexts}
+        several = {"replay_from": list(map(str, replay_from)), "allow_split": allow_split}
+        return self.run(update.TAKES, update.update, settings, selection, **names, **several)
 
     def eval(
         self,
@@ -180,7 +172,7 @@ class Seal:
         **settings: Any,
     ) -> Result:
         """Metrics of a policy that adapts itself, or a student, to contexts."""
-        resolve, run = self.begin(evaluate.TAKES, settings)
+        resolve, run = self._begin(evaluate.TAKES, settings)
         source = resolve.artifact(str(contexts), "contexts")
         probed = resolve.artifact(str(probe), "contexts") if probe else None
         require_local(resolve.config(GenerateConfig).engine)  # before a model is looked for
@@ -190,8 +182,7 @@ class Seal:
 
     def regrade(self, source: Reference, grader: str, **settings: Any) -> Result:
         """Stored answers of rewards or metrics under another grader; no model is run."""
-        resolve, run = self.begin(regrade.TAKES, settings)
-        return Result(run(regrade.regrade(resolve, str(source), resolved(grader))))
+        return self.run(regrade.TAKES, regrade.regrade, settings, source, grader)
 
     def loop(
         self,
@@ -206,16 +197,11 @@ class Seal:
         **settings: Any,
     ) -> Rounds:
         """Rounds of generate, score, filter, update and eval. Settings of stages are `config`'s."""
-        resolve, run = self.begin(loop.TAKES, settings)
-        chains = loop.loop(
-            resolve,
-            run,
-            str(contexts),
-            allow_split=allow_split,
-            **_ids(policy=policy, student=student, eval_contexts=eval_contexts),
-            **_ids(probe=probe, proxy_model=proxy_model),
-        )
-        return Rounds(chains)
+        resolve, run = self._begin(loop.TAKES, settings)
+        names = {"policy": policy, "student": student, "eval_contexts": eval_contexts}
+        names |= {"probe": probe, "proxy_model": proxy_model}
+        given = _ids(**names, allow_split=allow_split)
+        return Rounds(loop.loop(resolve, run, str(contexts), **given))
 
     def sql(self, query: str, *, timeout: float = 60.0, **parameters: Any) -> Table:
         """The rows of a read-only query over the store; `$name` in it is a parameter."""
@@ -237,13 +223,25 @@ class Seal:
         """What this process has loaded."""
         return Runtime(self.store, self.device, self.environ)
 
-    def begin(
+    def run(
+        self,
+        takes: Takes,
+        build: Callable[..., StageSpec],
+        settings: Mapping[str, Any],
+        *sources: Reference,
+        **names: Reference | Sequence[str] | None,
+    ) -> Result:
+        """Build one spec and run it."""
+        resolve, run = self._begin(takes, settings)
+        return Result(run(build(resolve, *map(str, sources), **_ids(**names))))
+
+    def _begin(
         self, takes: Takes, settings: Mapping[str, Any], **own: Any
     ) -> tuple[Resolver, Callable[..., Artifact]]:
         """What builds a spec from names and settings, and what runs it."""
         given = {name: value for name, value in settings.items() if value is not None}
         how = {name: given.pop(name) for name in takes.how if name in given}
-        run = partial(self._run, RunOptions(**how, **own))
+        run = partial(self._run, RunOptions(**how, **own, argv=self.argv))
         return self.resolver(takes.flags(given)), run
 
     def _run(
@@ -267,6 +265,15 @@ class Seal:
         return artifact
 
 
-def _ids(**references: Reference | None) -> dict[str, Any]:
+def store_at(root: Path) -> Workspace:
+    """The store in a folder. Raises ConfigError for a path that cannot be one."""
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file, not a store.", "Name another with --store.")
+    if any(letter in str(root.absolute()) for letter in "*?["):  # DuckDB would take it for a glob
+        raise ConfigError(f"{root} has one of * ? [ in its path.", "Name another with --store.")
+    return Workspace(root)
+
+
+def _ids(**references: Reference | Sequence[str] | None) -> dict[str, Any]:
     """As the shell would have them."""
-    return {k: None if given is None else str(given) for k, given in references.items()}
+    return {k: str(v) if isinstance(v, PathLike | Made) else v for k, v in references.items()}

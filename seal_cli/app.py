@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from seal_cli import __version__, console
+from seal_cli.api import store_at
 from seal_cli.boundary import Boundary
 from seal_cli.commands import (
     adapt,
@@ -31,7 +32,6 @@ from seal_cli.commands import (
 )
 from seal_cli.commands import eval as evaluate
 from seal_cli.signals import install
-from seal_cli.store.workspace import Workspace
 
 app = typer.Typer(
     cls=Boundary,
@@ -94,11 +94,7 @@ def root(
 ) -> None:
     """Open the store; commands that write make its folders."""
     console.configure(quiet=False)
-    if store.exists() and not store.is_dir():
-        raise typer.BadParameter(f"{store} is a file, not a store", param_hint="--store")
-    if any(letter in str(store.absolute()) for letter in "*?["):  # DuckDB would take it for a glob
-        raise typer.BadParameter(f"{store} has one of * ? [ in its path", param_hint="--store")
-    ctx.obj = Workspace(store)
+    ctx.obj = store_at(store)
 
 
 def main() -> None:

@@ -126,10 +126,12 @@ _OF_ALL = inspect.signature(_of_all).parameters
 _OF_SEAL = ("assignments", "config", "preset", "device", "dtype")
 
 
-def stage_command(takes: Takes) -> Callable[[Callable[..., Made]], Callable[..., None]]:
-    """Turn `f(seal, <own parameters>, **settings)` into a command with a flag for each setting.
+def stage_command(
+    takes: Takes, verb: Callable[..., Made]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a verb of `Seal`: its names as a function declares them, its settings.
 
-    The command prints what the function made.
+    The function has no more to do than that: what the verb made is printed.
     """
     flags = _flags(takes)
     left_out = {*(() if takes.models else ("device", "dtype"))}
@@ -138,9 +140,8 @@ def stage_command(takes: Takes) -> Callable[[Callable[..., Made]], Callable[...,
         left_out.add("preset")  # none says anything about servers
     shared = [p for name, p in _OF_ALL.items() if name not in left_out]
 
-    def made(function: Callable[..., Made]) -> Callable[..., None]:
-        own = dict(inspect.signature(function, eval_str=True).parameters)
-        del own["seal"], own["settings"]
+    def made(function: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(function, eval_str=True).parameters
 
         @functools.wraps(function)
         def command(ctx: typer.Context, **given: Any) -> None:
@@ -149,7 +150,8 @@ def stage_command(takes: Takes) -> Callable[[Callable[..., Made]], Callable[...,
             settings = {name: given.pop(name) for name in flags}
             settings |= {name: run[name] for name in takes.how}
             seal = seal_of(ctx, **{name: run[name] for name in _OF_SEAL})
-            found = function(seal, **_stdin(given), **settings)
+            names = {name: value for name, value in given.items() if value is not None}
+            found = verb(seal, **_stdin(names), **settings)
             _answer(found, as_json=run["as_json"], strict=run["strict"])
 
         context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
@@ -189,12 +191,13 @@ def seal_of(
     assignments: Iterable[str] | None,
     config: Path | None = None,
     preset: str | None = None,
-    **where: str,
+    **where: Any,
 ) -> Seal:
     """The store with the settings of the command, of a settings file and of the environment."""
     file = config or settings_file(os.environ)
     settings = Settings(file, assignments or (), os.environ, preset)
-    return Seal(store_of(ctx).root, settings, environ=os.environ, **where)
+    where |= {"environ": os.environ, "argv": sys.argv[1:]}
+    return Seal(store_of(ctx).root, settings, **where)
 
 
 def _answer(found: Made, *, as_json: bool, strict: bool) -> None:

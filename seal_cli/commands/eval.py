@@ -1,13 +1,12 @@
 """`seal eval`: policy and contexts -> metrics, with everything they were computed from."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seal_cli.api import Seal
 from seal_cli.options import ContextsArg, StudentOption, stage_command
 from seal_cli.pipeline.eval import TAKES
-from seal_cli.results import Result
 
 PolicyArg = Annotated[
     str,
@@ -22,14 +21,11 @@ ProbeOption = Annotated[
 ]
 
 
-@stage_command(TAKES)
+@stage_command(TAKES, Seal.eval)
 def evaluate(
-    seal: Seal,
     policy: PolicyArg,
     contexts: ContextsArg,
     student: StudentOption = None,
     probe: ProbeOption = None,
-    **settings: Any,
-) -> Result:
+) -> None:
     """Measure how well a policy adapts itself, or a student, to contexts."""
-    return seal.eval(policy, contexts, student=student, probe=probe, **settings)

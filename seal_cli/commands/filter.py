@@ -1,14 +1,13 @@
 """`seal filter`: rewards -> the selection that the policy learns from."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seal_cli.api import Seal
 from seal_cli.options import stage_command
 from seal_cli.pipeline.filter import TAKES
-from seal_cli.results import Result
 
 RewardsArg = Annotated[
     str, typer.Argument(metavar="REWARDS", help="An artifact: id, prefix, @latest:score, or -.")
@@ -21,7 +20,6 @@ ExportOption = Annotated[
 ]
 
 
-@stage_command(TAKES)
-def filter(seal: Seal, rewards: RewardsArg, export: ExportOption = None, **settings: Any) -> Result:
+@stage_command(TAKES, Seal.filter)
+def filter(rewards: RewardsArg, export: ExportOption = None) -> None:
     """Keep the self-edits that earned it."""
-    return seal.filter(rewards, export=export, **settings)

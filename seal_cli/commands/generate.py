@@ -1,15 +1,12 @@
 """`seal generate`: contexts -> self-edits."""
 
-from typing import Any
-
 from seal_cli.api import Seal
 from seal_cli.options import ContextsArg, PolicyOption, stage_command
 from seal_cli.pipeline.generate import TAKES
-from seal_cli.results import Result
 
 
-@stage_command(TAKES)
-def generate(seal: Seal, contexts: ContextsArg, policy: PolicyOption, **settings: Any) -> Result:
+@stage_command(TAKES, Seal.generate)
+def generate(contexts: ContextsArg, policy: PolicyOption) -> None:
     """Let the policy write self-edits for every context.
 
     Prompts of passages: implications (the default), implications-long, implications-very-long,
@@ -25,4 +22,3 @@ def generate(seal: Seal, contexts: ContextsArg, policy: PolicyOption, **settings
     With --engine openai the policy is what the server at --base-url calls its model; its key comes
     from the environment: SEAL_API_KEY, else OPENAI_API_KEY.
     """
-    return seal.generate(contexts, policy, **settings)

@@ -1,13 +1,12 @@
 """`seal import contexts`: files -> one contexts artifact."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seal_cli.api import Seal
 from seal_cli.options import stage_command
 from seal_cli.pipeline.import_contexts import TAKES
-from seal_cli.results import Result
 from stages.domains import DOMAINS
 
 PathsArg = Annotated[
@@ -42,18 +41,12 @@ OnlyOption = Annotated[
 ]
 
 
-@stage_command(TAKES)
+@stage_command(TAKES, Seal.import_contexts)
 def import_contexts(
-    seal: Seal,
     paths: PathsArg,
     domain: DomainOption = None,
     split: SplitOption = None,
     limit: LimitOption = None,
     only: OnlyOption = None,
-    **settings: Any,
-) -> Result:
+) -> None:
     """Import passages and their questions, or tasks, from files into one artifact."""
-    names = [name.strip() for name in only.split(",")] if only is not None else None
-    return seal.import_contexts(
-        paths, domain=domain, split=split, limit=limit, only=names, **settings
-    )

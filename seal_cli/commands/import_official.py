@@ -1,14 +1,13 @@
 """`seal import official`: the released SEAL data and results -> one artifact per file."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seal_cli.api import Seal
 from seal_cli.options import stage_command
 from seal_cli.pipeline.import_official import TAKES
-from seal_cli.results import Imported
 
 DirectoryArg = Annotated[
     Path,
@@ -16,12 +15,11 @@ DirectoryArg = Annotated[
 ]
 
 
-@stage_command(TAKES)
-def import_official(seal: Seal, directory: DirectoryArg, **settings: Any) -> Imported:
+@stage_command(TAKES, Seal.import_official)
+def import_official(directory: DirectoryArg) -> None:
     """Import the released SEAL data and results: self-edits, judged answers, rewards, metrics.
 
     Reads both layouts (knowledge-incorporation/ and general-knowledge/) and few-shot/. Every file
     becomes an artifact of its own, every row says where it was read. A file that cannot be used is
     named with the reason and left out; --strict makes that exit 4.
     """
-    return seal.import_official(directory, **settings)

@@ -3,14 +3,13 @@
 It owns no artifact and keeps no state: killed and run again, every finished stage is a hit.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seal_cli.api import Seal
 from seal_cli.options import AllowOption, ProbeOption, ProxyOption, StudentOption, stage_command
 from seal_cli.pipeline.loop import TAKES
-from seal_cli.results import Rounds
 
 ContextsOption = Annotated[
     str,
@@ -36,9 +35,8 @@ EvalOption = Annotated[
 ]
 
 
-@stage_command(TAKES)
+@stage_command(TAKES, Seal.loop)
 def loop(
-    seal: Seal,
     contexts: ContextsOption,
     policy: PolicyOption = None,
     student: StudentOption = None,
@@ -46,19 +44,8 @@ def loop(
     probe: ProbeOption = None,
     allow_split: AllowOption = None,
     proxy_model: ProxyOption = None,
-    **settings: Any,
-) -> Rounds:
+) -> None:
     """Run rounds of generate, score, filter and update, and measure every policy.
 
     Settings of the stages come from seal.toml, SEAL_* variables and --set.
     """
-    return seal.loop(
-        contexts,
-        policy,
-        student=student,
-        eval_contexts=eval_contexts,
-        probe=probe,
-        allow_split=allow_split or (),
-        proxy_model=proxy_model,
-        **settings,
-    )

@@ -1,13 +1,12 @@
 """`seal regrade`: the stored answers of rewards or metrics -> the same under another grader."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seal_cli.api import Seal
 from seal_cli.options import stage_command
 from seal_cli.pipeline.regrade import TAKES
-from seal_cli.results import Result
 from stages.grading import NAMES
 
 SourceArg = Annotated[
@@ -26,10 +25,9 @@ GraderOption = Annotated[
 ]
 
 
-@stage_command(TAKES)
-def regrade(seal: Seal, source: SourceArg, grader: GraderOption, **settings: Any) -> Result:
+@stage_command(TAKES, Seal.regrade)
+def regrade(source: SourceArg, grader: GraderOption) -> None:
     """Judge stored answers again with another grader; the model that gave them is not run.
 
     Rewards (of score, regrade or an import) give rewards, which filter takes; metrics give metrics.
     """
-    return seal.regrade(source, grader, **settings)

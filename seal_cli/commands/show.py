@@ -66,7 +66,7 @@ def _facts(artifact: Artifact) -> Table:
         "inputs": "  ".join(artifact.inputs) or manifest["source"],
         "made": f"{manifest['created_at']} in {manifest['seconds']} s",
         "on": f"{manifest['host']}, {manifest['device']}",
-        "command": "seal " + " ".join(manifest["argv"]),
+        "command": " ".join(["seal", *manifest["argv"]]) if manifest["argv"] else "(from Python)",
         "versions": ", ".join(f"{k} {v}" for k, v in manifest["versions"].items()),
         "folder": str(artifact.path),
     }

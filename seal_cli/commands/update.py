@@ -1,13 +1,12 @@
 """`seal update`: selection -> the next policy, a Hugging Face model directory."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from seal_cli.api import Seal
 from seal_cli.options import AllowOption, stage_command
 from seal_cli.pipeline.update import TAKES
-from seal_cli.results import Result
 
 SelectionArg = Annotated[
     str, typer.Argument(metavar="SELECTION", help="An artifact: id, prefix, @latest:filter, or -.")
@@ -36,22 +35,12 @@ ReplayContextsOption = Annotated[
 ]
 
 
-@stage_command(TAKES)
+@stage_command(TAKES, Seal.update)
 def update(
-    seal: Seal,
     selection: SelectionArg,
     policy: WriterOption = None,
     replay_from: ReplayFromOption = None,
     replay_contexts: ReplayContextsOption = None,
     allow_split: AllowOption = None,
-    **settings: Any,
-) -> Result:
+) -> None:
     """Finetune the policy on the selected self-edits."""
-    return seal.update(
-        selection,
-        policy=policy,
-        replay_from=replay_from or (),
-        replay_contexts=replay_contexts,
-        allow_split=allow_split or (),
-        **settings,
-    )

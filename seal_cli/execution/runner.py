@@ -42,6 +42,7 @@ class RunOptions:
     wait: bool = False
     deadline: float | None = None
     index: bool = True
+    argv: tuple[str, ...] = ()
 
 
 class Runner:
@@ -243,6 +244,7 @@ class _Run:
             attempt=self.attempt,
             started=self.started,
             seconds=time.perf_counter() - self.clock,
+            argv=self.options.argv,
         )
         try:
             publish(self.journal.out, self.store.path(self.id), found)

@@ -24,7 +24,7 @@ from seal_cli.pipeline.rewarding import refuse_race_of_one
 from seal_cli.pipeline.splits import refuse_evaluation
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
-from stages.config import AdaptConfig, FilterConfig, GenerateConfig, LoopConfig, RewardConfig
+from stages.config import AdaptConfig, GenerateConfig, LoopConfig, RewardConfig
 from stages.curve import Gain, best, said, settled
 from stages.records import Metric, Selection
 
@@ -161,12 +161,11 @@ class Chain:
         check = partial(refuse_evaluation, self.resolve.store, ahead, self.allow_split)
         edits = self._run(self._writing(how), check)
         rewards = self._run(self._scoring(edits), check)
-        config = self.resolve.config(FilterConfig, self.writer)
-        selection = self._run(filtering.filter(self.resolve, rewards, config))
+        selection = self._run(filtering.filter(self.resolve, rewards.id, self.writer))
         if not any(row.kept for row in selection.rows(Selection)):
             return None
         return self._run(
-            update.update(self.resolve, selection, allow_split=self.allow_split, **seed)
+            update.update(self.resolve, selection.id, allow_split=self.allow_split, **seed)
         )
 
     def _how(self, number: int) -> GenerateConfig:

@@ -8,6 +8,7 @@ from pathlib import Path
 from seal_cli import console
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
@@ -50,10 +51,13 @@ class Filter(StageSpec):
         return work
 
 
-def filter(resolve: Resolver, rewards: Artifact, config: FilterConfig) -> Filter:  # noqa: A001
-    """The run that was asked for."""
-    resolve.store.upstream(rewards, "self_edits")  # raises where there are none
-    return Filter(rewards=rewards.id, rule=stage.rule_text(config), settings=config)
+def filter(  # noqa: A001  # the stage's name
+    resolve: Resolver, rewards: str, model: LocalModel | None = None
+) -> Filter:
+    """The run that was asked for; `model` may bring a rule."""
+    found, config = resolve.artifact(rewards, "rewards"), resolve.config(FilterConfig, model)
+    resolve.store.upstream(found, "self_edits")  # raises where there are none
+    return Filter(rewards=found.id, rule=stage.rule_text(config), settings=config)
 
 
 def selected(store: Workspace, selection: Artifact) -> list[SelfEdit]:

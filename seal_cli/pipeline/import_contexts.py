@@ -118,9 +118,9 @@ def import_contexts(
     domain: str | None = None,
     split: str | None = None,
     limit: int | None = None,
-    only: Sequence[str] | None = None,
+    only: str | Sequence[str] | None = None,
 ) -> ImportContexts:
-    """The run that was asked for. `only` are titles or ids of contexts.
+    """The run that was asked for. `only` are titles or ids of contexts, in a text with commas.
 
     Raises:
         InputError: there is no such file, or one of `only` is not there.
@@ -133,6 +133,8 @@ def import_contexts(
         )
     domain = domain or next(filter(None, map(_DOMAIN_OF.get, paths)), "knowledge")
     sources = tuple(_source(path, domain, split) for path in paths)
+    if isinstance(only, str):
+        only = [name.strip() for name in only.split(",")]
     if only is not None and limit is not None:
         raise ConfigError("--only and --limit do not go together.", "Leave --limit out.")
     chosen = list(records(sources, domain, split, None, only)) if only is not None else None

@@ -18,7 +18,7 @@ from stages.domains import DOMAINS
 from stages.engines.settings import ServerConfig
 from stages.errors import InputError
 from stages.exam import PROBE
-from stages.grading import ChosenGrader
+from stages.grading import ChosenGrader, resolved
 from stages.grading.judge import JudgeConfig
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
@@ -141,6 +141,7 @@ class RegradeMetrics(Regrade):
 
 def regrade(resolve: Resolver, source: str, grader: str) -> Regrade:
     """The run that was asked for."""
+    grader = resolved(grader)
     found = resolve.artifact(source, "rewards", "metrics")
     answers_of(resolve.store, found)  # raises where there are none
     chosen, _ = resolve.grader(grader, DOMAINS["knowledge"])

@@ -82,6 +82,7 @@ def test_nothing_is_read_that_was_not_given(
     assert written(Seal(store, {"generate": {"samples": 3}}, environ=os.environ)) == (3, 0.5)
     assert written(Seal(store, "seal.toml", environ=os.environ), samples=2) == (2, 0.5)
     assert not Path("elsewhere").exists()
+    assert contexts.artifact.manifest["argv"] == []  # pytest's are not ours to keep
 
 
 def test_what_cannot_be_done_says_what_can(passages: Path, tmp_path: Path) -> None:
@@ -94,6 +95,8 @@ def test_what_cannot_be_done_says_what_can(passages: Path, tmp_path: Path) -> No
     assert refused.value.__notes__[0].startswith("Did you mean samples?")
     with pytest.raises(InputError, match="holds contexts"):
         seal.filter(contexts)
+    with pytest.raises(ConfigError, match="a file, not a store"):
+        Seal(passages)
     with pytest.raises(ConfigError, match="there are 2 of them"):
         _ = Made([contexts.artifact, contexts.artifact]).id
     with pytest.raises(ConfigError, match=r"unknown key 'sample' in \[generate\]"):
