@@ -18,7 +18,7 @@ WITH RECURSIVE parents AS (
     FROM ancestry WHERE base NOT IN (SELECT policy FROM parents)
 ), asked_of AS (
     SELECT artifact_id, any_value(student) AS student, count(DISTINCT question_id) AS asked
-    FROM answers GROUP BY artifact_id
+    FROM answers WHERE scope = 'own' GROUP BY artifact_id
 ), told AS (
     SELECT artifact_id, method, any_value(regime) AS regime, any_value(dataset) AS dataset,
            any_value(policy) AS policy, any_value(round) AS round,
@@ -44,7 +44,8 @@ WITH RECURSIVE parents AS (
            CASE WHEN writes THEN coalesce(t.policy, e.policy, a.student) ELSE a.student END AS policy,
            CASE WHEN writes THEN coalesce(t.prompt_name, p.prompt_name, e.prompt_name) END AS prompt_name,
            coalesce(t.round, e.round) AS told_round, t.generator
-    FROM (SELECT artifact_id, method FROM told UNION SELECT artifact_id, method FROM answers) m
+    FROM (SELECT artifact_id, method FROM told
+          UNION SELECT artifact_id, method FROM answers WHERE scope = 'own') m
     JOIN asked_of a USING (artifact_id)
     LEFT JOIN told t ON t.artifact_id = m.artifact_id AND t.method = m.method
     LEFT JOIN earned e ON e.artifact_id = m.artifact_id

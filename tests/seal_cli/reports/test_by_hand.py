@@ -101,8 +101,9 @@ class Evaluation:
     def _adapter(self, name: str, context: Context, edit: str | None, status: Status) -> str:
         name = f"{name} {self.policy} {self.student} {self.prompt} {self.seed}"
         self.rows.append(
-            Adapter(name, edit, context.context_id, self.student, 0, 0, status, None,
-                    self.hyperparameters, 1, 1, 1, None, None, 0.0)
+            Adapter(name, edit, context.context_id, "self-edits" if edit else "passage-only",
+                    self.student, 0, 0, status, None, self.hyperparameters, 1, 1, 1, None, None,
+                    0.0)
         )  # fmt: skip
         return name
 
@@ -330,10 +331,10 @@ def test_a_sequence_with_a_failed_answer_is_not_told_of(
     made = Evaluation(ONE, learned=2)
     measured = stage.Measured(POLICIES[ONE], contexts.id, "continual", "exact")
     for step, context in enumerate(two, 1):
-        name, about = f"step {step}", f'{{"scale": 1.0, "sequence": 0, "step": {step}}}'
+        name = f"step {step}"
         made.rows.append(
-            Adapter(name, name, context.context_id, ONE, 0, 0, "ok", None, about, 1, 1, 1, None,
-                    None, 0.0)
+            Adapter(name, name, context.context_id, "self-edits", ONE, 0, 0, "ok", None,
+                    '{"scale": 1.0}', 1, 1, 1, None, None, 0.0, sequence=0, step=step)
         )  # fmt: skip
         for seen in two[:step]:
             questions = asked[seen.context_id]
