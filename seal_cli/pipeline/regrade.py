@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
@@ -64,7 +64,7 @@ class RegradeRewards(Regrade):
         source, grader = store.artifact(self.given), runtime.grader(self.grader)
         answers = answers_of(store, source)
         rewards = source.rows(Reward)
-        given = answers.rows(Answer)
+        given = _made_for(answers.rows(Answer), rewards)
         if not {row.self_edit_id for row in rewards} & {row.self_edit_id for row in given}:
             raise InputError(
                 f"{answers.id} has no answer about a self-edit of {source.id}: its rewards are "
@@ -155,6 +155,18 @@ def answers_of(store: Workspace, source: Artifact) -> Artifact:
             "Only what has answers can be judged again; numbers that an import has recorded "
             "(basis 'recorded') stay as they are.",
         ) from error
+
+
+def _made_for(answers: Sequence[Answer], rewards: Sequence[Reward]) -> list[Answer]:
+    """Answers with the context that each was made for: an earlier version did not say a probe's."""
+    known = {row.self_edit_id: row.context_id for row in rewards}
+    first = next(iter(known.values()), "")
+    return [
+        replace(row, context_id=known.get(str(row.self_edit_id), first))
+        if row.context_id == row.about_context_id
+        else row
+        for row in answers
+    ]
 
 
 def _require_evaluation(source: Artifact) -> None:
