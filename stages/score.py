@@ -17,7 +17,7 @@ from typing import Any
 from stages.exam import Examination, Examiner, Outcome, mean_of, rows_of, wearing
 from stages.probe import Probe
 from stages.records import Adapter, Context, Question, Record, Reward, SelfEdit, Status
-from stages.rewards import RULES
+from stages.rewards import REWARDS
 from stages.training import Lora
 
 SEMANTICS = 1
@@ -127,7 +127,7 @@ def earned(
         bad = Outcome(None, "failed", "it has no adapters")
     if baseline.status == "failed":
         bad = baseline
-    if baseline.accuracy is None and rule != "accuracy" and bad is None:
+    if baseline.accuracy is None and REWARDS[rule].needs_unadapted and bad is None:
         bad = Outcome(None, "failed", "the unadapted student was not examined")
     scores = [o.accuracy for o in outcomes if o.accuracy is not None]
     status: Status = bad.status if bad else "ok"
@@ -147,4 +147,8 @@ def earned(
 
 def _worth(rule: str, scores: Sequence[float], baseline: Outcome, status: Status) -> float | None:
     """What the repeats are worth by a rule; nothing when one of them did not work."""
-    return None if status == "failed" else RULES[rule](scores, baseline.accuracy or 0.0)
+    if status == "failed":
+        return None
+    worth = REWARDS[rule].rule
+    assert worth is not None  # the proxy has no repeats
+    return worth(scores, baseline.accuracy or 0.0)
