@@ -131,8 +131,6 @@ def _said(answers: Iterable[Answer], correct: Mapping[str, bool | None]) -> _Sai
     """(self-edit, question) -> its answers; the unadapted student's under no self-edit."""
     said: _Said = defaultdict(list)
     for answer in answers:
-        if answer.scope == "probe":
-            continue
         if answer.self_edit_id is None and answer.method != "unadapted":
             continue
         row = Said(answer.text, correct.get(answer.answer_id), answer.repeat)

@@ -44,8 +44,7 @@ WITH RECURSIVE parents AS (
            CASE WHEN writes THEN coalesce(t.policy, e.policy, a.student) ELSE a.student END AS policy,
            CASE WHEN writes THEN coalesce(t.prompt_name, p.prompt_name, e.prompt_name) END AS prompt_name,
            coalesce(t.round, e.round) AS told_round, t.generator
-    FROM (SELECT artifact_id, method FROM told
-          UNION SELECT artifact_id, method FROM answers WHERE scope = 'own') m
+    FROM (SELECT artifact_id, method FROM told UNION SELECT artifact_id, method FROM answers) m
     JOIN asked_of a USING (artifact_id)
     LEFT JOIN told t ON t.artifact_id = m.artifact_id AND t.method = m.method
     LEFT JOIN earned e ON e.artifact_id = m.artifact_id

@@ -81,14 +81,16 @@ class Evaluation:
     def examine(self, i: int, context: Context, asked: Sequence[Question]) -> None:
         """One context by the three methods."""
         self._answers(asked, ["no"] * 2, "unadapted", None, None)
-        passage = self._adapter(f"p{i}", context, None, "ok")
-        self._answers(asked, [asked[0].answers[0], "no"], "passage-only", None, passage)
+        trouble = self.trouble.get(i, "ok")
+        untaught = trouble == "failed passage"
+        passage = self._adapter(f"p{i}", context, None, "failed" if untaught else "ok")
+        if not untaught:
+            self._answers(asked, [asked[0].answers[0], "no"], "passage-only", None, passage)
         edit = SelfEdit(
             digest(self.policy, self.prompt, self.seed, i), context.context_id, 0, self.policy,
             POLICIES[self.policy].round, self.prompt, "p", "t", "ok", None, 1, 1, "stop",
         )  # fmt: skip
         self.rows.append(edit)
-        trouble = self.trouble.get(i, "ok")
         status: Status = "invalid" if trouble == "invalid" else "ok"
         if trouble == "failed adapter":
             status = "failed"
@@ -160,9 +162,11 @@ def test_accuracies_are_what_metrics_are_made_of(
 ) -> None:
     evaluation = Evaluation(ONE, learned=8)
     evaluation.trouble = {0: "invalid", 1: "invalid", 2: "failed adapter", 3: "failed answer"}
+    evaluation.trouble[4] = "failed passage"
     artifact = evaluation.publish(tmp_path / "store", contexts)
     stored = {m.method: m for m in artifact.rows(Metric) if m.metric == "accuracy"}
     assert (stored["self-edits"].value, stored["self-edits"].n) == (pytest.approx(4 / 6), 6)
+    assert stored["passage-only"].n == 7
     for row in ask(MEANS):
         metric = stored[row["method"]]
         assert (row["value"], row["n"]) == (pytest.approx(metric.value), metric.n), row

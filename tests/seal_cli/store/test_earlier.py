@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from seal_cli.execution.spec import Plan
+from seal_cli.pipeline.regrade import Regrade
 from seal_cli.store.workspace import Workspace
 from stages.records import Adapter, Answer
 
@@ -71,8 +73,10 @@ def test_its_answers_about_a_probe_say_so(ask: Any) -> None:
         *(("probe", "self-edits", about, 20) for about in HELD_OUT),
         *(("probe", "unadapted", about, 5) for about in HELD_OUT),
     ]  # fmt: skip
-    sets = "SELECT count(*) FROM answers WHERE artifact_id <> '{}' AND scope <> 'own'"
-    assert ask(sets.format(SCORE)) == [(0,)]
+    others = f"SELECT count(*) FROM answers WHERE artifact_id <> '{SCORE}' AND scope <> 'own'"
+    assert ask(others) == [(0,)]
+    asked = f"SELECT method, asked FROM experiments WHERE artifact_id = '{SCORE}' ORDER BY ALL"
+    assert ask(asked) == [("self-edits", 10), ("unadapted", 10)]
 
 
 @pytest.mark.parametrize("record", [Adapter, Answer])
@@ -110,7 +114,10 @@ def test_its_reports_say_what_they_said(report: Any, store: Path) -> None:
     assert scored == [("self-edits", "20"), ("unadapted", "10")]
 
 
-def test_its_rewards_are_explained_and_judged_again(seal: Any, ask: Any, store: Path) -> None:
+def test_its_rewards_are_explained_and_judged_again(
+    seal: Any, ask: Any, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Regrade, "plan", lambda *_: Plan(batch=1))  # as under a slow judge
     why = json.loads(seal("why", EDIT, "--json", store=store).out)
     assert len(why["questions"]) == 5
     assert why["changes"] == {"learned": 1, "still wrong": 4}
