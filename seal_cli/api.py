@@ -214,15 +214,6 @@ class Seal:
         """An artifact of the store: by its id, a prefix of it, or @latest:<stage>."""
         return Result(self.store.artifact(self.store.resolve(str(reference))))
 
-    def resolver(self, flags: Mapping[type[Config], Mapping[str, Any]] | None = None) -> Resolver:
-        """Names, files and settings -> what specs hold."""
-        return Resolver(self.store, self.settings, flags or {}, self.dtype, self.environ)
-
-    @cached_property
-    def runtime(self) -> Runtime:
-        """What this process has loaded."""
-        return Runtime(self.store, self.device, self.environ)
-
     def run(
         self,
         takes: Takes,
@@ -231,9 +222,18 @@ class Seal:
         *sources: Reference,
         **names: Reference | Sequence[str] | None,
     ) -> Result:
-        """Build one spec and run it."""
+        """The run that `build(resolver, *sources, **names)` plans, of a stage of one's own, too."""
         resolve, run = self._begin(takes, settings)
         return Result(run(build(resolve, *map(str, sources), **_ids(**names))))
+
+    def resolver(self, flags: Mapping[type[Config], Mapping[str, Any]] | None = None) -> Resolver:
+        """Names, files and settings -> what specs hold."""
+        return Resolver(self.store, self.settings, flags or {}, self.dtype, self.environ)
+
+    @cached_property
+    def runtime(self) -> Runtime:
+        """What this process has loaded."""
+        return Runtime(self.store, self.device, self.environ)
 
     def _begin(
         self, takes: Takes, settings: Mapping[str, Any], **own: Any

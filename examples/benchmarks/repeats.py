@@ -107,7 +107,7 @@ def _runs(answers: Sequence[Answer], verdicts: Sequence[Verdict]) -> dict[str, l
     correct = {verdict.answer_id: verdict.correct for verdict in verdicts}
     judged: defaultdict[tuple[str, int], list[bool | None]] = defaultdict(list)
     for answer in answers:
-        if answer.self_edit_id is not None:
+        if answer.self_edit_id is not None and answer.scope == "own":
             judged[answer.self_edit_id, answer.repeat].append(correct.get(answer.answer_id))
     runs: defaultdict[str, list[float]] = defaultdict(list)
     for (self_edit_id, _), marks in sorted(judged.items()):

@@ -11,7 +11,7 @@ from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import ContinualConfig
 from stages.errors import ConfigError
-from stages.exam import Examination
+from stages.exam import Examination, rows_of
 from stages.records import Adapter, Answer, Record, Verdict
 from stages.regimes import continual, retention
 from stages.regimes.continual import Lesson
@@ -82,8 +82,10 @@ class Continual(Evaluation):
                 number = int(batch.items[0].removeprefix(_SEQUENCE))
                 chosen = [known.contexts[i] for i in dealt[number]]
                 return list(continual.evaluate(number, chosen, lesson))
-            asked = [Examination(known.contexts[i], known.questions[i]) for i in batch.items]
-            return list(examiner.examine(asked))
+            asked = [
+                Examination(known.contexts[i], known.questions[i], step=0) for i in batch.items
+            ]
+            return rows_of(examiner.examine(asked))
 
         return work
 

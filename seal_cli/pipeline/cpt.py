@@ -11,7 +11,7 @@ from seal_cli.pipeline.evaluation import Evaluation, refuse_blind
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import CptConfig
-from stages.exam import Examination
+from stages.exam import Examination, rows_of
 from stages.records import Adapter, Answer, Question, Record, SelfEdit, Verdict
 from stages.regimes import cpt
 
@@ -58,9 +58,9 @@ class Cpt(Evaluation):
         write = self.writing.open(runtime, self.rank)
 
         def prepare(ids: Sequence[str]) -> list[Record]:
-            rows: list[Record] = list(write([contexts[i] for i in ids]))
             asked = [Examination(contexts[i], questions[i]) for i in ids if i in questions]
-            return rows + list(examiner.examine(asked))
+            written = write([contexts[i] for i in ids])
+            return [*written, *rows_of(examiner.examine(asked))]
 
         def train(method: str, made: Sequence[Record]) -> list[Record]:
             edits = [row for row in made if isinstance(row, SelfEdit) and method == cpt.EDITS]
@@ -68,18 +68,16 @@ class Cpt(Evaluation):
             console.say(
                 f"{method}: training on {len(learned)} passages and {len(edits)} self-edits."
             )
-            return list(
-                cpt.evaluate(
-                    method,
-                    learned,
-                    edits,
-                    questions=questions,
-                    plan=planned,
-                    learn=learn,
-                    examiner=examiner,
-                    measured=self.measured,
-                    probe=probe,
-                )
+            return cpt.evaluate(
+                method,
+                learned,
+                edits,
+                questions=questions,
+                plan=planned,
+                learn=learn,
+                examiner=examiner,
+                measured=self.measured,
+                probe=probe,
             )
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline import rewarding
-from seal_cli.pipeline.adapt import Adapting, Inner, adapting, contexts_of, per_context
+from seal_cli.pipeline.adapt import Adapting, adapting, contexts_of, per_context
 from seal_cli.pipeline.contexts import ContextSet, group, pick
 from seal_cli.pipeline.models import LocalModel
-from seal_cli.pipeline.probe import Probe, Probing, owner
+from seal_cli.pipeline.probe import ChosenProbe
 from seal_cli.pipeline.proxy import Proxy, proxy
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Takes
@@ -24,7 +23,7 @@ from stages.domains import SETTINGS, ChosenDomain, Domain
 from stages.domains.arc.settings import ArcConfig
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError, InputError
-from stages.exam import Examiner
+from stages.exam import Examiner, rows_of
 from stages.fields import Config
 from stages.grading import ChosenGrader
 from stages.grading.judge import JudgeConfig
@@ -89,7 +88,7 @@ class Score(StageSpec):
     rank: int = field(compare=False)  # of the adapters
     rule: ChosenReward
     racing: Race | None
-    probe: Probe | None
+    probe: ChosenProbe | None
 
     def inputs(self) -> tuple[str, ...]:
         """What is scored, then whose questions are asked, then the student that we made.
@@ -111,17 +110,12 @@ class Score(StageSpec):
         """The contexts that there are self-edits of."""
         return (contexts_of(store.artifact(self.self_edits)),)
 
-    def item_of(self, store: Workspace, rows: Sequence[Record]) -> Callable[[Record], str]:
-        """Which context each row was made for."""
-        if self.probe is None:
-            return super().item_of(store, rows)
-        return owner(rows, store.artifact(self.self_edits).rows(SelfEdit))
-
     def check(self, store: Workspace) -> None:
         """Raise when the probe has contexts that are learned about."""
         if self.probe is not None:
             learned = contexts_of(store.artifact(self.self_edits))
-            Probing(store, self.probe).check(self._asked(store), learned)
+            self.probe.check(store, self._asked(store), learned)
+            self.probe.warn(store)
 
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:
         """So many contexts that the slots are busy, or that a decode batch is full."""
@@ -131,8 +125,8 @@ class Score(StageSpec):
             return self.adapting.plan(runtime, per_context(edits, repeats))
         asked = self._asked(store).questions
         rows = store.artifact(str(self.adapters)).rows(Adapter)
-        n_contexts = len({adapter.context_id for adapter in rows})
-        n_asked = sum(len(asked[adapter.context_id]) for adapter in rows)
+        about = [str(adapter.context_id) for adapter in rows]
+        n_contexts, n_asked = len(set(about)), sum(len(asked[i]) for i in about)
         return Plan(batch=max(1, self.examining.at_once * n_contexts // max(1, n_asked)))
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
@@ -140,54 +134,41 @@ class Score(StageSpec):
         domain, asked = self.domain.domain, self._asked(store)
         asked.require_questions()
         edits = group(store.artifact(self.self_edits).rows(SelfEdit))
+        first = next(iter(edits), "")
         examiner = self.examining.open(runtime, domain, self.rank)
-        score = self._scorer(runtime, store, job, asked)
-        probing = Probing(store, self.probe) if self.probe else None
+        probe = self.probe.open(store, examiner, first=first) if self.probe else None
+        if probe is not None:
+            probe.baseline()  # raises before anything is trained
+        contexts, questions = asked.contexts, asked.questions
+        scoring = stage.Scoring(contexts, questions, examiner, self.rule.name, probe)
+        score = self._scorer(runtime, store, job, scoring)
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            rows: list[Record] = []
-            if probing:
-                rows += probing.unadapted(examiner, first=next(iter(edits)) in batch.items)
-            rows += score(
-                pick(edits, batch.items),
-                contexts=asked.contexts,
-                questions=asked.questions,
-                examiner=examiner,
-                probe=probing.known if probing else None,
-            )
-            return rows
+            before = rows_of(probe.unadapted) if probe and first in batch.items else []
+            return [*before, *score(pick(edits, batch.items))]
 
         return work
 
     def _scorer(
-        self, runtime: Runtime, store: Workspace, job: Job, asked: ContextSet
-    ) -> Callable[..., Iterator[Record]]:
+        self, runtime: Runtime, store: Workspace, job: Job, scoring: stage.Scoring
+    ) -> Callable[[Sequence[SelfEdit]], Sequence[Record]]:
         """Self-edits -> rows: by stored adapters, by adapters trained for it, or by a race."""
         if self.adapting is None:
             read = _stored(store.artifact(str(self.adapters)))
-            return lambda edits, **how: (
+            return lambda edits: [
                 row
-                for row in stage.score(edits, read(edits), rule=self.rule.name, **how)
+                for row in scoring.score(edits, read(edits))
                 if not isinstance(row, Adapter)  # their rows stay where they are
-            )
-        inner = self.adapting.open(runtime, self.domain.domain, job.plan.slots)
-        if self.racing is not None:
-            return partial(self._race, inner, asked, self.racing)
-        return lambda edits, **how: stage.score(
-            edits, inner.self_edits(edits, asked.contexts), rule=self.rule.name, **how
-        )
-
-    def _race(
-        self, inner: Inner, asked: ContextSet, racing: Race, edits: Sequence[SelfEdit], **how: Any
-    ) -> Iterator[Record]:
-        assert self.adapting is not None
-        return race(
+            ]
+        inner, racing = self.adapting.open(runtime, self.domain.domain, job.plan.slots), self.racing
+        if racing is None:
+            return lambda edits: scoring.score(edits, inner.self_edits(edits, scoring.contexts))
+        return lambda edits: race(
             edits,
-            lambda left, repeat: inner.self_edits(left, asked.contexts, [repeat]),
-            repeats=self.adapting.config.repeats,
-            rule=self.rule.name,
+            lambda left, repeat: inner.self_edits(left, scoring.contexts, [repeat]),
+            scoring,
+            repeats=inner.config.repeats,
             racing=racing,
-            **how,
         )
 
     def _asked(self, store: Workspace) -> ContextSet:
@@ -319,7 +300,7 @@ def _about(
         "examining": examining(resolve, model, about.domain, config),
         "rule": reward_of(reward.reward, about.domain.REGIME),
         "racing": rewarding.race_of(reward),
-        "probe": Probe(probe.id, config.probe_limit) if probe else None,
+        "probe": ChosenProbe(probe.id, config.probe_limit) if probe else None,
     }
 
 
