@@ -114,11 +114,10 @@ class Adapter(Sourced):
     `self_edit_id` is null for an adapter trained on the passage alone, both it and `context_id` in
     the regime `cpt`, where one adapter stands for many passages. `method` is what its answers stand
     for. `sequence` (from 0) and `step` (from 1) are its place in the regime `continual`. `n_tokens`
-    counts one epoch, `weights` is a path inside the artifact (null when they were not kept), losses
-    are means over the targets of the first and of the last optimizer step. Seed, counts and seconds
-    are null where an import does not know them. The last three are about a frozen probe set that
-    was asked before and after (null where there was none): the accuracy after, what that is more
-    than before, and the KL divergence of the adapted model from the one before, in nats per token.
+    counts one epoch, `weights` is a path inside the artifact (null when not kept), losses are means
+    over the targets of the first and last optimizer step. Seed, counts and seconds are null where
+    an import does not know them. The last three are about a probe set asked before and after (else
+    null): the accuracy after, its change, and the KL divergence from before, in nats per token.
     """
 
     adapter_id: str
@@ -150,11 +149,10 @@ class Answer(Sourced):
     """What a student said to one question; both ids are null for the unadapted student.
 
     `method` is what the student was: `unadapted`, adapted to `passage-only` or to `self-edits` (an
-    import may have others). `context_id` is the context that the row was made for. Where `scope` is
-    `probe`, what the student keeps of another context was asked: `about_context_id`, which also has
-    the question. Of the unadapted student those stand with the first context of the run. In the
-    regime `continual` `step` says after how many edits of the `sequence`. A question that could not
-    be answered is a `failed` row without a verdict.
+    import may have others). Where `scope` is `probe` the question is of another context,
+    `about_context_id`; the unadapted student's answers to those stand with the run's first context.
+    In the regime `continual` `step` says after how many edits of the `sequence`. A question that
+    could not be answered is a `failed` row without a verdict.
     """
 
     answer_id: str
