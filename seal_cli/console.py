@@ -73,6 +73,13 @@ def _visible(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def cell(value: Any) -> str:
+    """A value as people read it, safe on a terminal."""
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else safe(str(value))
+
+
 def out(text: str) -> None:
     """One line of data on stdout."""
     sys.stdout.write(f"{text}\n")

@@ -1,20 +1,16 @@
 """`seal log`: what an artifact was made from, down to the imported files."""
 
 from collections.abc import Iterator
-from typing import Annotated
 
 import typer
 from rich.tree import Tree
 
 from seal_cli import console
-from seal_cli.options import from_stdin, store_of
+from seal_cli.options import ArtifactArg, from_stdin, store_of
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 
 DEEPEST = 20  # inputs of inputs in one tree
-ArtifactArg = Annotated[
-    str, typer.Argument(metavar="ARTIFACT", help="Its id, a prefix, @latest:<stage>, or -.")
-]
 
 
 def log(ctx: typer.Context, artifact: ArtifactArg) -> None:

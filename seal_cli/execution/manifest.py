@@ -34,6 +34,7 @@ def manifest(
     attempt: int,
     started: datetime,
     seconds: float,
+    argv: Sequence[str],
 ) -> dict[str, Any]:
     """The manifest of a finished run. `base` is the id of the first attempt at its key."""
     counted: dict[str, Any] = {
@@ -64,7 +65,7 @@ def manifest(
             for model, place in spec.models().items()
         },
         "tables": counted,
-        "argv": [_public(argument) for argument in sys.argv[1:]],
+        "argv": [_public(argument) for argument in argv],
         "versions": _versions(),
         "host": socket.gethostname(),
         "device": _device(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from seal_cli.store import index
 from seal_cli.store.workspace import Workspace
-from stages.errors import ConfigError, ResourceError, SealError
+from stages.errors import ConfigError, InputError, ResourceError, SealError
 from stages.sandbox import MEMORY, MEMORY_LIMIT, confined, spent
 
 if TYPE_CHECKING:
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 BATCH = 2048  # rows
 LONGEST = 1000  # characters of an error
+
+
+def require(workspace: Workspace) -> None:
+    """Raise InputError where there is no store."""
+    if not workspace.artifacts.is_dir():
+        raise InputError(
+            f"there is no store at {workspace.root}.",
+            "Name it with --store, or make one with `seal init`.",
+        )
 
 
 def fetch(
@@ -30,10 +39,8 @@ def fetch(
     """
     import duckdb
 
-    with (
-        confined(seconds),
-        index.sandbox(workspace, seconds=seconds, query=query) as connection,
-    ):
+    box = index.sandbox(workspace, seconds=seconds, query=query)
+    with confined(seconds), box as connection:
         try:  # errors surface while fetching, so both are inside
             relation = connection.sql(query, params=dict(parameters or {}))
             if relation is None:
