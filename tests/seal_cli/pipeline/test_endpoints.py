@@ -59,7 +59,9 @@ def test_a_teacher_writes_and_is_asked_once(seal: Any, teach: Any, server: Serve
     assert writing["engine"] == {
         "name": "openai", "semantics": 1, "api": "chat", "structured": "none",
     }  # fmt: skip
-    assert list(manifest["models"].values()) == [{"name": "teacher", "server": server.url}]
+    assert list(manifest["models"].values()) == [
+        {"name": "teacher", "server": server.url.removesuffix("/v1")}  # no path: it may be secret
+    ]
     server.stop()
     assert teach().id == done.id  # a hit asks nobody
     forced = teach("--force")  # what was answered is not paid for again, wherever the server is
