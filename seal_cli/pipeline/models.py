@@ -5,6 +5,7 @@ prefix, `@latest:update`), or `tiny` or `tiny-grids`, the models that come with 
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,7 +106,9 @@ def writer_of(workspace: Workspace, self_edits: Artifact, *, wanted: str | None)
 
 
 def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> LocalModel:
-    """A model by its id, looked for where a manifest says it was, then by its name.
+    """A model by its id, looked for where a manifest says it was, then by its name on this machine.
+
+    A manifest may come from anywhere: what it names is asked of no hub.
 
     Raises:
         ConfigError: neither place has these very weights.
@@ -118,7 +121,8 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
     if name in SHIPPED:
         candidates.append(SHIPPED[name])
     elif _HUB_NAME.fullmatch(name):
-        candidates.append(_from_hub(name))
+        with suppress(InputError):
+            candidates.append(_from_hub(name, ask=False))
     for candidate in candidates:
         found = _base(workspace, candidate, name)
         if found.id == policy:
@@ -154,8 +158,8 @@ def _updated(artifact: Artifact) -> LocalModel:
     return LocalModel(policy, artifact.weights(str(policy.path)), artifact)
 
 
-def _from_hub(name: str) -> Path:
-    """A snapshot on disk: the cached one, else downloaded."""
+def _from_hub(name: str, *, ask: bool = True) -> Path:
+    """A snapshot on disk: the cached one, else downloaded where the hub may be asked."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -169,7 +173,7 @@ def _from_hub(name: str) -> Path:
     except (LocalEntryNotFoundError, HFValidationError):
         pass
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=not ask))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"{name} is neither a local folder nor to be had from the hub.",
