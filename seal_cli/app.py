@@ -43,21 +43,21 @@ from seal_cli.signals import Stopped, install
 from seal_cli.store.workspace import Workspace
 from stages.config import (
     AdaptConfig,
-    ArcConfig,
     ContinualConfig,
     CptConfig,
-    EndpointConfig,
     EvalConfig,
     FilterConfig,
     GenerateConfig,
-    JudgeConfig,
     LoopConfig,
     QuizConfig,
     RewardConfig,
     ScoreConfig,
     UpdateConfig,
 )
+from stages.domains.arc.settings import ArcConfig
+from stages.engines.settings import EndpointConfig
 from stages.errors import InputError, ResourceError, SealError
+from stages.grading.judge import JudgeConfig
 
 _RESOURCE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM, errno.EIO, errno.EMFILE}
 _PAST_MEMORY = ("can't allocate memory", "not enough memory")

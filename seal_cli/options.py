@@ -19,8 +19,9 @@ from seal_cli.execution.runner import RunOptions
 from seal_cli.session import Session
 from seal_cli.settings import PRESETS, Settings
 from seal_cli.store.workspace import Workspace
-from stages.config import Config, ServerConfig
+from stages.engines.settings import ServerConfig
 from stages.errors import ConfigError
+from stages.fields import Config
 
 ContextsArg = Annotated[
     str, typer.Argument(metavar="CONTEXTS", help="An artifact: id, prefix, @latest:import, or -.")

@@ -15,8 +15,8 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
-from stages.config import Config
 from stages.errors import RowsFailed
+from stages.fields import Config
 
 C = TypeVar("C", bound=Config)
 

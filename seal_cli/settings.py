@@ -16,28 +16,31 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stages import config
+from stages.domains import SETTINGS
+from stages.engines import ENGINES
+from stages.engines.settings import VllmConfig
 from stages.errors import ConfigError
+from stages.fields import Config
+from stages.grading import GRADERS
 
-C = TypeVar("C", bound=config.Config)
+C = TypeVar("C", bound=Config)
 
-SECTIONS: dict[str, type[config.Config]] = {
-    "quiz": config.QuizConfig,
-    "generate": config.GenerateConfig,
-    "adapt": config.AdaptConfig,
-    "arc": config.ArcConfig,
-    "score": config.ScoreConfig,
-    "reward": config.RewardConfig,
-    "filter": config.FilterConfig,
-    "update": config.UpdateConfig,
-    "eval": config.EvalConfig,
-    "cpt": config.CptConfig,
-    "continual": config.ContinualConfig,
-    "loop": config.LoopConfig,
-    "vllm": config.VllmConfig,
-    "endpoint": config.EndpointConfig,
-    "judge": config.JudgeConfig,
-}
-SECTION_OF = {cls: name for name, cls in SECTIONS.items()}
+_CONFIGS: tuple[type[Config], ...] = (
+    config.QuizConfig,
+    config.GenerateConfig,
+    config.AdaptConfig,
+    *(cls for cls, _ in SETTINGS.values()),
+    config.ScoreConfig,
+    config.RewardConfig,
+    config.FilterConfig,
+    config.UpdateConfig,
+    config.EvalConfig,
+    config.CptConfig,
+    config.ContinualConfig,
+    config.LoopConfig,
+    *(spec.config for spec in (*ENGINES.values(), *GRADERS.values()) if spec.config),
+)
+SECTIONS = {cls.SECTION: cls for cls in _CONFIGS}
 # Where a section has nothing of its own, it is as another one.
 _FALLBACK = {"judge": "endpoint"}
 # Where texts go and at what cost is the user's to say, never a model folder's.
@@ -92,7 +95,7 @@ class Settings:
         """
         from pydantic import TypeAdapter, ValidationError
 
-        section = SECTION_OF[cls]
+        section = cls.SECTION
         known = {field.name for field in fields(cls)}
         given = {k: v for k, v in (flags or {}).items() if v is not None and k in known}
         own = _of_model(model).get(section, {}) if model and section not in _NOT_OF_MODELS else {}
@@ -107,7 +110,7 @@ class Settings:
             raise ConfigError(
                 f"{section}.{where} is {first['input']!r}: {first['msg']}.",
                 "See the seal.toml that `seal init` writes."
-                if cls is config.VllmConfig
+                if cls is VllmConfig
                 else f"See `seal {section} --help`.",
             ) from error
 

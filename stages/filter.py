@@ -43,7 +43,7 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
         InputError: there is a `max_forget`, and the rewards have no probe.
 
     """
-    if config.rule == "improves" and any(reward.rule == PROXY for reward in rewards):
+    if config.rule == "improves" and any(reward.rule == PROXY.name for reward in rewards):
         raise ConfigError(
             "the proxy reward examines nobody: there is no gain to improve by.",
             "Choose another rule, such as best-of-n or threshold.",
@@ -72,6 +72,7 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
             kept=kept,
             reason=reason,
             reward=reward.reward,
+            weight=1.0 if kept else None,
         )
 
 

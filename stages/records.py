@@ -249,7 +249,10 @@ class Reward(Sourced):
 
 @dataclass(frozen=True, slots=True)
 class Selection(Sourced):
-    """The verdict of a filter rule on one self-edit. `rank` counts from 1 within its context."""
+    """The verdict of a filter rule on one self-edit. `rank` counts from 1 within its context.
+
+    `weight` is what it counts in the policy's training; null where it is not learned from.
+    """
 
     self_edit_id: str
     context_id: str
@@ -258,6 +261,7 @@ class Selection(Sourced):
     kept: bool
     reason: str
     reward: float | None
+    weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +277,7 @@ class Policy(Sourced):
     parent: str | None
     round: int
     path: str | None
-    method: Literal["base", "rest-em"]
+    method: str  # base, or the objective it was trained by
     selection: str | None
     n_examples: int | None = None
     first_loss: float | None = None

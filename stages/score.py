@@ -16,7 +16,7 @@ from typing import Any
 from stages.errors import ResourceError
 from stages.exam import PROBE, Examination, Examiner, Outcome, mean
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
-from stages.rewards import RULES
+from stages.rewards import REWARDS
 from stages.training import Lora
 
 SEMANTICS = 1
@@ -206,7 +206,7 @@ def earned(
         bad = Outcome(None, "failed", "it has no adapters")
     if baseline.status == "failed":
         bad = baseline
-    if baseline.accuracy is None and rule != "accuracy" and bad is None:
+    if baseline.accuracy is None and REWARDS[rule].needs_unadapted and bad is None:
         bad = Outcome(None, "failed", "the unadapted student was not examined")
     scores = [o.accuracy for o in outcomes if o.accuracy is not None]
     status: Status = bad.status if bad else "ok"
@@ -226,4 +226,8 @@ def earned(
 
 def _worth(rule: str, scores: Sequence[float], baseline: Outcome, status: Status) -> float | None:
     """What the repeats are worth by a rule; nothing when one of them did not work."""
-    return None if status == "failed" else RULES[rule](scores, baseline.accuracy or 0.0)
+    if status == "failed":
+        return None
+    worth = REWARDS[rule].rule
+    assert worth is not None  # the proxy has no repeats
+    return worth(scores, baseline.accuracy or 0.0)

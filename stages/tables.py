@@ -6,7 +6,7 @@ Each table (engines, graders, reward rules, objectives) stands in the module of 
 from dataclasses import dataclass
 from typing import Any
 
-from stages.config import Config
+from stages.fields import Config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ class Row:
     first_target: int
     n_real: int
     cut: bool = False  # whether text was lost at the longest length
+    weight: float = 1.0  # of its targets in the loss
 
     @property
     def n_targets(self) -> int:

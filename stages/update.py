@@ -8,8 +8,9 @@ that are learned once more.
 
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from stages.config import UpdateConfig
 from stages.errors import ConfigError, InputError, ResourceError
@@ -74,22 +75,27 @@ def update(
     config: UpdateConfig,
     replayed: Sequence[Earlier] = (),
     chat: bool = False,
+    weights: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Trained, int]:
     """One LoRA for the policy that wrote `selected`, and how many examples it learned from.
 
-    `replayed` are learned along with them, with `chat` the questions among them in the policy's
-    chat template. A completion that was cut at its token limit is learned without an end token; a
-    pair longer than `config.max_length` or without a target is left out, and that is said.
+    `weights` are those of self-edits, by id, where they are not 1. `replayed` are learned along
+    with them, with `chat` the questions among them in the policy's chat template. A completion that
+    was cut at its token limit is learned without an end token; a pair longer than
+    `config.max_length` or without a target is left out, and that is said.
 
     Raises:
         InputError: there is nothing to learn from.
         ConfigError, ResourceError: the training failed.
 
     """
-    learned = [pair for edit in selected for pair in pairs(edit)]
+    learned = [(pair, weights.get(e.self_edit_id, 1.0)) for e in selected for pair in pairs(e)]
     for earlier in replayed:
-        learned += earlier.given(tokenizer, chat=chat)
-    whole = [row(tokenizer, one, max_length=config.max_length) for one in learned]
+        learned += [(one, 1.0) for one in earlier.given(tokenizer, chat=chat)]
+    whole = [
+        replace(row(tokenizer, one, max_length=config.max_length), weight=weight)
+        for one, weight in learned
+    ]
     short = [r for r in whole if not r.cut]
     rows = learnable(short)
     if not selected:
@@ -117,6 +123,7 @@ def update(
         seed=derive_seed(config.seed, policy.round, "update"),
         schedule=config.schedule,
         warmup_steps=config.warmup_steps,
+        objective=config.objective,
     )
     (trained,) = trainer.train([job])
     if trained.error is None:

@@ -11,7 +11,8 @@ from typing import Literal
 
 from stages.domains import Domain
 from stages.errors import InvalidSelfEdit
-from stages.grading import GRADERS, content_recall
+from stages.grading import SCORES
+from stages.grading.offline import content_recall
 from stages.records import Answer, Context, Question, Reward, SelfEdit, Verdict
 
 Change = Literal["learned", "lost", "emptied", "kept right", "still wrong", "not judged"]
@@ -199,7 +200,7 @@ def _cover(question: Question, lines: Sequence[Cover]) -> Cover | None:
 
     One that has some of the words but would not do as an answer is named, too: it came closest.
     """
-    offline = GRADERS["offline-2"]
+    offline = SCORES["offline-2"]
     compared = []
     for line in lines:
         recall = max((content_recall(gold, line.text) for gold in question.answers), default=0.0)

@@ -31,8 +31,9 @@ from seal_cli.session import Session
 from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
-from stages.config import EndpointConfig, GenerateConfig
+from stages.config import GenerateConfig
 from stages.engines import ChosenEngine, Engine, Request, tokens_of
+from stages.engines.settings import EndpointConfig
 
 if TYPE_CHECKING:
     from stages.engines.bench import Measured, Overhead

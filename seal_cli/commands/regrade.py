@@ -6,8 +6,7 @@ import typer
 
 from seal_cli.pipeline import regrade as pipeline
 from seal_cli.session import Session
-from stages.config import resolved_grader
-from stages.grading import GRADERS
+from stages.grading import NAMES, resolved
 
 SourceArg = Annotated[
     str,
@@ -19,8 +18,8 @@ GraderOption = Annotated[
     str,
     typer.Option(
         "--grader",
-        help="Who judges the answers: offline (the newest version), "
-        f"{', '.join(GRADERS)}, or judge:MODEL behind --base-url.",
+        help=f"What judges the answers: {NAMES}; offline is the newest version, MODEL a model "
+        "behind --base-url.",
     ),
 ]
 
@@ -30,4 +29,4 @@ def regrade(session: Session, source: SourceArg, grader: GraderOption) -> None:
 
     Rewards (of score, regrade or an import) give rewards, which filter takes; metrics give metrics.
     """
-    session.answer(session.run(pipeline.regrade(session.resolver, source, resolved_grader(grader))))
+    session.answer(session.run(pipeline.regrade(session.resolver, source, resolved(grader))))

@@ -18,7 +18,7 @@ from seal_cli.reports.colours import COLOURS
 from seal_cli.reports.trust import trust
 from seal_cli.store import index
 from seal_cli.store.query import fetch
-from stages.domains.arc.grids import from_json
+from stages.domains import drawn
 from stages.errors import ConfigError
 
 _SHORT = 40  # characters of a value that can be said above a table
@@ -129,14 +129,14 @@ def _is_same(name: str, rows: list[dict[str, Any]]) -> bool:
 
 def _shown(value: Any) -> str | Text:
     """A value as people read it; a grid as coloured cells, two columns wide."""
-    found = from_json(value) if isinstance(value, str) else None
+    found = drawn(value) if isinstance(value, str) else None
     if found is None:
         return cell(value)
-    drawn = Text("\n").join(
+    grid = Text("\n").join(
         Text.assemble(*((f"{colour} ", f"black on {COLOURS[colour]}") for colour in row))
         for row in found
     )
-    return drawn + Text("\n")
+    return grid + Text("\n")
 
 
 def _csv(found: list[tuple[reports.Report, Any]], source: str) -> str:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from seal_cli.execution.models import ModelRef
 from seal_cli.store.ledger import Ledger
 from seal_cli.store.workspace import Workspace
-from stages.config import JudgeConfig
 from stages.engines import Access, ChosenEngine, Engine, Seat
 from stages.errors import ConfigError
-from stages.grading import Grader
-from stages.grading.choice import ChosenGrader
+from stages.grading import ChosenGrader, Grader
+from stages.grading.judge import JudgeConfig
 from stages.identity import digest
 from stages.records import Policy
 from stages.training import Job, Trained, Trainer

@@ -14,8 +14,8 @@ from seal_cli.execution.key import fields_of, parts_of
 from seal_cli.execution.models import ModelRef
 from seal_cli.store.artifact import WEIGHTS
 from seal_cli.store.workspace import Workspace
-from stages.config import Config
-from stages.grading.choice import ChosenGrader
+from stages.fields import Config
+from stages.grading import ChosenGrader
 from stages.records import Record
 
 if TYPE_CHECKING:

@@ -28,10 +28,11 @@ class Cpt(Evaluation):
     cpt: CptConfig
 
     def __post_init__(self) -> None:
-        if self.cpt.full and self.examining.engine.name == "vllm":
+        if self.cpt.full and not self.examining.engine.entry.sees_training:
+            name = self.examining.engine.name
             raise ConfigError(
-                "vLLM does not see weights that change in this process.",
-                "Leave out --engine vllm, or keep adapters apart (--separate; no --full).",
+                f"the engine {name} does not see weights that change in this process.",
+                f"Leave out --engine {name}, or keep adapters apart (--separate; no --full).",
             )
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:

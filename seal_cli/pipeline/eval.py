@@ -26,7 +26,6 @@ from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import (
     AdaptConfig,
-    Config,
     ContinualConfig,
     CptConfig,
     EvalConfig,
@@ -35,6 +34,7 @@ from stages.config import (
 )
 from stages.domains import Domain
 from stages.errors import ConfigError
+from stages.fields import Config
 from stages.identity import derive_seed
 from stages.records import Adapter, Answer, Metric, Record, SelfEdit, Verdict
 from stages.regimes import fewshot

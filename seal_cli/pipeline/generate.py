@@ -11,9 +11,10 @@ from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
-from stages.config import GenerateConfig, ServerConfig
+from stages.config import GenerateConfig
 from stages.domains import ChosenDomain
 from stages.engines import ENGINES, ChosenEngine
+from stages.engines.settings import ServerConfig
 from stages.recipes import Recipe
 from stages.records import Context, Record, SelfEdit
 

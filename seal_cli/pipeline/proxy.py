@@ -13,7 +13,7 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.config import RewardConfig, ScoreConfig
-from stages.domains import DOMAINS, ChosenDomain
+from stages.domains import ChosenDomain
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError
 from stages.records import Record, SelfEdit
@@ -82,7 +82,7 @@ class Proxy(StageSpec):
 def proxy(resolve: Resolver, source: Artifact, judge: LocalModel, reward: RewardConfig) -> Proxy:
     """The run that was asked for. Raises ConfigError for self-edits about tasks."""
     about = ContextSet(resolve.store.upstream(source, "contexts"))
-    if about.domain is not DOMAINS["knowledge"]:
+    if not about.domain.PASSAGES:
         raise ConfigError(
             f"the rubric is about notes on passages; {source.id} is about tasks.",
             "Choose another --reward.",

@@ -11,11 +11,11 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
 from stages import quiz as stage
 from stages.config import QuizConfig
-from stages.domains import DOMAINS, ChosenDomain
+from stages.domains import ChosenDomain
 from stages.domains import questions as asking
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError
-from stages.grading.choice import ChosenGrader
+from stages.grading import ChosenGrader
 from stages.records import Record
 
 
@@ -77,10 +77,10 @@ def quiz(resolve: Resolver, contexts: str, policy: str) -> Quiz:
     resolve.config(QuizConfig)  # an engine that there is not is said before a model
     model = resolve.model(policy)
     config = resolve.config(QuizConfig, model)
-    if source.domain is not DOMAINS["knowledge"]:
+    if not source.domain.PASSAGES:
         raise ConfigError(
             f"{source.artifact.id} is about {source.domain.NAME}: it has no passages.",
-            "Questions are written about passages; give contexts of the domain knowledge.",
+            "Questions are written about passages.",
         )
     grader, _ = resolve.grader(config.grader, source.domain)
     return Quiz(

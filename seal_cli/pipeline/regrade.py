@@ -13,11 +13,11 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
-from stages.config import ServerConfig
 from stages.domains import DOMAINS
+from stages.engines.settings import ServerConfig
 from stages.errors import InputError
 from stages.exam import PROBE
-from stages.grading.choice import ChosenGrader
+from stages.grading import ChosenGrader
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
 _ROUNDS = 16  # verdicts per request under way that a batch has for a judge

@@ -16,11 +16,13 @@ from seal_cli.pipeline.models import LocalModel, find_model, resolve_model, writ
 from seal_cli.settings import Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
-from stages.config import Config, EndpointConfig, JudgeConfig, ServerConfig
 from stages.domains import SETTINGS, ChosenDomain, Domain
 from stages.engines import ENGINES, ChosenEngine
+from stages.engines.settings import EndpointConfig, ServerConfig
 from stages.errors import ConfigError, InputError
-from stages.grading.choice import ChosenGrader, is_judge
+from stages.fields import Config
+from stages.grading import ChosenGrader, spec_of
+from stages.grading.judge import JudgeConfig
 from stages.models import has_chat_template, weight_shapes
 from stages.training.targets import resolve_targets
 
@@ -141,8 +143,9 @@ class Resolver:
         """A grader by its name, and those beside it: of a judge the domain's own, at no cost."""
         if name == "default":
             name = domain.GRADER
-        if not is_judge(name):
-            return ChosenGrader(name), ()
+        spec = spec_of(name)
+        if not spec.asks:
+            return ChosenGrader(name, self.config(spec.config) if spec.config else None), ()
         config = self.server(JudgeConfig)
         config = replace(config, api="chat" if config.api == "auto" else config.api)
         return ChosenGrader(name, config), (ChosenGrader(domain.GRADER),)

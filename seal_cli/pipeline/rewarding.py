@@ -3,7 +3,7 @@
 from seal_cli.pipeline.resolve import Resolver
 from stages.config import AdaptConfig, RewardConfig
 from stages.errors import ConfigError
-from stages.rewards import PROXY
+from stages.rewards import BY_REGIME, REWARDS
 from stages.rewards.racing import Bounds, Halving, Race
 
 
@@ -17,7 +17,7 @@ def rewarding(resolve: Resolver, kind: str, *, proxy: bool, asks: bool) -> Rewar
 
     """
     config = resolve.config(RewardConfig)
-    proxied = config.reward == PROXY
+    proxied = config.reward not in BY_REGIME and REWARDS[config.reward].rule is None
     if proxied != proxy:
         raise ConfigError(
             "--reward proxy and --proxy-model go together.", "Name the model that judges, or none."

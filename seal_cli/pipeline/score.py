@@ -18,14 +18,15 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import score as stage
-from stages.config import AdaptConfig, Config, RewardConfig, ScoreConfig
+from stages.config import AdaptConfig, RewardConfig, ScoreConfig
 from stages.domains import SETTINGS, ChosenDomain, Domain
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError, InputError
 from stages.exam import Examiner
-from stages.grading.choice import ChosenGrader
+from stages.fields import Config
+from stages.grading import ChosenGrader
 from stages.records import Adapter, Record, SelfEdit
-from stages.rewards import ChosenRule, rule_of
+from stages.rewards import ChosenReward, reward_of
 from stages.rewards.racing import Race, race
 from stages.training import Lora
 
@@ -82,7 +83,7 @@ class Score(StageSpec):
     examining: Examining
     adapting: Adapting | None
     rank: int = field(compare=False)  # of the adapters
-    rule: ChosenRule
+    rule: ChosenReward
     racing: Race | None
     probe: Probe | None
 
@@ -316,7 +317,7 @@ def _about(
         "questions": other.id if other else None,
         "domain": domain,
         "examining": examining(resolve, model, about.domain, config),
-        "rule": ChosenRule(rule_of(reward.reward, about.domain.REGIME)),
+        "rule": reward_of(reward.reward, about.domain.REGIME),
         "racing": rewarding.race_of(reward),
         "probe": Probe(probe.id, config.probe_limit) if probe else None,
     }

@@ -1,7 +1,7 @@
 """update: selection -> the next policy, a Hugging Face model folder."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from stages.domains import ChosenDomain
 from stages.errors import ConfigError, InputError
 from stages.records import Policy, Record, Selection, SelfEdit
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
+from stages.training.objectives import ChosenObjective
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Update(StageSpec):
 
     selection: str
     model: ModelRef
+    objective: ChosenObjective
     settings: UpdateConfig
     replayed: tuple[str, ...]
     rehearsed: ChosenDomain | None
@@ -65,14 +67,17 @@ class Update(StageSpec):
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """The selection -> the row of the policy trained on it, and its folder."""
-        edits = selected(store, store.artifact(self.selection))
+        selection = store.artifact(self.selection)
+        edits = selected(store, selection)
+        rows = selection.rows(Selection)
+        weights = {row.self_edit_id: row.weight for row in rows if row.weight is not None}
         if not self.named:
             _check_writers(edits)
         drawn = self._drawn(store)
         self._say_replayed(len(drawn))
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            return [self._trained(runtime, edits, drawn, job)]
+            return [self._trained(runtime, edits, weights, drawn, job)]
 
         return work
 
@@ -94,7 +99,12 @@ class Update(StageSpec):
             console.say(f"replay: {name} is of round 0: there is nothing to replay yet.")
 
     def _trained(
-        self, runtime: Runtime, edits: Sequence[SelfEdit], drawn: Sequence[stage.Earlier], job: Job
+        self,
+        runtime: Runtime,
+        edits: Sequence[SelfEdit],
+        weights: Mapping[str, float],
+        drawn: Sequence[stage.Earlier],
+        job: Job,
     ) -> Policy:
         from stages.training.merge import save_merged
 
@@ -107,6 +117,7 @@ class Update(StageSpec):
             targets=self.model.targets,
             trainer=runtime.trainer(self.model, slots=1),
             config=self.settings,
+            weights=weights,
             replayed=drawn,
             chat=self.model.chat,
         )
@@ -122,7 +133,7 @@ class Update(StageSpec):
             parent=self.model.id,
             round=self.model.round + 1,
             path=job.relative(folder),
-            method="rest-em",
+            method=self.objective.name,
             selection=self.selection,
             n_examples=n_learned,
             first_loss=trained.first_loss,
@@ -167,6 +178,7 @@ def update(
     return Update(
         selection=selection.id,
         model=resolve.reference(model, "auto", config.targets),
+        objective=ChosenObjective(config.objective),
         settings=config,
         replayed=replay.sources(resolve, model, config, replay_from, replay_contexts),
         rehearsed=resolve.domain(ContextSet(about), model) if about else None,

@@ -12,7 +12,7 @@ from typing import Any
 from seal_cli import console
 from seal_cli.reports import Report
 from seal_cli.reports.colours import COLOURS
-from stages.domains.arc.grids import Grid, from_json
+from stages.domains import Cells, drawn
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -112,14 +112,14 @@ def _cell(value: Any, decimals: int) -> str:
     if isinstance(value, int):
         return f'<td class="number">{value:,}</td>'
     text = str(value)
-    found = from_json(text)
+    found = drawn(text)
     if found is not None:
         return f"<td>{_grid(found)}</td>"
     kind = ' class="long"' if len(text) > _LONG else ""
     return f"<td{kind}>{_escaped(text)}</td>"
 
 
-def _grid(grid: Grid) -> str:
+def _grid(grid: Cells) -> str:
     """A grid as coloured cells."""
     rows = "".join(
         "<tr>"

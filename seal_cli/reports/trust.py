@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 from seal_cli.store.query import fetch
 from seal_cli.store.workspace import Workspace
-from stages.domains import arc
-from stages.grading import GRADERS
-from stages.grading.bias import GAIN_BIAS
+from stages.grading import SCORES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +26,8 @@ def trust(workspace: Workspace, result: "pa.Table", seconds: float) -> str:
     names = result.column_names
     if "grader" not in names or not any(map(_DIFFERENCES.match, names)):
         return ""
-    found = set(result.column("grader").to_pylist()) & set(GRADERS) - {arc.GRADER}
+    found = set(result.column("grader").to_pylist()) & set(SCORES)
+    found = {name for name in found if not SCORES[name].exact}
     if not found:
         return ""
     squad = set(fetch(workspace, _PASSAGES, seconds).column("squad").to_pylist())
@@ -36,7 +35,7 @@ def trust(workspace: Workspace, result: "pa.Table", seconds: float) -> str:
 
 
 def _of(grader: str, squad: set[bool]) -> Iterator[str]:
-    known = GAIN_BIAS.get(grader)
+    known = SCORES[grader].bias
     if known and True in squad:
         yield (
             f"Bias of a gain under {grader}, against the paper's GPT-4.1 judge: {known.mean:+.1f} "

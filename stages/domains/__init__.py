@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from stages.config import ArcConfig, Config
 from stages.domains import knowledge
 from stages.domains.arc import Arc
+from stages.domains.arc.settings import ArcConfig
+from stages.fields import Config
 from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
+
+Cells = Sequence[Sequence[int]]  # rows of colours, 0 to 9
 
 
 class Domain(Protocol):
@@ -25,6 +28,7 @@ class Domain(Protocol):
     GRADER: str  # who judges when nothing else is asked for
     REGIME: Literal["single", "fewshot"]  # how a policy is measured
     VIEWS: int  # in how many ways the same question can be asked
+    PASSAGES: bool  # contexts are texts: questions can be written about them, and notes be judged
 
     @property
     def settings(self) -> Config | None:
@@ -88,10 +92,18 @@ class Domain(Protocol):
     def vote(self, answers: Sequence[str]) -> str:
         """What the answers of all views agree on, or nearest to it."""
 
+    def drawn(self, text: str) -> Cells | None:
+        """What a text of the tables is when it is drawn; None where it is to be read."""
+
 
 DOMAINS: dict[str, Domain] = {"knowledge": knowledge, "arc": Arc()}
 # Those with settings of their own, and what makes a domain of them.
 SETTINGS: dict[str, tuple[type[Config], Callable[[Any], Domain]]] = {"arc": (ArcConfig, Arc)}
+
+
+def drawn(text: str) -> Cells | None:
+    """What a text of any domain is when it is drawn; None where it is to be read."""
+    return next(filter(None, (domain.drawn(text) for domain in DOMAINS.values())), None)
 
 
 @dataclass(frozen=True)

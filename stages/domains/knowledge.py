@@ -12,8 +12,8 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from stages import recipes
-from stages.config import Config
 from stages.errors import InputError, InvalidSelfEdit
+from stages.fields import Config
 from stages.identity import digest
 from stages.recipes import Recipe
 from stages.records import Context, Example, Question, Training
@@ -25,6 +25,7 @@ STOP = "\n"
 GRADER = "offline-2"
 REGIME: Literal["single", "fewshot"] = "single"
 VIEWS = 1
+PASSAGES = True
 
 PROMPTS = Path(__file__).parent / "prompts"
 PRESETS = (
@@ -208,3 +209,7 @@ def vote(answers: Sequence[str]) -> str:
 def _printable(text: str) -> str:
     """Without control characters and lone surrogates, which Parquet cannot hold."""
     return _CONTROL.sub("", text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def drawn(text: str) -> None:
+    """All there is is read."""

@@ -9,7 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from stages.config import Config, EndpointConfig, VllmConfig
+from stages.engines.settings import EndpointConfig, VllmConfig
+from stages.fields import Config
 from stages.tables import Chosen, Entry
 from stages.tokens import render
 
@@ -153,12 +154,14 @@ class EngineSpec(Entry):
     """An engine that can be chosen. Its module has `build(seat, settings) -> Engine`.
 
     `local`: it runs weights of this machine. `applies_lora`: it answers as an adapted model.
+    `sees_training`: it uses the weights that this process trains, so it answers as they change.
     `at_once`: requests that it wants at the least, because it makes its batches itself.
     """
 
     module: str
     local: bool = True
     applies_lora: bool = False
+    sees_training: bool = False
     at_once: int = 1
 
     def build(self, seat: Seat, settings: Config | None) -> Engine:
@@ -171,7 +174,8 @@ ENGINES = {
     spec.name: spec
     for spec in (
         EngineSpec(
-            name="transformers", module="stages.engines.transformers", applies_lora=True
+            name="transformers", module="stages.engines.transformers", applies_lora=True,
+            sees_training=True,
         ),
         EngineSpec(
             name="vllm", module="stages.engines.vllm", config=VllmConfig, applies_lora=True,
@@ -183,6 +187,9 @@ ENGINES = {
         EngineSpec(name="scripted", module="stages.engines.scripted"),
     )
 }  # fmt: skip
+LOCAL = tuple(spec.name for spec in ENGINES.values() if spec.local)
+APPLY_LORA = tuple(spec.name for spec in ENGINES.values() if spec.applies_lora)
+CHAT_MODES = ("auto", "on", "off")
 
 
 @dataclass(frozen=True)

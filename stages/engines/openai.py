@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stages.config import Config, EndpointConfig, ServerConfig
 from stages.engines import Completion, Request, Seat, given, stop_at, told
 from stages.engines.background import in_background
 from stages.engines.pace import Pace, retry_after
+from stages.engines.settings import EndpointConfig, ServerConfig
 from stages.errors import ConfigError, ResourceError
+from stages.fields import Config
 from stages.identity import canonical, digest
 from stages.tokens import plain
 

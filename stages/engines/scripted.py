@@ -8,9 +8,9 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from stages.config import Config
 from stages.engines import Completion, Request, Seat, given, told
 from stages.errors import RowFailure
+from stages.fields import Config
 from stages.training import Lora
 
 

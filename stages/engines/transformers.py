@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from stages.config import Config
 from stages.engines import Completion, Request, Seat, given, misfit, stop_at, told
+from stages.fields import Config
 from stages.models import LanguageModel
 from stages.tokens import encode
 from stages.training import Lora

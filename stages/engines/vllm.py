@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.config import Config, VllmConfig
 from stages.engines import Completion, Request, Seat, given, misfit, stop_at, told
 from stages.engines import vllm_process as process
+from stages.engines.settings import VllmConfig
 from stages.engines.vllm_process import Running, Served, first_line
 from stages.errors import ConfigError, RowFailure
+from stages.fields import Config
 from stages.models import LanguageModel, end_ids_of, window_of
 from stages.tokens import encode
 from stages.training import Lora

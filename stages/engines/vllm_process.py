@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from stages.config import VllmConfig
+from stages.engines.settings import VllmConfig
 from stages.errors import ConfigError, ResourceError, RowFailure
 from stages.models import check_directory, choose_threads, weight_shapes, window_of
 from stages.training import Lora

@@ -1,89 +1,89 @@
-"""Who judges. A grader makes a judgement of each question, its golds and an answer.
+"""What judges answers: the table of graders, and a grader as a run holds it.
 
 The default is fitted to the GPT-4.1 verdicts of the SEAL release (`offline-2`; `offline-1` is what
 it was before); the SQuAD string metrics stand beside it; these read English and nothing else.
-Grids are compared exactly. A model can judge, too (`judge`): it is made where its engine is known.
+Grids are compared exactly. A model can judge, too (`judge`).
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
-from stages.grading.grids import SEMANTICS as GRID_SEMANTICS
-from stages.grading.grids import grid_match
-from stages.grading.offline import ACCEPTED, offline_score
-from stages.grading.offline import SEMANTICS as OFFLINE_SEMANTICS
-from stages.grading.offline import content_recall as content_recall
-from stages.grading.offline_1 import SEMANTICS as OFFLINE_1_SEMANTICS
-from stages.grading.offline_1 import offline_score as offline_1_score
-from stages.grading.squad import SEMANTICS as SQUAD_SEMANTICS
-from stages.grading.squad import contained, exact_match, token_f1
+from stages.engines.settings import ServerConfig
+from stages.errors import ConfigError
+from stages.grading import bias, grids, judge, offline, offline_1, squad
+from stages.grading.grader import Grader as Grader
+from stages.grading.grader import GraderSpec, ScoreGrader, Server
+from stages.grading.grader import Item as Item
+from stages.grading.grader import Judgement as Judgement
+from stages.tables import Chosen
+
+SCORES = {
+    spec.name: spec
+    for spec in (
+        ScoreGrader(
+            name="offline-2", semantics=offline.SEMANTICS, score=offline.offline_score,
+            threshold=offline.ACCEPTED, bias=bias.OFFLINE_2,
+        ),
+        ScoreGrader(
+            name="offline-1", semantics=offline_1.SEMANTICS, score=offline_1.offline_score,
+            bias=bias.OFFLINE_1,
+        ),
+        ScoreGrader(name="exact", semantics=squad.SEMANTICS, score=squad.exact_match),
+        ScoreGrader(name="contained", semantics=squad.SEMANTICS, score=squad.contained),
+        ScoreGrader(name="f1", semantics=squad.SEMANTICS, score=squad.token_f1, threshold=0.5),
+        ScoreGrader(
+            name="arc-grid", semantics=grids.SEMANTICS, score=grids.grid_match, exact=True
+        ),
+    )
+}  # fmt: skip
+GRADERS: dict[str, GraderSpec] = {**SCORES, judge.SPEC.name: judge.SPEC}
+NEWEST = {"offline": "offline-2"}  # a name for the newest version; keys and rows have the version
+LOCAL = (*NEWEST, *SCORES)  # what can be chosen where no server is asked
+NAMES = ", ".join(
+    [*NEWEST, *(f"{spec.name}:MODEL" if spec.asks else spec.name for spec in GRADERS.values())]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One answer to be judged, with all that a grader may know about it."""
-
-    question: str
-    golds: tuple[str, ...]
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """`correct` is null when the grader could not tell; then `reason` says why."""
-
-    correct: bool | None
-    score: float | None
-    reason: str | None = None
-
-
-class Grader(Protocol):
-    """Judges answers, as many together as there are."""
+@dataclass(frozen=True)
+class ChosenGrader(Chosen):
+    """A grader as a run holds it: by its name, of one that asks a server with the model's."""
 
     @property
-    def name(self) -> str:
-        """What verdicts and rewards call it."""
+    def entry(self) -> GraderSpec:
+        """Its line in the table."""
+        return spec_of(self.name)
 
     @property
-    def semantics(self) -> int:
-        """Raised by hand when a verdict would change; in the key of every reward."""
+    def model(self) -> str:
+        """The model that judges, as its server calls it."""
+        return self.name.partition(":")[2].strip()
 
-    def grade_all(self, items: Sequence[Item]) -> list[Judgement]:
-        """One judgement per item, in order."""
+    @property
+    def location(self) -> dict[str, dict[str, str]]:
+        """Where a model is asked: provenance, not identity."""
+        if not isinstance(self.settings, ServerConfig):
+            return {}
+        return {self.name: {"name": self.model, "server": self.settings.base_url}}
 
+    def key(self) -> dict[str, Any]:
+        """What decides the verdicts."""
+        return super().key() | self.entry.material()
 
-Score = Callable[[str, str, str], float]  # question, gold, answer -> 0..1
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreGrader:
-    """Judges by a score of each accepted answer; `threshold` and above is correct."""
-
-    name: str
-    semantics: int
-    score: Score
-    threshold: float
-
-    def grade(self, question: str, golds: Sequence[str], answer: str) -> Judgement:
-        """The best score over the accepted answers. An empty answer is wrong."""
-        if not answer.strip():
-            return Judgement(False, 0.0, "empty answer")
-        if not golds:
-            return Judgement(None, None, "no gold answer")
-        best = max(self.score(question, gold, answer) for gold in golds)
-        return Judgement(best >= self.threshold, best)
-
-    def grade_all(self, items: Sequence[Item]) -> list[Judgement]:
-        """Each by itself."""
-        return [self.grade(item.question, item.golds, item.answer) for item in items]
+    def build(self, server: Server) -> Grader:
+        """The grader; `server` gives the engine that asks a model."""
+        return self.entry.build(self.name, self.settings, server)
 
 
-GRADERS = {
-    "offline-2": ScoreGrader("offline-2", OFFLINE_SEMANTICS, offline_score, ACCEPTED),
-    "offline-1": ScoreGrader("offline-1", OFFLINE_1_SEMANTICS, offline_1_score, 1.0),
-    "exact": ScoreGrader("exact", SQUAD_SEMANTICS, exact_match, 1.0),
-    "contained": ScoreGrader("contained", SQUAD_SEMANTICS, contained, 1.0),
-    "f1": ScoreGrader("f1", SQUAD_SEMANTICS, token_f1, 0.5),
-    "arc-grid": ScoreGrader("arc-grid", GRID_SEMANTICS, grid_match, 1.0),
-}
+def spec_of(name: str) -> GraderSpec:
+    """The line of a grader that was chosen by this name."""
+    return GRADERS[name.partition(":")[0]]
+
+
+def resolved(name: str) -> str:
+    """What keys and rows call a grader. Raises ConfigError for one that does not exist."""
+    name = NEWEST.get(name, name)
+    entry, colon, model = name.partition(":")
+    spec = GRADERS.get(entry)
+    if spec is not None and spec.asks == bool(colon and model.strip()) == bool(colon):
+        return name
+    raise ConfigError(f"grader is {name!r}: there is no such grader.", f"Choose one of: {NAMES}.")

@@ -8,10 +8,13 @@ clear verdict, or none at all, is a judgement of null with its reason: never "wr
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from stages.engines import Completion, Engine, Request
+from stages.engines import ENGINES, Completion, Engine, Request
+from stages.engines.settings import ServerConfig
 from stages.errors import RowFailure
-from stages.grading import Item, Judgement
+from stages.fields import Config, option
+from stages.grading.grader import Grader, GraderSpec, Item, Judgement, Server
 from stages.identity import digest
 
 SEMANTICS = 1
@@ -56,7 +59,6 @@ class Judge:
     name: str
     engine: Engine
     max_tokens: int
-    semantics: int = SEMANTICS
 
     def grade_all(self, items: Sequence[Item]) -> list[Judgement]:
         """One judgement per item, all asked together; an empty answer is wrong without asking."""
@@ -107,3 +109,32 @@ def verdict(reply: Completion) -> bool:
     if found is None or len(_WORD.findall(text)) != 1 or not whole:
         raise RowFailure(f"no clear verdict: {text[:_SHOWN]!r}")
     return found[1].lower() == "yes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig(ServerConfig):
+    """The server behind `--grader judge:MODEL`. What is not set here is as in [endpoint]."""
+
+    SECTION = "judge"
+
+    verdict_tokens: int = option(
+        16, "longest verdict in tokens; a judge that thinks first needs more", minimum=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeSpec(GraderSpec):
+    """Its line in the table of graders."""
+
+    def build(self, name: str, settings: Config | None, server: Server) -> Grader:
+        """The judge of this name, asked as the settings say."""
+        assert isinstance(settings, JudgeConfig)
+        engine = server(name.partition(":")[2].strip(), settings)
+        return Judge(name, engine, settings.verdict_tokens)
+
+    def material(self) -> dict[str, Any]:
+        """What it is asked, and how requests are made."""
+        return {"engine": ENGINES["openai"].semantics, "prompt": digest(PROMPT)}
+
+
+SPEC = JudgeSpec(name="judge", semantics=SEMANTICS, config=JudgeConfig, asks=True)

@@ -138,5 +138,5 @@ def _reward(edit: SelfEdit, rating: Rating | None, floor: float) -> Reward:
         n_questions=None,
         status=status,
         reason=reason,
-        rule=PROXY,
+        rule=PROXY.name,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from stages.tables import Entry
 from stages.tokens import Row
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ SEMANTICS = 1
 class Job:
     """One adapter to train. `targets` are resolved module names, e.g. ("q_proj", "v_proj").
 
-    `schedule` is one of `stages.config.SCHEDULES`; see `stages.training.schedule`.
+    `schedule` is one of `stages.training.schedule`, `objective` one of
+    `stages.training.objectives`.
     """
 
     rows: tuple[Row, ...]
@@ -35,6 +37,7 @@ class Job:
     seed: int
     schedule: str = "linear"
     warmup_steps: int = 0
+    objective: str = "rest-em"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,24 @@ class Trained:
     last_loss: float | None
     seconds: float
     error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective(Entry):
+    """What a training minimises.
+
+    `adds`: the loss of a step is the mean of -log p over its targets, each times the weight of its
+    row, so rows can be trained apart and many jobs at once. Else all rows of a step come together.
+    """
+
+    adds: bool = False
+
+    def loss(self, rows: Sequence[Row], losses: "Sequence[Tensor]", n_targets: int) -> "Tensor":
+        """What these rows add to the loss of a step that has `n_targets` in all.
+
+        `losses` are -log p of each row's targets, [n_targets of the row].
+        """
+        raise NotImplementedError
 
 
 class Trainer(Protocol):

@@ -19,6 +19,7 @@ from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, Lora, Trained
 from stages.training.attach import widened
+from stages.training.objectives import OBJECTIVES
 from stages.training.pack import attending, n_read, pack, packs
 from stages.training.reference import MAX_GRAD_NORM, ReferenceTrainer, first_a, optimizer_batches
 from stages.training.schedule import learning_rate
@@ -43,7 +44,7 @@ class BatchedTrainer:
 
         A job that ends before its turn waits for it. Out of memory or a non-finite loss ends a job
         alone. A model whose rows cannot be packed, or whose LoRAs cannot be stacked, is left to the
-        reference trainer.
+        reference trainer, and so is an objective whose rows do not add up.
         """
         done: dict[int, Trained] = {}
         given = 0
@@ -56,7 +57,8 @@ class BatchedTrainer:
     def _results(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Trained]]:
         """(place, result) of every job, as they end."""
         targets = {name for job in jobs for name in job.targets}
-        if not (jobs and packs(self.lm.model) and stackable(self.lm.model, sorted(targets))):
+        adds = all(OBJECTIVES[job.objective].adds for job in jobs)
+        if not (adds and packs(self.lm.model) and stackable(self.lm.model, sorted(targets))):
             yield from enumerate(ReferenceTrainer(self.lm).train(jobs))
             return
         for alike in dict.fromkeys(job.targets for job in jobs):
@@ -213,6 +215,9 @@ class _Run:
             slots = torch.tensor([slot for slot, _ in piece], device=self.lm.device)[packed.rows]
             each = F.cross_entropy(widened(logits), packed.targets, reduction="none")
             parts = each * share[slots]
+            if any(row.weight != 1 for _, row in piece):
+                weights = torch.tensor([row.weight for _, row in piece], device=self.lm.device)
+                parts = parts * weights[packed.rows]
             parts.sum().backward()  # type: ignore[no-untyped-call]
             losses.index_add_(0, slots, parts.detach())
         norms = torch.linalg.vector_norm(self.stack.gradients[: len(self.active)], dim=1)

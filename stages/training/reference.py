@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from stages.errors import RowFailure
 from stages.models import LanguageModel
 from stages.tokens import Row
-from stages.training import Job, Lora, Trained
+from stages.training import Job, Lora, Objective, Trained
 from stages.training.attach import read, widened, wrapped, write
+from stages.training.objectives import OBJECTIVES
 from stages.training.schedule import learning_rate
 
 MAX_GRAD_NORM = 1.0
@@ -75,7 +76,7 @@ def descend(
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(job, step, len(batches))
-        losses.append(backward(model, batch, device))
+        losses.append(backward(model, batch, OBJECTIVES[job.objective], device))
         if not math.isfinite(losses[-1]):
             raise RowFailure(f"loss is {losses.pop()} at step {step + 1} of {len(batches)}")
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
@@ -112,18 +113,23 @@ def optimizer_batches(job: Job) -> Iterator[list[Row]]:
             yield [job.rows[i] for i in order[start : start + job.batch_size]]
 
 
-def backward(model: Any, batch: list[Row], device: Any) -> float:
-    """Accumulate the gradient of the mean loss over the batch's targets; returns that mean."""
+def backward(model: Any, batch: list[Row], objective: Objective, device: Any) -> float:
+    """Accumulate the gradient of the objective over the batch; returns the loss."""
     n_targets = sum(row.n_targets for row in batch)
     total = 0.0
-    for row in batch:
-        ids = torch.tensor([row.ids], device=device)
-        mask = None
-        if row.n_real < len(row.ids):
-            mask = (torch.arange(len(row.ids), device=device) < row.n_real).long()[None]
-        first = max(row.first_target, 1)
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
-        loss = F.cross_entropy(widened(logits[first - 1 : -1]), ids[0, first:], reduction="sum")
-        (loss / n_targets).backward()  # type: ignore[no-untyped-call]
+    for rows in [[row] for row in batch] if objective.adds else [batch]:
+        loss = objective.loss(rows, [_losses(model, row, device) for row in rows], n_targets)
+        loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
-    return total / n_targets
+    return total
+
+
+def _losses(model: Any, row: Row, device: Any) -> torch.Tensor:
+    """-log p of each target of a row."""
+    ids = torch.tensor([row.ids], device=device)
+    mask = None
+    if row.n_real < len(row.ids):
+        mask = (torch.arange(len(row.ids), device=device) < row.n_real).long()[None]
+    first = max(row.first_target, 1)
+    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[0]
+    return F.cross_entropy(widened(logits[first - 1 : -1]), ids[0, first:], reduction="none")

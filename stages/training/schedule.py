@@ -8,6 +8,8 @@ import math
 
 from stages.training import Job
 
+SCHEDULES = ("linear", "cosine")
+
 
 def learning_rate(job: Job, step: int, steps: int) -> float:
     """The rate of a job's optimizer step, the first of `steps` being step 0.

@@ -8,7 +8,7 @@ import pytest
 from judged import KINDS, Judged, read
 
 from stages.grading import offline
-from stages.grading.bias import GAIN_BIAS
+from stages.grading.bias import OFFLINE_2
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ def test_figures_on_kinds_that_a_fit_has_not_seen(
 
 def test_the_bias_of_gains_is_what_reports_say(answers: list[Judged], verdicts: np.ndarray) -> None:
     gains = [after - before for before, after in fit.gains(answers, verdicts).values()]
-    known = GAIN_BIAS["offline-2"]
+    known = OFFLINE_2
     assert len(gains) == 10
     assert np.mean(gains) == pytest.approx(known.mean, abs=0.051)
     assert max(map(abs, gains)) == pytest.approx(known.most, abs=0.051)

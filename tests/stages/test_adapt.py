@@ -12,9 +12,10 @@ from arc_made import call, self_edits
 from hypothesis import given, settings
 
 from stages.adapt import Student, adapt, adapt_to_passages, jobs, rehearse
-from stages.config import AdaptConfig, ArcConfig
+from stages.config import AdaptConfig
 from stages.domains import Domain, knowledge
 from stages.domains.arc import Arc
+from stages.domains.arc.settings import ArcConfig
 from stages.models import LanguageModel
 from stages.records import Adapter, Context, SelfEdit
 from stages.training import Job, Lora, Trained

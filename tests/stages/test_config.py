@@ -9,7 +9,6 @@ import pytest
 from stages import config as settings
 from stages.config import (
     AdaptConfig,
-    Config,
     EvalConfig,
     FilterConfig,
     GenerateConfig,
@@ -18,13 +17,13 @@ from stages.config import (
     QuizConfig,
     RewardConfig,
     ScoreConfig,
-    ServerConfig,
     UpdateConfig,
-    VllmConfig,
 )
 from stages.domains import DOMAINS
+from stages.engines.settings import ServerConfig, VllmConfig
 from stages.errors import ConfigError
-from stages.grading import GRADERS
+from stages.fields import Config
+from stages.grading import GRADERS, NEWEST, SCORES
 
 CONFIGS = [
     cls
@@ -119,7 +118,7 @@ def test_only_how_it_runs_and_what_a_run_holds_elsewhere_stay_out_of_a_key(
     names = {item.name for item in dataclasses.fields(cls)}
     # How many at once, and what a run holds in a field of its own: a text, an engine, a model.
     out = {"decode_batch", "slots", "chat", "engine", "grader", "oracle", "prompt", "query"}
-    out |= {"probe_limit", "targets"}
+    out |= {"objective", "probe_limit", "targets"}
     if cls in (RewardConfig, LoopConfig):  # no run holds them
         out = set()
     if cls is VllmConfig:
@@ -167,15 +166,13 @@ def test_a_judge_is_a_grader() -> None:
 @pytest.mark.parametrize("cls", [ScoreConfig, QuizConfig])
 def test_a_grader_is_named_with_its_version(cls: Any) -> None:
     assert cls(grader="offline").grader == "offline-2"
-    assert cls(grader="offline") == cls(grader="offline-2")
-    assert cls(grader="offline") != cls(grader="offline-1")
+    assert cls(grader="offline-1").grader == "offline-1"
     assert cls().grader == "default"  # the domain's, once it is known
     with pytest.raises(ConfigError, match="offline-3"):
         cls(grader="offline-3")
 
 
 def test_the_names_of_graders_are_those_that_there_are() -> None:
-    assert tuple(GRADERS) == settings.GRADERS
-    assert set(settings.OFFLINE.values()) <= set(GRADERS)
+    assert set(NEWEST.values()) <= set(SCORES) < set(GRADERS)
     assert {name: grader.name for name, grader in GRADERS.items()} == {n: n for n in GRADERS}
     assert {domain.GRADER for domain in DOMAINS.values()} <= set(GRADERS)

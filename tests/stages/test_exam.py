@@ -159,7 +159,7 @@ def test_a_missing_verdict_fails_the_examination_but_keeps_the_answers(
         def grade(self, question: str, golds: Sequence[str], answer: str) -> Judgement:
             return Judgement("high" not in question or None, None, "no clear verdict")
 
-    grader = Undecided("undecided", 1, lambda *_: 0.0, 1.0)
+    grader = Undecided(name="undecided", score=lambda *_: 0.0)
     rows, outcome = one(examiner(lambda r: "x", grader), context, asked)
     assert outcome == Outcome(None, "failed", "an answer could not be judged")
     assert [row.correct for row in rows if isinstance(row, Verdict)] == [True, None]

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from stages.config import RULES, FilterConfig
+from stages.config import FilterConfig
+from stages.config.filter import RULES
 from stages.errors import ConfigError, InputError
 from stages.filter import RULES as RULE_FILES
 from stages.filter import filter as select

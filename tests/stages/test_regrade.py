@@ -190,7 +190,7 @@ def test_an_answer_that_cannot_be_judged_is_never_wrong(
         def grade(self, question: str, golds: Sequence[str], answer: str) -> Judgement:
             return Judgement(None, None, "no verdict")
 
-    silent = Silent("silent", 1, lambda *_: 0.0, 1.0)
+    silent = Silent(name="silent", score=lambda *_: 0.0)
     given = answers(None, None, RIGHT) + answers("a0", "a", RIGHT)
     (after,), verdicts = run([stored("a0", 0.5)], given, grader=silent)
     assert (after.status, after.reward, after.baseline_accuracy) == ("failed", None, None)
@@ -214,7 +214,7 @@ def test_the_same_text_is_judged_once(run: Any, stored: Any, answers: Any) -> No
         return 1.0
 
     given = answers(None, None, RIGHT) + answers("a0", "a", RIGHT) + answers("a1", "b", WRONG)
-    run([stored("a0", 0.5), stored("a1", 0.5)], given, grader=ScoreGrader("mine", 1, score, 1.0))
+    run([stored("a0", 0.5), stored("a1", 0.5)], given, grader=ScoreGrader(name="mine", score=score))
     assert calls == ["in 1871", "31 m", "in 1902"]
 
 

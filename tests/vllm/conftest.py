@@ -25,7 +25,7 @@ os.environ |= {
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
 }
 
-from stages.config import VllmConfig
+from stages.engines.settings import VllmConfig
 from stages.engines.vllm import VllmEngine
 from stages.engines.vllm_process import Served
 from stages.models import LanguageModel, load

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from stages.config import VllmConfig
 from stages.engines import Completion, Request, vllm_process
+from stages.engines.settings import VllmConfig
 from stages.engines.transformers import TransformersEngine
 from stages.engines.vllm import VllmEngine
 from stages.engines.vllm_process import Served

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from stages.config import EndpointConfig
 from stages.engines import Completion, Request
 from stages.engines.openai import OpenAIEngine
+from stages.engines.settings import EndpointConfig
 from stages.engines.transformers import TransformersEngine
 from stages.models import load
 

@@ -83,7 +83,7 @@ class Writer:
 
     def _row(self, parent: str | None) -> Policy:
         method = "rest-em" if self.round else "base"
-        return Policy(self.policy, self.title, parent, self.round, None, method, None)  # type: ignore[arg-type]
+        return Policy(self.policy, self.title, parent, self.round, None, method, None)
 
 
 def writer(name: str, prompt: str, path: str) -> Writer:

@@ -235,7 +235,7 @@ class _Completion:
             status="ok",
             reason=canonical(self.completion.proxy_scores) if proxied else None,
             basis=self._basis(),
-            rule=PROXY if proxied else "accuracy",
+            rule=PROXY.name if proxied else "accuracy",
             dataset=self.run.experiment.dataset,
             **self.run.file.at(self.place),
         )

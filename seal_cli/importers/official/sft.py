@@ -66,6 +66,7 @@ def rows(file: File, lines: Sequence[schemas.SftRow], source: Sequence[Record]) 
             kept=True,
             reason="in the released file",
             reward=None,
+            weight=1.0,
             **file.at(f"line {number}"),
         )
 

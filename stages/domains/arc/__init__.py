@@ -3,7 +3,7 @@
 A context is a task: its text the demonstrations as JSON. A question is a test input, its answer the
 output grid, both as JSON. The self-edit says how to make a training set of the demonstrations and
 how to train on it; the student is asked with the demonstrations in view. How tasks are written down
-and multiplied is said by `stages.config.ArcConfig`.
+and multiplied is said by `stages.domains.arc.settings`.
 """
 
 from collections import Counter
@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from stages import recipes
-from stages.config import ArcConfig
 from stages.domains.arc import grids
 from stages.domains.arc.forms import FORMS, ROWS
+from stages.domains.arc.settings import ArcConfig
 from stages.domains.arc.tasks import Pair, demonstrations
 from stages.errors import InputError, InvalidSelfEdit
 from stages.identity import canonical, digest
@@ -99,6 +99,7 @@ class Arc:
     GRADER = GRADER
     REGIME: Literal["single", "fewshot"] = "fewshot"
     VIEWS = 8  # the symmetries of the square
+    PASSAGES = False
     PRESETS = ("tools", "tools-brief")
     SLOTS = ("demonstrations",)
 
@@ -215,6 +216,10 @@ class Arc:
         """The two grids that came most often, a line each; of equals the first."""
         votes = Counter(text for text in answers if grids.from_json(text) is not None)
         return "\n".join(text for text, _ in votes.most_common(ATTEMPTS)) or answers[0]
+
+    def drawn(self, text: str) -> grids.Grid | None:
+        """A grid."""
+        return grids.from_json(text)
 
     def _seen(self, context: Context, view: int) -> list[Pair]:
         turned = _turn(view)

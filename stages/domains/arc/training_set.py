@@ -14,9 +14,9 @@ from itertools import combinations
 
 import numpy as np
 
-from stages.config import ArcConfig
 from stages.domains.arc import transforms
 from stages.domains.arc.grids import COLOURS, MAX_SIDE
+from stages.domains.arc.settings import ArcConfig
 from stages.domains.arc.tasks import Pair
 from stages.domains.arc.tool_call import DataGeneration
 from stages.domains.arc.transforms import Array, Transform

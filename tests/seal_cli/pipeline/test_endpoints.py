@@ -8,8 +8,9 @@ import pytest
 from endpoint import Server
 
 from seal_cli.settings import Settings
-from stages.config import EndpointConfig, JudgeConfig
+from stages.engines.settings import EndpointConfig
 from stages.errors import ConfigError
+from stages.grading.judge import JudgeConfig
 
 ROOT = Path(__file__).parents[3]
 SMALL = ["--rank", 2, "--epochs", 1, "--repeats", 1, "--max-length", 64, "--answer-tokens", 8]

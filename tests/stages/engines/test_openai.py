@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from endpoint import Server
 
-from stages.config import EndpointConfig
 from stages.engines import Completion, Request
 from stages.engines.openai import OpenAIEngine
+from stages.engines.settings import EndpointConfig
 from stages.errors import ConfigError, ResourceError
 
 Make = Callable[..., OpenAIEngine]

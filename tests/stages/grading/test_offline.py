@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.grading import GRADERS, content_recall
-from stages.grading.offline import Evidence, evidence, offline_score
+from stages.grading import GRADERS
+from stages.grading.offline import Evidence, content_recall, evidence, offline_score
 
 GRADER = GRADERS["offline-2"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.grading import GRADERS
+from stages.grading import SCORES as GRADERS
 from stages.grading.squad import contained, exact_match, normalise, token_f1
 
 METRICS = [exact_match, contained, token_f1]

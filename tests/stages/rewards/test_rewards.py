@@ -2,12 +2,12 @@
 
 import pytest
 
-from stages.config import REWARDS
 from stages.exam import Outcome
-from stages.rewards import PROXY, RULES, rule_of
+from stages.rewards import BY_REGIME, REWARDS, reward_of
 from stages.score import earned
 
 RUNS = [Outcome(0.5), Outcome(1.0)]
+RULES = [name for name, spec in REWARDS.items() if spec.rule is not None]
 
 
 def test_float_noise_is_no_improvement() -> None:
@@ -51,9 +51,9 @@ def test_a_baseline_that_is_not_known_fails_what_needs_it(rule: str) -> None:
     )
 
 
-def test_every_choice_has_a_rule_or_is_the_proxy() -> None:
-    for choice in REWARDS:
-        assert choice == PROXY or {rule_of(choice, "single"), rule_of(choice, "fewshot")} <= {
-            *RULES
-        }
-    assert (rule_of("binary", "single"), rule_of("binary", "fewshot")) == ("improved", "solved")
+def test_every_choice_is_a_reward() -> None:
+    for choice in (*REWARDS, *BY_REGIME):
+        assert {reward_of(choice, "single").name, reward_of(choice, "fewshot").name} <= set(REWARDS)
+    assert reward_of("binary", "single").name == "improved"
+    assert reward_of("binary", "fewshot").name == "solved"
+    assert set(REWARDS) - set(RULES) == {"proxy"}

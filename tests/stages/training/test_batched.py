@@ -15,9 +15,10 @@ from stages.engines.transformers import TransformersEngine
 from stages.models import LanguageModel
 from stages.records import Example
 from stages.tokens import Row, row
-from stages.training import Job, Lora, Trained, batched
+from stages.training import Job, Lora, Objective, Trained, batched
 from stages.training.attach import attached
 from stages.training.batched import BatchedTrainer
+from stages.training.objectives import OBJECTIVES
 from stages.training.reference import ReferenceTrainer
 from stages.training.stack import Stack
 
@@ -28,6 +29,7 @@ TEXTS = [
     "Wide open.",
     "Ships wait outside of it for the tide to come in.",
 ]
+WEIGHTS = (0.5, 2.0, -1.0, 1.0)
 MakeJob = Callable[..., Job]
 
 
@@ -41,6 +43,7 @@ def mixed(lm: LanguageModel, make_job: MakeJob) -> list[Job]:
     """Jobs that differ in everything that a job has; most gradients are clipped, not all."""
     job = make_job(lm.tokenizer, TEXTS, alpha=64, epochs=2, learning_rate=2e-3)
     prompted = tuple(row(lm.tokenizer, Example("Imply: ", t), max_length=40) for t in TEXTS)
+    weighty = tuple(replace(r, weight=w) for r, w in zip(job.rows, WEIGHTS * 9, strict=False))
     return [
         replace(job, alpha=8, seed=1),
         replace(job, rows=job.rows[:2], learning_rate=5e-3, seed=2),
@@ -51,6 +54,7 @@ def mixed(lm: LanguageModel, make_job: MakeJob) -> list[Job]:
         replace(job, rows=job.rows[3:4], epochs=1, seed=7),
         replace(job, schedule="cosine", warmup_steps=3, seed=8),
         replace(job, rows=job.rows[:3], warmup_steps=2, seed=9),
+        replace(job, rows=weighty, seed=10),
     ]
 
 
@@ -92,6 +96,21 @@ def test_in_float64_they_agree_to_the_last_digits(lm: LanguageModel, mixed: list
             for x, y in zip(one.lora.weights[name], pair, strict=True):
                 assert x.dtype == torch.float64
                 assert (x - y).abs().max() < 1e-12
+
+
+def test_an_objective_whose_rows_do_not_add_up_is_trained_one_by_one(
+    lm: LanguageModel, mixed: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Worst(Objective):
+        def loss(self, rows: Any, losses: Any, n_targets: int) -> torch.Tensor:
+            return torch.stack([each.mean() for each in losses]).max()
+
+    monkeypatch.setitem(OBJECTIVES, "worst", Worst(name="worst"))
+    jobs = [replace(job, objective="worst") for job in mixed[:4]]
+    found, plain = (list(BatchedTrainer(lm, 3).train(some)) for some in (jobs, mixed[:4]))
+    expected = list(ReferenceTrainer(lm).train(jobs))
+    assert [error(one, other) for one, other in zip(found, expected, strict=True)] == [0.0] * 4
+    assert found[3].first_loss > plain[3].first_loss  # of two rows the worse, not their mean
 
 
 def test_every_family_and_its_linear_layers(

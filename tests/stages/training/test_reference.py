@@ -298,3 +298,17 @@ def test_jobs_are_trained_one_by_one_as_results_are_asked_for(
     assert next(results).error is None
     with pytest.raises(ValueError, match="nonsense"):
         next(results)
+
+
+def test_a_row_of_weight_2_is_learned_as_if_it_were_there_twice(
+    lm: LanguageModel, make_job: MakeJob
+) -> None:
+    job = make_job(lm.tokenizer, TEXTS[:2], epochs=1, batch_size=3)
+    one, other = job.rows
+    assert one.n_targets != other.n_targets
+    weighty = replace(job, rows=(replace(one, weight=2.0), replace(other, weight=0.0)))
+    # Three rows in a step of which the third is not learned: the mean is over the same targets.
+    (trained,) = train(lm, weighty)
+    (twice,) = train(lm, replace(job, rows=(one, one), epochs=1))
+    n = one.n_targets + other.n_targets
+    assert trained.first_loss == pytest.approx(2 * one.n_targets / n * twice.first_loss, rel=1e-6)

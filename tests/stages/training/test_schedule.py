@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from stages.config import SCHEDULES
 from stages.training import Job
-from stages.training.schedule import learning_rate
+from stages.training.schedule import SCHEDULES, learning_rate
 
 
 def job(schedule: str, warmup_steps: int) -> Job:

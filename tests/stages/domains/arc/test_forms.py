@@ -7,10 +7,10 @@ from arc_made import call, grids
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.config import ArcConfig
 from stages.domains.arc import Arc
 from stages.domains.arc.forms import FORMS, Form
 from stages.domains.arc.grids import from_lists, to_json, to_lists
+from stages.domains.arc.settings import ArcConfig
 from stages.tokens import plain
 
 TASK = {

@@ -13,9 +13,10 @@ from arc_made import call
 from seal_cli.pipeline.models import TINY_GRIDS
 from seal_cli.settings import Settings
 from stages.adapt import Student, adapt, jobs
-from stages.config import AdaptConfig, ArcConfig, GenerateConfig, ScoreConfig
+from stages.config import AdaptConfig, GenerateConfig, ScoreConfig
 from stages.domains.arc import Arc, grids
 from stages.domains.arc.forms import FORMS
+from stages.domains.arc.settings import ArcConfig
 from stages.domains.arc.tasks import demonstrations
 from stages.domains.arc.tool_call import parse
 from stages.domains.arc.training_set import Task, training_set

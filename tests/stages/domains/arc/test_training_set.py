@@ -8,8 +8,8 @@ from arc_made import grids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.config import ArcConfig
 from stages.domains.arc.grids import checked
+from stages.domains.arc.settings import ArcConfig
 from stages.domains.arc.tasks import Pair
 from stages.domains.arc.tool_call import DataGeneration
 from stages.domains.arc.training_set import Task, left_out, training_set

@@ -1,0 +1,79 @@
+"""Settings of `adapt`, and those of every LoRA."""
+
+from dataclasses import dataclass
+
+from stages.engines import CHAT_MODES
+from stages.errors import ConfigError
+from stages.fields import Config, option
+from stages.training.schedule import SCHEDULES
+
+OVER_LENGTH = ("cut", "drop")
+PAD_TARGETS = ("eos", "none", "official")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig(Config):
+    """A LoRA and how it is trained: shared by the inner loop (adapt) and the outer one (update)."""
+
+    rank: int = option(32, "LoRA rank", minimum=1, maximum=512)
+    alpha: int = option(64, "LoRA alpha; updates are scaled by alpha / rank", minimum=1)
+    targets: str = option(
+        "default",
+        "modules: 'default' (query and value), 'all-linear', or names with commas",
+        elsewhere=True,
+    )
+    epochs: int = option(10, "passes over the training sequences", minimum=1, maximum=1000)
+    learning_rate: float = option(1e-3, "peak learning rate", minimum=0, maximum=1)
+    schedule: str = option(
+        "linear", "how the learning rate falls to zero after its peak", choices=SCHEDULES
+    )
+    warmup_steps: int = option(
+        0, "optimizer steps in which the learning rate rises to its peak", minimum=0
+    )
+    batch_size: int = option(1, "sequences per optimizer step", minimum=1)
+    max_length: int = option(2048, "longest training sequence in tokens", minimum=2)
+    seed: int = option(0, "run seed; every row derives its own from it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptConfig(LoraConfig):
+    """The inner loop, with the paper's constants (appendix; PEFT's default targets for Qwen2)."""
+
+    SECTION = "adapt"
+
+    repeats: int = option(3, "adapters per self-edit, each with its own seed", minimum=1)
+    max_sequences: int = option(
+        128, "training sequences per self-edit, the passage included", minimum=1
+    )
+    over_length: str = option(
+        "cut",
+        "a sequence longer than max-length is cut, or dropped for the next one; where no target is "
+        "left it is dropped in any case",
+        choices=OVER_LENGTH,
+    )
+    pad_targets: str = option(
+        "eos",
+        "end tokens as targets: one per sequence (eos), none, or padding to max-length (official)",
+        choices=PAD_TARGETS,
+    )
+    max_epochs: int = option(20, "epochs that a self-edit may ask for", minimum=1)
+    max_learning_rate: float = option(
+        1e-2, "learning rate that a self-edit may ask for", minimum=0, maximum=1
+    )
+    max_steps: int = option(
+        375, "optimizer steps of a self-edit that asks for its epochs (the paper: 375)", minimum=1
+    )
+    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
+    slots: str = option(
+        "auto", "adapters trained at once: a number, or auto (by free memory)", volatile=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.slots != "auto" and not (self.slots.isdecimal() and int(self.slots) > 0):
+            raise ConfigError(f"slots is {self.slots!r}.", "Give a number from 1 on, or auto.")
+
+    @property
+    def n_slots(self) -> int | None:
+        """The slots asked for; None for auto."""
+        return None if self.slots == "auto" else int(self.slots)
