@@ -58,7 +58,7 @@ def resolve_model(workspace: Workspace, reference: str) -> LocalModel:
     """
     if reference in SHIPPED:
         return _base(workspace, SHIPPED[reference], reference)
-    if re.match(r"@|update-", reference):
+    if re.match(r"@|update-", reference) or workspace.names.get(reference):
         return _updated(workspace.artifact(workspace.resolve(reference)))
     if re.fullmatch(r"model-[0-9a-f]{16}", reference):
         return _known(workspace, reference)

@@ -106,7 +106,17 @@ class Artifact:
         removed = self.removed
         for name in self.manifest["files"]:
             if name not in removed:
-                self._stamp(name)
+                try:
+                    self.stamp(name)
+                except Damaged as error:
+                    raise self._damaged(name, str(error)) from error
+
+    def prove(self) -> None:
+        """Raise InputError unless every file that was not removed is what the manifest says."""
+        removed = self.removed
+        for name in self.manifest["files"]:
+            if name not in removed:
+                self._prove(name)
 
     @property
     def removed(self) -> Files:
@@ -128,12 +138,13 @@ class Artifact:
             InputError: one of them is not what the manifest says.
 
         """
-        prefix = "" if table == self.kind else f"__{table}/"
-        return [
-            (self.path / name, self._prove(name))
-            for name in self.manifest["files"]
-            if name.startswith(f"{prefix}part-") and name.endswith(".parquet")
-        ]
+        return [(self.path / name, self._prove(name)) for name in self.parts(table)]
+
+    def parts(self, table: str) -> list[str]:
+        """The names of one table's Parquet files."""
+        begin = "part-" if table == self.kind else f"__{table}/part-"
+        names = self.manifest["files"]
+        return [name for name in names if name.startswith(begin) and name.endswith(".parquet")]
 
     def arrow(self, table: str, columns: Sequence[str] | None = None) -> "pa.Table":
         """One table as Arrow, or some columns of it.
@@ -194,24 +205,21 @@ class Artifact:
             if name not in known and (found.is_symlink() or not found.is_dir()):
                 yield name
 
-    def _stamp(self, name: str) -> Stamp:
-        """A file of the manifest without reading it. Raises InputError."""
-        try:
-            for folder in Path(name).parents[:-1]:
-                if (self.path / folder).is_symlink():
-                    raise Damaged(f"{folder} is a link")
-            found = stamp(self.path / name)
-            expected = self.manifest["files"][name]["bytes"]
-            if found.size != expected:
-                raise Damaged(f"expected {expected} bytes, found {found.size}")
-        except Damaged as error:
-            raise self._damaged(name, str(error)) from error
+    def stamp(self, name: str) -> Stamp:
+        """A file of the manifest without reading it. Raises Damaged unless it is of its size."""
+        for folder in Path(name).parents[:-1]:
+            if (self.path / folder).is_symlink():
+                raise Damaged(f"{folder} is a link")
+        found = stamp(self.path / name)
+        expected = self.manifest["files"][name]["bytes"]
+        if found.size != expected:
+            raise Damaged(f"expected {expected} bytes, found {found.size}")
         return found
 
     def _prove(self, name: str) -> Stamp:
         """A file whose content is what the manifest says. Raises InputError."""
-        self._stamp(name)
         try:
+            self.stamp(name)
             found, digest = self._digests.of(self.path / name)
             if digest != self.manifest["files"][name]["sha256"]:
                 raise Damaged("its sha256 is not the manifest's")

@@ -17,6 +17,7 @@ from pathlib import Path
 from seal_cli.store.artifact import MANIFEST, Artifact
 from seal_cli.store.files import Damaged, Digests, Stamp, stamp
 from seal_cli.store.identity import ID
+from seal_cli.store.names import Names
 from stages import PIPELINE
 from stages.errors import ConfigError, InputError
 
@@ -33,8 +34,9 @@ class Workspace:
         self.work = self.root / "work"
         self.locks = self.root / "locks"
         self.trash = self.root / "trash"
+        self.shards = self.root / "shards"
         self.requests = self.root / "requests"
-        self.names = self.root / "names"
+        self.names = Names(self.root / "names", STAGES)
         self.index = self.root / "index.duckdb"
         self.digests = Digests(self.root / "digests.txt")
         self._read: dict[str, tuple[Stamp, Artifact]] = {}
@@ -58,10 +60,10 @@ class Workspace:
         return self.locks / f"{_checked(artifact_id)}.lock"
 
     def ids(self, stage: str | None = None) -> list[str]:
-        """Published artifacts, of one stage if given, sorted by id."""
+        """What is called like an artifact, of one stage if given, sorted; whole or not."""
         if not self.artifacts.is_dir():
             return []
-        names = (path.name for path in self.artifacts.iterdir() if (path / MANIFEST).is_file())
+        names = (path.name for path in self.artifacts.iterdir())
         return sorted(
             name for name in names if ID.fullmatch(name) and stage in (None, name.split("-")[0])
         )
@@ -99,7 +101,7 @@ class Workspace:
             LOG.warning("%s It is left out. %s", error.message, error.hint)
 
     def resolve(self, reference: str) -> str:
-        """An id, a unique prefix of one, or `@latest:<stage>` -> the id.
+        """An id, a unique prefix of one, a name, or `@latest:<stage>` -> the id.
 
         Raises:
             InputError: nothing matches. ConfigError: several do, or the reference is malformed.
@@ -107,10 +109,14 @@ class Workspace:
         """
         if reference.startswith("@"):
             return self._latest(reference)
+        named = self.names.get(reference)
+        if named is not None:
+            return _checked(named)
         if not re.fullmatch(r"[a-z]+(-[0-9a-z]*)?", reference):
             raise ConfigError(
                 f"{reference!r} is not an artifact id.",
-                "Give an id such as score-2f9c1a0d4b7e8c31, a prefix of it, @latest:score, or -.",
+                "Give an id such as score-2f9c1a0d4b7e8c31, a prefix of it, a name that `seal tag` "
+                "gave, @latest:score, or -.",
             )
         found = [name for name in self.ids() if name.startswith(reference)]
         if reference in found:

@@ -83,6 +83,8 @@ def _targets(root: Path, model: Path) -> Iterator[Target]:
                 table = artifact.kind if folder == "." else folder.removeprefix("__")
                 yield Target("table, by Arrow", file, _rows(root, artifact.id, table))
                 yield Target("table, by SQL", file, _queried(root, table))
+    Workspace(root).names.set("best-1", artifact.id)
+    yield Target("name", root / "names" / "best-1.json", lambda: Workspace(root).resolve("best-1"))
     for name in ("index.duckdb", "index.stamp"):
         yield Target(name, root / name, lambda: _opened(root))
     yield Target("digests", root / "digests.txt", lambda: _all(root, model))
