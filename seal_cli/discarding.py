@@ -16,6 +16,8 @@ YesFlag = Annotated[bool, typer.Option("--yes", help="Do it; else it is only sai
 
 def go(store: Workspace, going: Sequence[Going | Worse], *, yes: bool) -> None:
     """Print what goes; with `yes` let it go. What is in use stays, and is named."""
+    if yes:
+        store.create()
     size = 0
     for one in going:
         place = one.path if isinstance(one, Going) else one.artifact.path

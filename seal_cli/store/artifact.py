@@ -127,7 +127,12 @@ class Artifact:
         if not os.path.lexists(file):
             return {}
         try:
-            return checked_files(read_sealed(file).get("files"))
+            found = checked_files(read_sealed(file).get("files"))
+            for name, entry in found.items():
+                known = self.manifest["files"].get(name)
+                if entry != known or not name.startswith(f"{WEIGHTS}/"):
+                    raise Damaged(f"{name} is none of its weights")
+            return found
         except Damaged as error:
             raise self._damaged(REMOVED, str(error)) from error
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from small import Small, flip
 
-from seal_cli.store.files import read_sealed
+from seal_cli.store.files import read_sealed, write_sealed
 from seal_cli.store.journal import Journal, locked
 
 
@@ -132,6 +132,17 @@ def test_a_removed_list_that_is_damaged(seal: Any, small: Small) -> None:
     result = seal("verify", "--all", "--json")
     (found,) = json.loads(result.out)["findings"]
     assert "_removed.json" in found["reason"]
+
+
+@pytest.mark.parametrize("name", ["part-00000.parquet", "__weights/other"])
+def test_a_removed_list_of_what_is_no_weights(seal: Any, small: Small, name: str) -> None:
+    """It excuses no other file from being there."""
+    entry = read_sealed(small.path("adapt") / "_manifest.json")["files"]["part-00000.parquet"]
+    write_sealed(small.path("adapt") / "_removed.json", {"files": {name: entry}})
+    (small.path("adapt") / "part-00000.parquet").unlink()
+    result = seal(*small.commands["adapt"])
+    assert result.code == 3
+    assert "is none of its weights" in result.err
 
 
 def test_trash_is_never_an_artifact(seal: Any, small: Small) -> None:
