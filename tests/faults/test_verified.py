@@ -173,10 +173,24 @@ _JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@MANY
 @given(data=st.data())
 def test_whatever_a_manifest_holds_it_is_taken_or_refused(made: Small, data: st.DataObject) -> None:
-    """One place of a real manifest with any JSON in it: Damaged, or every use of it works."""
+    one_manifest(made, data)
+
+
+@pytest.mark.soak
+@settings(MANY, max_examples=10_000)
+@given(data=st.data())
+def test_whatever_ten_thousand_manifests_hold(made: Small, data: st.DataObject) -> None:
+    one_manifest(made, data)
+
+
+def one_manifest(made: Small, data: st.DataObject) -> None:
+    """One place of a real manifest with any JSON in it: Damaged, or what is used of it is sane."""
     manifest = unsealed((made.path("score") / MANIFEST).read_bytes())
     changed = copy.deepcopy(manifest)
     parent, place = changed, data.draw(st.sampled_from(sorted(changed)))
