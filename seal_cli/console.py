@@ -48,6 +48,13 @@ def safe(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
+def cell(value: Any) -> str:
+    """A value as people read it, safe on a terminal."""
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else safe(str(value))
+
+
 def out(text: str) -> None:
     """One line of data on stdout."""
     sys.stdout.write(f"{text}\n")

@@ -1,28 +1,30 @@
-"""Every option that two commands share, declared once.
+"""Every option that two commands share, and what makes a command of a function.
 
-`stage_command` gives a command its session and the flags of its configurations: they are made from
+`stage_command` gives a command its `Seal` and the flags of its configurations: they are made from
 the fields in `stages.config`, so their names, help and defaults stand in one place.
 """
 
 import functools
 import inspect
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from seal_cli import console
-from seal_cli.execution.runner import RunOptions
-from seal_cli.session import Session
-from seal_cli.settings import PRESETS, Settings
+from seal_cli.api import Seal
+from seal_cli.results import Made
+from seal_cli.settings import PRESETS, Settings, Takes, settings_file
 from seal_cli.store.workspace import Workspace
 from stages.engines.settings import ServerConfig
 from stages.errors import ConfigError
-from stages.fields import Config
 
+ArtifactArg = Annotated[
+    str, typer.Argument(metavar="ARTIFACT", help="Its id, a prefix, @latest:<stage>, or -.")
+]
 ContextsArg = Annotated[
     str, typer.Argument(metavar="CONTEXTS", help="An artifact: id, prefix, @latest:import, or -.")
 ]
@@ -37,203 +39,176 @@ StudentOption = Annotated[
     str | None,
     typer.Option("--student", help="Model to adapt, if not the one that wrote the self-edits."),
 ]
+ProbeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--probe",
+        metavar="CONTEXTS",
+        help="Contexts to ask every adapted model about, too: what it forgot. As many as "
+        "probe_limit of [score] says.",
+    ),
+]
+ProxyOption = Annotated[
+    str | None,
+    typer.Option("--proxy-model", help="Who judges the texts, with --reward proxy."),
+]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-split",
+        metavar="NAME",
+        help="Learn from passages of this evaluation split all the same; repeatable.",
+    ),
+]
 SecondsOption = Annotated[
     float, typer.Option("--timeout", min=0.1, help="Seconds a query may take.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable."),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help=f"Settings that give way to the settings file's, by name: {', '.join(PRESETS)}.",
+    ),
+]
 
-_PRESET = typer.Option(
-    "--preset",
-    metavar="NAME",
-    help=f"Settings that give way to the settings file's, by name: {', '.join(PRESETS)}.",
-)
-PresetOption = Annotated[str | None, _PRESET]
 
-# name -> (type, option, default): what every stage command takes besides its own; those that run no
-# model do without the first two, those whose rows would fail again without the third.
-_OF_MODELS = ("device", "dtype")
-_SHARED: dict[str, tuple[Any, Any, Any]] = {
-    "device": (
+def _of_all(
+    *,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")] = "auto",
+    dtype: Annotated[
         str,
-        typer.Option("--device", help="auto, cpu, cuda, cuda:1."),
-        "auto",
-    ),
-    "dtype": (
-        str,
-        typer.Option(
-            "--dtype",
-            help="auto (the checkpoint's), float32, bfloat16, float16.",
-        ),
-        "auto",
-    ),
-    "force": (
+        typer.Option("--dtype", help="auto (the checkpoint's), float32, bfloat16, float16."),
+    ] = "auto",
+    force: Annotated[
         bool,
-        typer.Option(
-            "--force",
-            help="Run again even if it is there already; gives a new id.",
-        ),
-        False,
-    ),
-    "retry_failed": (
+        typer.Option("--force", help="Run again even if it is there already; gives a new id."),
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run failed rows again; gives a new id.")
+    ] = False,
+    wait: Annotated[
         bool,
-        typer.Option(
-            "--retry-failed",
-            help="Run failed rows again; gives a new id.",
-        ),
-        False,
-    ),
-    "wait": (
-        bool,
-        typer.Option(
-            "--wait",
-            help="Wait for another process that makes the same artifact.",
-        ),
-        False,
-    ),
-    "strict": (
+        typer.Option("--wait", help="Wait for another process that makes the same artifact."),
+    ] = False,
+    strict: Annotated[
         bool,
         typer.Option(
             "--strict", help="Exit 4 when rows failed, or files of an import were left out."
         ),
-        False,
-    ),
-    "config_file": (
+    ] = False,
+    config: Annotated[
         Path | None,
         typer.Option(
             "--config",
             help="Settings file [default: SEAL_CONFIG, or ./seal.toml if it exists].",
         ),
-        None,
-    ),
-    "preset": (str | None, _PRESET, None),
-    "assignments": (
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Override one setting; repeatable.",
-        ),
-        (),
-    ),
-    "as_json": (
-        bool,
-        typer.Option(
-            "--json",
-            help="Print a JSON object instead of the id.",
-        ),
-        False,
-    ),
-    "quiet": (
-        bool,
-        typer.Option(
-            "--quiet",
-            "-q",
-            help="No talk and no progress on stderr.",
-        ),
-        False,
-    ),
-}
+    ] = None,
+    preset: PresetOption = None,
+    assignments: SetOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object instead of the id.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")
+    ] = False,
+) -> None:
+    """What every stage command takes besides its own."""
+
+
+_OF_ALL = inspect.signature(_of_all).parameters
+_OF_SEAL = ("assignments", "config", "preset", "device", "dtype")
 
 
 def stage_command(
-    function: Callable[..., None],
-    *configs: type[Config],
-    models: bool = True,
-    retries: bool | None = None,
-    without: Sequence[str] = (),
-) -> Callable[..., None]:
-    """Turn `f(session, <own parameters>)` into a Typer command with a flag per config field.
+    takes: Takes, verb: Callable[..., Made]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a verb of `Seal`: its names as a function declares them, its settings.
 
-    The function asks `session.resolve(SomeConfig, model)` for a configuration; the flags given on
-    the command line are in it. Without `models` it loads none; `retries` (with models, where it is
-    not said) is whether failed rows can be run again. Fields named in `without`
-    decide nothing here and get no flag.
+    The function has no more to do than that: what the verb made is printed.
     """
-    own = dict(inspect.signature(function, eval_str=True).parameters)
-    del own["session"]
-    plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
-    flags = {name: flag for name, flag in _flags(configs).items() if name not in without}
-    retries = models if retries is None else retries
-    left_out = {*(() if models else _OF_MODELS), *(() if retries else ("retry_failed",))}
-    if all(issubclass(cls, ServerConfig) for cls in configs):
+    flags = _flags(takes)
+    left_out = {*(() if takes.models else ("device", "dtype"))}
+    left_out |= {"retry_failed"} - set(takes.how)
+    if all(issubclass(cls, ServerConfig) for cls in takes.configs):
         left_out.add("preset")  # none says anything about servers
-    taken = [name for name in _SHARED if name not in left_out]
-    shared = [_parameter(name, *_SHARED[name]) for name in taken]
+    shared = [p for name, p in _OF_ALL.items() if name not in left_out]
 
-    @functools.wraps(function)
-    def command(**given: Any) -> None:
-        run = {name: given.pop(name, default) for name, (_, _, default) in _SHARED.items()}
-        chosen = {name: given.pop(name) for name in flags}
-        session = _session(given.pop("ctx"), run, _for_each(configs, chosen))
-        function(session, **_stdin(given))
+    def made(function: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(function, eval_str=True).parameters
 
-    context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    parameters = [context, *plain, *flags.values(), *shared]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return command
+        @functools.wraps(function)
+        def command(ctx: typer.Context, **given: Any) -> None:
+            run = {name: given.pop(name, p.default) for name, p in _OF_ALL.items()}
+            console.configure(quiet=run["quiet"])
+            settings = {name: given.pop(name) for name in flags}
+            settings |= {name: run[name] for name in takes.how}
+            seal = seal_of(ctx, **{name: run[name] for name in _OF_SEAL})
+            names = {name: value for name, value in given.items() if value is not None}
+            found = verb(seal, **_stdin(names), **settings)
+            _answer(found, as_json=run["as_json"], strict=run["strict"])
+
+        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
+        parameters = [context, *plain, *flags.values(), *shared]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in parameters}
+        return command
+
+    return made
 
 
-def _flags(configs: Sequence[type[Config]]) -> dict[str, inspect.Parameter]:
-    """One flag per field name; a name that several configurations have sets all of them."""
-    flags: dict[str, inspect.Parameter] = {}
-    for cls in configs:
-        hints = get_type_hints(cls)
-        for field in fields(cls):
-            choices = field.metadata["choices"]
-            text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
-            name = field.name.replace("_", "-")
-            flag = typer.Option(
-                f"--{name}/--no-{name}" if hints[field.name] is bool else f"--{name}",
-                help=text if field.default is None else f"{text} [default: {field.default}]",
-                show_default=False,
-            )
-            flags.setdefault(
-                field.name, _parameter(field.name, hints[field.name] | None, flag, None)
-            )
+def _flags(takes: Takes) -> dict[str, inspect.Parameter]:
+    """A flag for each setting; of a name that several configurations have, as the first has it."""
+    flags = {}
+    for name, owners in takes.fields.items():
+        cls, field = next(iter(owners.items()))
+        kind, choices = get_type_hints(cls)[name], field.metadata["choices"]
+        text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+        flag = name.replace("_", "-")
+        option = typer.Option(
+            f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
+            help=text if field.default is None else f"{text} [default: {field.default}]",
+            show_default=False,
+        )
+        flags[name] = inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind | None, option],
+        )
     return flags
 
 
-def _for_each(
-    configs: Sequence[type[Config]], chosen: Mapping[str, Any]
-) -> dict[type[Config], dict[str, Any]]:
-    """The flags for each configuration, without what only another of them has as a choice.
-
-    `seal eval --engine scripted` says who writes; scripts cannot wear what is examined.
-    """
-    given: dict[type[Config], dict[str, Any]] = {cls: {} for cls in configs}
-    for name, value in chosen.items():
-        choices = {
-            cls: field.metadata["choices"]
-            for cls in configs
-            for field in fields(cls)
-            if field.name == name
-        }
-        fitting = [cls for cls, known in choices.items() if not known or value in known]
-        for cls in fitting or choices:
-            given[cls][name] = value
-    return given
+def seal_of(
+    ctx: typer.Context,
+    assignments: Iterable[str] | None,
+    config: Path | None = None,
+    preset: str | None = None,
+    **where: Any,
+) -> Seal:
+    """The store with the settings of the command, of a settings file and of the environment."""
+    file = config or settings_file(os.environ)
+    settings = Settings(file, assignments or (), os.environ, preset)
+    where |= {"environ": os.environ, "argv": sys.argv[1:]}
+    return Seal(store_of(ctx).root, settings, **where)
 
 
-def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
-    annotation = Annotated[kind, option]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )
-
-
-def _session(
-    ctx: typer.Context, run: dict[str, Any], flags: Mapping[type[Config], Mapping[str, Any]]
-) -> Session:
-    console.configure(quiet=run["quiet"])
-    return Session(
-        workspace=store_of(ctx),
-        settings=Settings(run["config_file"], run["assignments"], preset=run["preset"]),
-        options=RunOptions(run["force"], run["retry_failed"], run["wait"], run["strict"]),
-        flags=flags,
-        device=run["device"],
-        dtype=run["dtype"],
-        as_json=run["as_json"],
-    )
+def _answer(found: Made, *, as_json: bool, strict: bool) -> None:
+    """Print what was made: an id a line, or JSON. Raises RowsFailed under --strict."""
+    if as_json:
+        for told in found.told():
+            console.out_json(told)
+    else:
+        console.out(str(found))
+    if strict:
+        found.check()
 
 
 def store_of(ctx: typer.Context) -> Workspace:

@@ -1,17 +1,18 @@
 """Where a setting comes from: flag > SEAL_* > seal.toml > preset > the model's own > default.
 
 The default is the one in `stages.config`; a model may bring a seal.toml of its own in its folder.
-The presets lie in `seal_cli/presets`.
+The presets lie in `seal_cli/presets`. Which settings a run takes is said where the run is defined
+(`Takes`): the flags of the shell and the keywords of `seal_cli.api` are made from that.
 
 Unknown keys are errors with a suggestion, whichever way they came in.
 """
 
 import difflib
-import os
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import Field, fields
 from itertools import takewhile
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,26 +53,75 @@ _PRESETS = Path(__file__).parent / "presets"
 PRESETS = tuple(sorted(file.stem for file in _PRESETS.glob("*.toml")))
 
 
-class Settings:
-    """Preset, file, environment and `--set`, checked once; `resolve` adds the flags."""
+class Takes:
+    """The settings that a run takes: the fields of its configurations, without those that it names.
+
+    A name that several configurations have sets all of them. `models`: it runs some. `retries`: its
+    failed rows can be run again; they can where it runs models.
+    """
 
     def __init__(
         self,
-        file: Path | None,
+        *configs: type[Config],
+        models: bool = True,
+        retries: bool | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        self.models, self.retries = models, models if retries is None else retries
+        self.configs = configs
+        self.fields: dict[str, dict[type[Config], Field[Any]]] = {}
+        for cls in configs:
+            for field in fields(cls):
+                if field.name not in without:
+                    self.fields.setdefault(field.name, {})[cls] = field
+
+    @property
+    def how(self) -> tuple[str, ...]:
+        """How it may be asked to run: no setting, and in no key."""
+        return ("force", "wait", "retry_failed") if self.retries else ("force", "wait")
+
+    def flags(self, given: Mapping[str, Any]) -> dict[type[Config], dict[str, Any]]:
+        """What was given, by configuration, without what only another of them has as a choice.
+
+        `seal eval --engine scripted` says who writes; scripts cannot answer as an adapted model.
+
+        Raises:
+            ConfigError: it takes no such setting.
+
+        """
+        flags: dict[type[Config], dict[str, Any]] = {cls: {} for cls in self.configs}
+        for name, value in given.items():
+            if name not in self.fields:
+                known = (*self.fields, *self.how)
+                raise ConfigError(f"this run takes no {name!r}.", _meant(name, known))
+            owners = {cls: f.metadata["choices"] for cls, f in self.fields[name].items()}
+            fitting = [cls for cls, choices in owners.items() if not choices or value in choices]
+            for cls in fitting or owners:
+                flags[cls][name] = value
+        return flags
+
+
+class Settings:
+    """Preset, file or mapping, environment and `--set`, checked once; `resolve` adds the flags.
+
+    Nothing is read but what is given. `source` is a settings file, or what one holds.
+    """
+
+    def __init__(
+        self,
+        source: str | PathLike[str] | Mapping[str, Mapping[str, Any]] | None = None,
         assignments: Iterable[str] = (),
-        environ: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str] | None = None,
         preset: str | None = None,
     ) -> None:
         self.tables: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
         if preset is not None:
             self._add(preset_tables(preset), f"the preset {preset}")
-        if file is None and environ.get("SEAL_CONFIG"):
-            file = Path(environ["SEAL_CONFIG"])
-        if file is None and DEFAULT_FILE.is_file():
-            file = DEFAULT_FILE
-        if file is not None:
-            self._add(_read(file), str(file))
-        self._add(_from_environment(environ), "the environment")
+        if isinstance(source, Mapping):
+            self._add(source, "the settings given")
+        elif source is not None:
+            self._add(_read(Path(source)), str(source))
+        self._add(_from_environment(environ or {}), "the environment")
         self.overrides: dict[str, dict[str, Any]] = {}
         for assignment in assignments:
             section, values = _parse_assignment(assignment)
@@ -120,6 +170,13 @@ class Settings:
         return {key: value for key, value in said.items() if key in known}
 
 
+def settings_file(environ: Mapping[str, str]) -> Path | None:
+    """The settings file of the shell where none is named: that of SEAL_CONFIG, else ./seal.toml."""
+    if environ.get("SEAL_CONFIG"):
+        return Path(environ["SEAL_CONFIG"])
+    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+
+
 def _of_model(folder: Path) -> dict[str, Any]:
     """The settings that a model brings along; most bring none."""
     file = folder / DEFAULT_FILE
@@ -133,9 +190,7 @@ def _of_model(folder: Path) -> dict[str, Any]:
 def preset_tables(name: str) -> dict[str, Any]:
     """What a preset sets, by section. Raises ConfigError when there is none of this name."""
     if name not in PRESETS:
-        close = difflib.get_close_matches(name, PRESETS, n=1)
-        meant = f"Did you mean {close[0]}? " if close else ""
-        raise ConfigError(f"there is no preset {name!r}.", f"{meant}Known: {', '.join(PRESETS)}.")
+        raise ConfigError(f"there is no preset {name!r}.", _meant(name, PRESETS))
     return _read(_PRESETS / f"{name}.toml")
 
 
@@ -185,7 +240,7 @@ def _parse_assignment(assignment: str) -> tuple[str, dict[str, Any]]:
 
 def _check_tables(tables: Mapping[str, Any], source: str) -> None:
     for section, values in tables.items():
-        if section not in SECTIONS or not isinstance(values, dict):
+        if section not in SECTIONS or not isinstance(values, Mapping):
             raise _unknown(f"table [{section}]", section, SECTIONS, source)
         _check_keys(section, values, source)
 
@@ -202,10 +257,14 @@ def _check_keys(section: str, values: Mapping[str, Any], source: str) -> None:
             raise _unknown(f"key {key!r} in [{section}]", key, known, source)
 
 
-def _unknown(what: str, word: str, known: Iterable[str], source: str) -> ConfigError:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
-    return ConfigError(f"unknown {what} of {source}.", hint)
+def _unknown(what: str, word: str, known: Collection[str], source: str) -> ConfigError:
+    return ConfigError(f"unknown {what} of {source}.", _meant(word, known))
+
+
+def _meant(word: str, known: Collection[str]) -> str:
+    """What a word is close to, if anything, and all words that are known."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return "".join(f"Did you mean {name}? " for name in close) + f"Known: {', '.join(known)}."
 
 
 def starter(preset: str | None = None) -> str:

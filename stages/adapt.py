@@ -184,6 +184,7 @@ def _plan(
         adapter_id=digest(student.student, source, repeat, config.seed, hyperparameters),
         self_edit_id=edit.self_edit_id if edit else None,
         context_id=context.context_id,
+        method="self-edits" if edit else "passage-only",
         student=student.student,
         repeat=repeat,
         seed=seed,

@@ -12,7 +12,7 @@
 
 A message says what is wrong in one sentence; `hint` says what to do next. The last two are caught
 by the stages, where one item fails and its siblings go on; all others end the command and are
-rendered by the one boundary in `seal_cli.app`.
+rendered by the one boundary, `seal_cli.boundary`. A traceback in Python has the hint as a note.
 """
 
 
@@ -25,6 +25,8 @@ class SealError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint:
+            self.add_note(hint)
 
 
 class ConfigError(SealError):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stages.exam import Examination, Examiner, method_of
+from stages.exam import Examination, Examiner, rows_of, wearing
 from stages.interval import interval
 from stages.probe import Probe
 from stages.records import (
@@ -21,6 +21,7 @@ from stages.records import (
     Metric,
     Policy,
     Question,
+    Record,
     SelfEdit,
     Verdict,
 )
@@ -43,27 +44,19 @@ def evaluate(
     adapt: Callable[[Sequence[SelfEdit]], Adapters],
     adapt_to_passages: Callable[[Sequence[Context]], Adapters],
     probe: Probe | None = None,
-) -> Iterator[SelfEdit | Adapter | Answer | Verdict]:
+) -> list[Record]:
     """Self-edits, adapters, answers and verdicts of the three methods, these contexts together.
 
     The collaborators are the stages themselves: `write` is generate, `adapt` is adapt. With a
     `probe`, the adapters' rows say what became of it.
     """
-    by_id = {context.context_id: context for context in contexts}
     edits = list(write(contexts))
-    yield from edits
     adapted = [*adapt_to_passages(contexts), *adapt(edits)]
     if probe is not None:
         adapted = list(zip(probe.measured(adapted), (lora for _, lora in adapted), strict=True))
-    yield from (row for row, _ in adapted)
     unadapted = [Examination(context, questions[context.context_id]) for context in contexts]
-    yield from examiner.examine(
-        unadapted
-        + [
-            Examination(by_id[row.context_id], questions[row.context_id], row, lora)
-            for row, lora in adapted
-        ]
-    )
+    asked = unadapted + wearing(adapted, contexts, questions)
+    return [*edits, *(row for row, _ in adapted), *rows_of(examiner.examine(asked))]
 
 
 @dataclass(frozen=True)
@@ -118,25 +111,22 @@ def summarise(
     grader: str,
     regime: Regime = "single",
     methods: Sequence[str] = METHODS,
-    belongs_to: Callable[[Adapter], str] = method_of,
 ) -> Iterator[Metric]:
     """Accuracy of each method and its gain over the first of them, with 95 % intervals.
 
-    Only the verdicts of `grader` count; others may stand beside them.
-    `belongs_to` tells the method of an adapter that was not examined. `questions` are those that
+    Only the verdicts of `grader` count; others may stand beside them. `questions` are those that
     were asked about each context. A context counts for a method only when every examination of it
     worked; `n` says how many did and `n_failed` how many did not. An invalid self-edit answers
     nothing right. In the regime `cpt` (one adapter for all contexts) means go over questions, and
     so does `n`; the intervals are over contexts all the same. In the regime `fewshot` there is
-    also `success`, the share of tasks all of whose tests are right (the paper's
-    measure, Table 1), and its gain.
+    also `success`, the share of tasks all of whose tests are right (the paper's measure, Table 1),
+    and its gain.
     """
     measured = Measured(policy, dataset, regime, grader)
     judged = [r for r in records if not isinstance(r, Verdict) or r.grader == grader]
-    kinds = {("accuracy", "gain"): _scores(judged, questions, belongs_to)}
+    kinds = {("accuracy", "gain"): _scores(judged, questions)}
     if regime == "fewshot":
-        whole = _scores(judged, questions, belongs_to, whole=True)
-        kinds["success", "success_gain"] = whole
+        kinds["success", "success_gain"] = _scores(judged, questions, whole=True)
     for method in methods:
         values: dict[str, dict[str, float]] = {}
         for (name, gain), scores in kinds.items():
@@ -172,9 +162,9 @@ def probed(adapters: Sequence[Adapter], measured: Measured) -> Iterator[Metric]:
         yield measured.metric("unadapted", "probe_accuracy", [before], n_questions=None, n_failed=0)
     for method in METHODS[1:]:
         for name in ("probe_accuracy", "probe_change", "probe_kl"):
-            found: defaultdict[str, list[float | None]] = defaultdict(list)
+            found: defaultdict[str | None, list[float | None]] = defaultdict(list)
             for row in adapters:
-                if method_of(row) == method and row.status != "invalid":
+                if row.method == method and row.status != "invalid":
                     found[row.context_id].append(getattr(row, name))
             values = [
                 statistics.fmean(known)
@@ -189,7 +179,6 @@ def probed(adapters: Sequence[Adapter], measured: Measured) -> Iterator[Metric]:
 def _scores(
     records: Sequence[Adapter | Answer | Verdict],
     questions: Mapping[str, Sequence[Question]],
-    belongs_to: Callable[[Adapter], str],
     *,
     whole: bool = False,
 ) -> defaultdict[str, dict[str, float]]:
@@ -211,9 +200,9 @@ def _scores(
         runs[method][context_id].append(float(share == 1) if whole and share is not None else share)
     with_answers = {answer.adapter_id for answer in answers}
     for adapter in (row for row in records if isinstance(row, Adapter)):
-        if adapter.adapter_id not in with_answers:
+        if adapter.context_id is not None and adapter.adapter_id not in with_answers:
             run = 0.0 if adapter.status == "invalid" else None
-            runs[belongs_to(adapter)][adapter.context_id].append(run)
+            runs[adapter.method][adapter.context_id].append(run)
     scores: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for method, by_context in runs.items():
         for context_id, values in by_context.items():

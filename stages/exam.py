@@ -4,22 +4,20 @@ What `score` and `eval` share; decides nothing about rewards.
 """
 
 import statistics
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import Any, NamedTuple
 
 from stages.config import ScoreConfig
 from stages.domains import Domain
 from stages.engines import Completion, Engine, Request, tokens_of
 from stages.grading import Grader, Item
 from stages.identity import digest
-from stages.records import Adapter, Answer, Context, Question, Status, Verdict
+from stages.records import Adapter, Answer, Context, Question, Record, Status, Verdict
 from stages.training import Lora
 
-R = TypeVar("R")
-T = TypeVar("T")
-PROBE = "probe"  # the method of answers about contexts that no self-edit is about
+_OF_ADAPTER = ("adapter_id", "self_edit_id", "method", "repeat", "sequence", "step")
 
 
 @dataclass(frozen=True)
@@ -31,18 +29,35 @@ class Outcome:
     reason: str | None = None
 
 
+class Examined(NamedTuple):
+    """The rows of one examination, and what it came to."""
+
+    rows: Sequence[Answer | Verdict]
+    outcome: Outcome
+
+
 @dataclass(frozen=True)
 class Examination:
     """Who is asked what: the student, or (with `adapter`) the student as adapted by `lora`.
 
-    `method` is what its answers stand for, where the adapter does not say it.
+    `made_for` is the context that its rows are made for, where that is not the one asked about:
+    then it is of a probe. `method` and `step` are the unadapted student's; an adapter has its own.
     """
 
     context: Context
     questions: Sequence[Question]
     adapter: Adapter | None = None
     lora: Lora | None = None
-    method: str | None = None
+    made_for: str | None = None
+    method: str = "unadapted"
+    step: int | None = None
+
+    @property
+    def refused(self) -> Outcome | None:
+        """What it comes to without being held: the status and reason of an adapter not `ok`."""
+        if self.adapter is None or self.adapter.status == "ok":
+            return None
+        return Outcome(None, self.adapter.status, self.adapter.reason)
 
 
 @dataclass(frozen=True)
@@ -56,16 +71,13 @@ class Examiner:
     config: ScoreConfig
     beside: Sequence[Grader] = ()  # whose verdicts are stored, too, and count for nothing here
 
-    def examine(
-        self, examinations: Sequence[Examination]
-    ) -> Generator[Answer | Verdict, None, list[Outcome]]:
-        """Yields an answer (greedy) and its verdicts per question; returns the outcomes in order.
+    def examine(self, examinations: Sequence[Examination]) -> list[Examined]:
+        """One answer (greedy) with its verdicts per question, and the outcomes, in order.
 
         All are asked together; with voting, each question in every way the domain has. Then all are
-        judged together. An adapter that is not `ok` is not examined: its status and reason are the
-        outcome.
+        judged together.
         """
-        held = [e for e in examinations if e.adapter is None or e.adapter.status == "ok"]
+        held = [one for one in examinations if one.refused is None]
         views = range(self._views)
         requests = [
             self._request(e.context, q, v) for e in held for q in e.questions for v in views
@@ -80,14 +92,8 @@ class Examiner:
             for e in held
         ]
         verdicts = self._judged([pair for pairs in answered for pair in pairs])
-        given = iter(answered)
-        outcomes = []
-        for one in examinations:
-            if one.adapter is not None and one.adapter.status != "ok":
-                outcomes.append(Outcome(None, one.adapter.status, one.adapter.reason))
-            else:
-                outcomes.append((yield from _outcome([a for _, a in next(given)], verdicts)))
-        return outcomes
+        found = iter([_examined([a for _, a in pairs], verdicts) for pairs in answered])
+        return [Examined([], one.refused) if one.refused else next(found) for one in examinations]
 
     def _judged(self, answered: Sequence[tuple[Question, Answer]]) -> dict[str, list[Verdict]]:
         """Answer id -> its verdicts, that of the grader first; none for a failed answer."""
@@ -116,37 +122,50 @@ class Examiner:
         texts = [self.domain.answer(c.text, view) for view, c in enumerate(said)]
         text = self.domain.vote(texts) if self.config.voting else texts[0]
         error = next((c.error for c in said if c.error is not None), None)
-        worn = one.adapter.adapter_id if one.adapter else None
+        told: dict[str, Any] = dict.fromkeys(_OF_ADAPTER)
+        told |= {"method": one.method, "repeat": 0, "step": one.step}
+        if one.adapter is not None:
+            told = {name: getattr(one.adapter, name) for name in _OF_ADAPTER}
         return Answer(
-            answer_id=digest(self.student, worn, question.question_id, text),
-            context_id=question.context_id,
+            answer_id=digest(self.student, told["adapter_id"], question.question_id, text),
+            context_id=one.made_for or question.context_id,
             question_id=question.question_id,
             student=self.student,
-            self_edit_id=one.adapter.self_edit_id if one.adapter else None,
-            adapter_id=worn,
-            method=one.method or method_of(one.adapter),
-            repeat=one.adapter.repeat if one.adapter else 0,
             text=text,
             n_tokens=tokens_of(said),
             status="failed" if error else "ok",
             reason=error,
+            scope="probe" if one.made_for else "own",
+            about_context_id=question.context_id if one.made_for else None,
+            **told,
         )
 
 
-def collected(examining: Generator[R, None, T]) -> tuple[list[R], T]:
-    """All rows that an examination yields, and what it returns."""
-    rows: list[R] = []
-    while True:
-        try:
-            rows.append(next(examining))
-        except StopIteration as done:
-            return rows, done.value
+def wearing(
+    adapted: Iterable[tuple[Adapter, Lora | None]],
+    contexts: Iterable[Context],
+    questions: Mapping[str, Sequence[Question]],
+) -> list[Examination]:
+    """Each adapter, asked about its own context."""
+    known = {context.context_id: context for context in contexts}
+    about = [(str(row.context_id), row, lora) for row, lora in adapted]
+    return [Examination(known[i], questions[i], row, lora) for i, row, lora in about]
+
+
+def rows_of(examined: Iterable[Examined]) -> list[Record]:
+    """The rows of several examinations, in order."""
+    return [row for one in examined for row in one.rows]
 
 
 def mean(values: Sequence[float | None]) -> float | None:
     """The mean of accuracies; null when one of them is missing, or there is none."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known and len(known) == len(values) else None
+
+
+def mean_of(outcomes: Sequence[Outcome]) -> float | None:
+    """The mean accuracy of examinations; null unless there are some and all of them worked."""
+    return mean([outcome.accuracy for outcome in outcomes])
 
 
 def judge(grader: Grader, answered: Sequence[tuple[Question, Answer]]) -> list[Verdict]:
@@ -165,13 +184,6 @@ def judge(grader: Grader, answered: Sequence[tuple[Question, Answer]]) -> list[V
     ]
 
 
-def method_of(adapter: Adapter | None) -> Literal["unadapted", "passage-only", "self-edits"]:
-    """What an answer stands for in the paper's tables."""
-    if adapter is None:
-        return "unadapted"
-    return "self-edits" if adapter.self_edit_id else "passage-only"
-
-
 def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     """The share of correct verdicts; failed when there are none or one could not be judged."""
     if not verdicts:
@@ -181,14 +193,12 @@ def outcome_of(verdicts: Sequence[Verdict]) -> Outcome:
     return Outcome(sum(bool(verdict.correct) for verdict in verdicts) / len(verdicts))
 
 
-def _outcome(
-    answers: Sequence[Answer], verdicts: Mapping[str, Sequence[Verdict]]
-) -> Generator[Answer | Verdict, None, Outcome]:
-    """Yields the rows of one examination; what it came to is the first verdict on each answer."""
+def _examined(answers: Sequence[Answer], verdicts: Mapping[str, Sequence[Verdict]]) -> Examined:
+    """The rows of one examination; what it came to is the first verdict on each answer."""
+    rows: list[Answer | Verdict] = []
     for answer in answers:
-        yield answer
-        yield from verdicts.get(answer.answer_id, ())
+        rows += [answer, *verdicts.get(answer.answer_id, ())]
     error = next((answer.reason for answer in answers if answer.status != "ok"), None)
     if error is not None:
-        return Outcome(None, "failed", error)
-    return outcome_of([verdicts[answer.answer_id][0] for answer in answers])
+        return Examined(rows, Outcome(None, "failed", error))
+    return Examined(rows, outcome_of([verdicts[answer.answer_id][0] for answer in answers]))

@@ -2,8 +2,8 @@
 
 Two things are told of an adapted model: its accuracy on the probe's questions, and how far it is
 from the model before on the probe's passages, KL(before || after) in nats per token (the predictor
-of forgetting of arXiv 2509.04259). For `eval --probe`, the gate of the regime continual, and
-whoever has an adapter that must not harm. Decides nothing.
+of forgetting of arXiv 2509.04259). For `score --probe` and `eval --probe`, the gate of the regime
+continual, and whoever has an adapter that must not harm. Decides nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from stages.exam import Examination, Examiner, collected, mean
+from stages.errors import ResourceError
+from stages.exam import Examination, Examined, Examiner, mean
 from stages.models import LanguageModel
 from stages.records import Adapter, Context, Question
 from stages.tokens import Row
@@ -24,27 +25,58 @@ if TYPE_CHECKING:
 SEMANTICS = 1
 MAX_LOGITS = 1 << 26  # log-probabilities held at once, 256 MB
 
-Model = Callable[[], AbstractContextManager[Any]]
+State = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Passages and questions that no adapter is trained on, for one model.
+    """Contexts that no adapter is trained on, and the model that is asked about them.
 
-    `rows` are the passages as token ids, prefixed as in training. `before` must be read while the
-    model is as it was.
+    `questions` are by context. The unadapted model's rows are made for the context `first`; what is
+    of the model before must be read while it is as it was. `rows` are the passages as token ids,
+    prefixed as in training: by them it is told how far `lm` is from what it was.
     """
 
     contexts: Sequence[Context]
     questions: Mapping[str, Sequence[Question]]
     examiner: Examiner
-    lm: LanguageModel
-    rows: Sequence[Row]
+    first: str | None = None
+    lm: LanguageModel | None = None
+    rows: Sequence[Row] = ()
 
     @cached_property
+    def unadapted(self) -> list[Examined]:
+        """The model before, by passage."""
+        return self.examiner.examine(self.examinations(self.first))
+
+    @property
     def before(self) -> list[float | None]:
         """Accuracy of the model before, by passage; null where it could not be examined."""
-        return self.accuracies()
+        return [one.outcome.accuracy for one in self.unadapted]
+
+    def baseline(self) -> float:
+        """Mean accuracy of the model before.
+
+        Raises:
+            ResourceError: it could not be examined; nothing can be said about forgetting then.
+
+        """
+        found = mean(self.before)
+        if found is None:
+            reasons = (one.outcome.reason for one in self.unadapted)
+            reason = next(filter(None, reasons), "it has no contexts")
+            raise ResourceError(
+                f"the unadapted student could not be examined on the probe: {reason}.",
+                "Run the same command again, or choose another --probe.",
+            )
+        return found
+
+    def examinations(
+        self, made_for: str | None, adapter: Adapter | None = None, lora: Lora | None = None
+    ) -> list[Examination]:
+        """What a model is asked, adapted or as it is; the rows are made for another context."""
+        asked = ((context, self.questions[context.context_id]) for context in self.contexts)
+        return [Examination(*each, adapter, lora, made_for) for each in asked]
 
     def accuracies(
         self, adapter: Adapter | None = None, lora: Lora | None = None
@@ -75,21 +107,23 @@ class Probe:
         """KL(before || wearing `lora`); None when there is no token to tell it by."""
         from stages.training.attach import attached
 
-        return self.kl(
-            before=lambda: nullcontext(self.lm.model), after=lambda: attached(self.lm.model, lora)
-        )
+        model = self.lm.model if self.lm else None
+        return self.kl(after=lambda: attached(model, lora))
 
-    def kl(self, *, before: Model, after: Model) -> float | None:
+    def kl(self, *, before: State = nullcontext, after: State = nullcontext) -> float | None:
         """Mean KL(before || after) over the next tokens of the passages, in nats.
 
-        Both are blocks that give the model in that state; they are entered in turn, a few times.
+        Both are blocks in which the model is in that state; they are entered in turn, a few times.
         """
         total, n_tokens = 0.0, 0
-        vocabulary = int(self.lm.model.config.get_text_config().vocab_size)
+        if self.lm is None:
+            return None
+        model = self.lm.model
+        vocabulary = int(model.config.get_text_config().vocab_size)
         for rows in _groups(self.rows, MAX_LOGITS // vocabulary):
-            with before() as model:
+            with before():
                 held = [_log_probabilities(model, row, self.lm.device) for row in rows]
-            with after() as model:
+            with after():
                 for row, p in zip(rows, held, strict=True):
                     q = _log_probabilities(model, row, self.lm.device)
                     total += float((p.exp() * (p - q)).sum().item())
@@ -100,13 +134,8 @@ class Probe:
         self, worn: Sequence[tuple[Adapter | None, Lora | None]]
     ) -> list[list[float | None]]:
         """Accuracy by passage of each adapter, or of the model as it is; all asked together."""
-        exams = [
-            Examination(context, self.questions[context.context_id], adapter, lora)
-            for adapter, lora in worn
-            for context in self.contexts
-        ]
-        _, outcomes = collected(self.examiner.examine(exams))  # the answers are not kept
-        found = [outcome.accuracy for outcome in outcomes]
+        exams = [exam for each in worn for exam in self.examinations(None, *each)]
+        found = [one.outcome.accuracy for one in self.examiner.examine(exams)]  # no row is kept
         width = len(self.contexts)
         return [found[i * width : (i + 1) * width] for i in range(len(worn))]
 

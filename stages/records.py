@@ -111,20 +111,19 @@ class SelfEdit(Sourced):
 class Adapter(Sourced):
     """One LoRA trained on one self-edit, one repeat (θ′).
 
-    `self_edit_id` is null for an adapter trained on the passage alone. `n_tokens` counts one epoch,
-    `weights` is a path inside the artifact (null when they were not kept), losses are means over
-    the targets of the first and of the last optimizer step. Seed, counts and seconds are null
-    where an import does not know them. The last three are about a frozen probe set that was asked
-    before and after (null where there was none): the accuracy after, what that is more than before,
-    and the KL divergence of the adapted model from the one before, in nats per token.
-
-    In the regime `cpt` one adapter stands for many passages: `context_id` is its method. In
-    `continual` `repeat` is the sequence, and `hyperparameters` has the step and what was merged.
+    `self_edit_id` is null for an adapter trained on the passage alone, both it and `context_id` in
+    the regime `cpt`, where one adapter stands for many passages. `method` is what its answers stand
+    for. `sequence` (from 0) and `step` (from 1) are its place in the regime `continual`. `n_tokens`
+    counts one epoch, `weights` is a path inside the artifact (null when not kept), losses are means
+    over the targets of the first and last optimizer step. Seed, counts and seconds are null where
+    an import does not know them. The last three are about a probe set asked before and after (else
+    null): the accuracy after, its change, and the KL divergence from before, in nats per token.
     """
 
     adapter_id: str
     self_edit_id: str | None
-    context_id: str
+    context_id: str | None
+    method: str
     student: str
     repeat: int
     seed: int | None
@@ -138,6 +137,8 @@ class Adapter(Sourced):
     last_loss: float | None
     seconds: float | None
     weights: str | None = None
+    sequence: int | None = None
+    step: int | None = None
     probe_accuracy: float | None = None
     probe_change: float | None = None
     probe_kl: float | None = None
@@ -147,9 +148,11 @@ class Adapter(Sourced):
 class Answer(Sourced):
     """What a student said to one question; both ids are null for the unadapted student.
 
-    `method` is `unadapted`, `passage-only` or `self-edits`, or `probe` where what the student keeps
-    of other contexts is examined (an import may have others). A question
-    that could not be answered is a `failed` row without a verdict.
+    `method` is what the student was: `unadapted`, adapted to `passage-only` or to `self-edits` (an
+    import may have others). Where `scope` is `probe` the question is of another context,
+    `about_context_id`; the unadapted student's answers to those stand with the run's first context.
+    In the regime `continual` `step` says after how many edits of the `sequence`. A question that
+    could not be answered is a `failed` row without a verdict.
     """
 
     answer_id: str
@@ -164,6 +167,10 @@ class Answer(Sourced):
     n_tokens: int | None
     status: Status = "ok"
     reason: str | None = None
+    scope: Literal["own", "probe"] = "own"
+    about_context_id: str | None = None
+    sequence: int | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,19 +326,9 @@ class Metric(Sourced):
 
 
 Record = (
-    Context
-    | Question
-    | Draft
-    | SelfEdit
-    | Adapter
-    | Answer
-    | Verdict
-    | Rating
-    | Reward
-    | Selection
-    | Policy
-    | Metric
-)
+    Context | Question | Draft | SelfEdit | Adapter | Answer
+    | Verdict | Rating | Reward | Selection | Policy | Metric
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

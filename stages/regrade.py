@@ -11,10 +11,10 @@ from dataclasses import fields, replace
 from typing import Any
 
 from stages import eval as evaluation
-from stages.exam import PROBE, Outcome, judge, method_of, outcome_of
+from stages.exam import Outcome, judge, mean_of, outcome_of
 from stages.grading import Grader
 from stages.records import Adapter, Answer, Metric, Policy, Question, Reward, Sourced, Verdict
-from stages.score import earned, mean_of
+from stages.score import earned
 
 SEMANTICS = 2
 # A row that is made here was read nowhere.
@@ -40,7 +40,7 @@ def rewards(
     by_edit: defaultdict[str, list[Answer]] = defaultdict(list)
     probed: defaultdict[str | None, list[Answer]] = defaultdict(list)
     for answer in answers:
-        if answer.method == PROBE:
+        if answer.scope == "probe":
             probed[answer.self_edit_id].append(answer)
         elif answer.self_edit_id is not None:
             by_edit[answer.self_edit_id].append(answer)
@@ -62,9 +62,9 @@ def rewards(
 
 def _probed(answers: Sequence[Answer], verdicts: Mapping[str, Verdict]) -> float | None:
     """What is kept of the probe, or null: the mean over its contexts, of every repeat."""
-    asked: defaultdict[tuple[str | None, str], list[Answer]] = defaultdict(list)
+    asked: defaultdict[tuple[str | None, str | None], list[Answer]] = defaultdict(list)
     for answer in answers:
-        asked[answer.adapter_id, answer.context_id].append(answer)
+        asked[answer.adapter_id, answer.about_context_id].append(answer)
     outcomes = []
     for given in asked.values():
         failed = next((answer for answer in given if answer.status != "ok"), None)
@@ -92,8 +92,7 @@ def metrics(
     known = {metric.method: metric for metric in reversed(stored)}
     given = {answer.question_id for answer in answers}
     about = dict.fromkeys(answer.context_id for answer in answers)
-    belongs_to = _of_many if row.regime == "cpt" else method_of
-    found = {answer.method for answer in answers} | {belongs_to(a) for a in adapters}
+    found = {answer.method for answer in answers} | {adapter.method for adapter in adapters}
     usual = [method for method in evaluation.METHODS if method in found]
     for metric in evaluation.summarise(
         [*adapters, *answers, *verdicts],
@@ -103,7 +102,6 @@ def metrics(
         grader=grader,
         regime="cpt" if row.regime == "cpt" else "single",
         methods=usual + sorted(found.difference(usual)),
-        belongs_to=belongs_to,
     ):
         before = known.get(metric.method, row)
         yield replace(
@@ -113,11 +111,6 @@ def metrics(
             generator=before.generator,
             prompt_name=before.prompt_name,
         )
-
-
-def _of_many(adapter: Adapter) -> str:
-    """The method of an adapter in the regime `cpt`: it stands where others have their context."""
-    return adapter.context_id
 
 
 def _asked(questions: Sequence[Question], given: set[str], regime: str) -> Sequence[Question]:
@@ -143,6 +136,7 @@ def judged(
         replace(
             by_text.get((answer.question_id, answer.text)) or _unknown(answer, grader),
             answer_id=answer.answer_id,
+            context_id=answer.context_id,
         )
         for answer in given.values()
     ]

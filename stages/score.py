@@ -9,13 +9,14 @@ make the student forget. It changes no reward; `filter` may look at it.
 """
 
 import statistics
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from stages.errors import ResourceError
-from stages.exam import PROBE, Examination, Examiner, Outcome, mean
-from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Status, Verdict
+from stages.exam import Examination, Examiner, Outcome, mean_of, rows_of, wearing
+from stages.probe import Probe
+from stages.records import Adapter, Context, Question, Record, Reward, SelfEdit, Status
 from stages.rewards import REWARDS
 from stages.training import Lora
 
@@ -23,174 +24,94 @@ SEMANTICS = 1
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What every adapter is asked besides, and how the unadapted student did (a mean of contexts).
+class Trial:
+    """How one adapter did, and how it did on each context of the probe, where there is one."""
 
-    `questions` are by context.
-    """
-
-    contexts: Sequence[Context]
-    questions: Mapping[str, Sequence[Question]]
-    baseline: float
-
-    def examinations(self, one: Examination) -> list[Examination]:
-        """What the adapter of an examination is asked besides."""
-        asked = ((context, self.questions[context.context_id]) for context in self.contexts)
-        return [Examination(*each, one.adapter, one.lora, PROBE) for each in asked]
-
-    def beside(self, reward: Reward, outcomes: Sequence[Outcome]) -> Reward:
-        """A reward with what its adapters kept."""
-        accuracy = mean_of(outcomes)
-        return replace(reward, probe_baseline=self.baseline, probe_accuracy=accuracy)
-
-
-def score(
-    self_edits: Sequence[SelfEdit],
-    adapters: Iterable[tuple[Adapter, Lora | None]],
-    *,
-    contexts: Mapping[str, Context],
-    questions: Mapping[str, Sequence[Question]],
-    examiner: Examiner,
-    rule: str = "accuracy",
-    probe: Probe | None = None,
-) -> Iterator[Adapter | Answer | Verdict | Reward]:
-    """Adapters, answers and verdicts, then one reward per self-edit.
-
-    `adapters` gives the adapters of these self-edits with their weights; it may train them on the
-    way. All of them are held until all are examined, which is done together.
-    """
-    baselines = yield from unadapted(self_edits, contexts, questions, examiner)
-    found: dict[str, list[Examined]] = {edit.self_edit_id: [] for edit in self_edits}
-    for one in (yield from examined(adapters, contexts, questions, examiner, probe)):
-        found[str(one.adapter.self_edit_id)].append(one)
-    yield from rewards(self_edits, baselines, found, questions, examiner, rule=rule, probe=probe)
-
-
-def probe_unadapted(
-    contexts: Sequence[Context],
-    *,
-    questions: Mapping[str, Sequence[Question]],
-    examiner: Examiner,
-) -> Generator[Answer | Verdict, None, Probe]:
-    """Examine the unadapted student on the probe; yields answers and verdicts, returns the probe.
-
-    Raises:
-        ResourceError: it could not be examined; nothing can be said about forgetting then.
-
-    """
-    probe = Probe(contexts, questions, 0.0)
-    asked = [Examination(c, questions[c.context_id], method=PROBE) for c in contexts]
-    outcomes = yield from examiner.examine(asked)
-    baseline = mean_of(outcomes)
-    if baseline is None:
-        reason = next((o.reason for o in outcomes if o.reason), "it has no contexts")
-        raise ResourceError(
-            f"the unadapted student could not be examined on the probe: {reason}.",
-            "Run the same command again, or choose another --probe.",
-        )
-    return replace(probe, baseline=baseline)
-
-
-def mean_of(outcomes: Sequence[Outcome]) -> float | None:
-    """The mean accuracy of examinations; null unless there are some and all of them worked."""
-    return mean([outcome.accuracy for outcome in outcomes])
-
-
-def unadapted(
-    self_edits: Sequence[SelfEdit],
-    contexts: Mapping[str, Context],
-    questions: Mapping[str, Sequence[Question]],
-    examiner: Examiner,
-) -> Generator[Answer | Verdict, None, dict[str, Outcome]]:
-    """Examines the unadapted student once per context; returns how it did, by context."""
-    asked = list(dict.fromkeys(edit.context_id for edit in self_edits))
-    outcomes = yield from examiner.examine([Examination(contexts[i], questions[i]) for i in asked])
-    return dict(zip(asked, outcomes, strict=True))
+    outcome: Outcome
+    probed: Sequence[Outcome]
 
 
 @dataclass(frozen=True)
-class Examined:
-    """An adapter, how it did, and how it did on each context of the probe, where there is one."""
+class Scoring:
+    """By what self-edits are scored: questions by context, who asks them, the rule, the probe."""
 
-    adapter: Adapter
-    outcome: Outcome
-    probed: Sequence[Outcome] = ()
+    contexts: Mapping[str, Context]
+    questions: Mapping[str, Sequence[Question]]
+    examiner: Examiner
+    rule: str = "accuracy"
+    probe: Probe | None = None
 
+    def score(
+        self, self_edits: Sequence[SelfEdit], adapters: Iterable[tuple[Adapter, Lora | None]]
+    ) -> list[Record]:
+        """Adapters, answers and verdicts, then one reward per self-edit.
 
-def examined(
-    adapters: Iterable[tuple[Adapter, Lora | None]],
-    contexts: Mapping[str, Context],
-    questions: Mapping[str, Sequence[Question]],
-    examiner: Examiner,
-    probe: Probe | None = None,
-) -> Generator[Adapter | Answer | Verdict, None, list[Examined]]:
-    """Examines adapters, all together; returns each with how it did."""
-    pairs = list(adapters)
-    yield from (row for row, _ in pairs)
-    own = [
-        Examination(contexts[row.context_id], questions[row.context_id], row, lora)
-        for row, lora in pairs
-    ]
-    besides = [too for one in own for too in probe.examinations(one)] if probe else []
-    outcomes = yield from examiner.examine(own + besides)
-    size = len(probe.contexts) if probe else 0
-    probed = [outcomes[len(own) + i * size :][:size] for i in range(len(own))]
-    return [
-        Examined(row, outcome, kept)
-        for (row, _), outcome, kept in zip(pairs, outcomes[: len(own)], probed, strict=True)
-    ]
+        `adapters` gives the adapters of these self-edits with their weights; it may train them on
+        the way. All of them are held until all are examined, which is done together.
+        """
+        asked, baselines = self.unadapted(self_edits)
+        examined, trials = self.adapted(adapters)
+        return [*asked, *examined, *self.rewards(self_edits, baselines, trials)]
 
-
-def rewards(
-    self_edits: Sequence[SelfEdit],
-    baselines: Mapping[str, Outcome],
-    found: Mapping[str, Sequence[Examined]],
-    questions: Mapping[str, Sequence[Question]],
-    examiner: Examiner,
-    *,
-    rule: str,
-    probe: Probe | None,
-) -> Iterator[Reward]:
-    """One reward per self-edit, in order: `baselines` are by context, `found` by self-edit."""
-    for edit in self_edits:
-        about = edit.context_id
-        yield reward(
-            edit,
-            baselines[about],
-            found[edit.self_edit_id],
-            questions[about],
-            examiner,
-            rule=rule,
-            probe=probe,
+    def unadapted(self, self_edits: Sequence[SelfEdit]) -> tuple[list[Record], dict[str, Outcome]]:
+        """The unadapted student, examined once per context: its rows, and how it did on each."""
+        about = list(dict.fromkeys(edit.context_id for edit in self_edits))
+        examined = self.examiner.examine(
+            [Examination(self.contexts[i], self.questions[i]) for i in about]
         )
+        outcomes = (one.outcome for one in examined)
+        return rows_of(examined), dict(zip(about, outcomes, strict=True))
 
+    def adapted(
+        self, adapters: Iterable[tuple[Adapter, Lora | None]]
+    ) -> tuple[list[Record], dict[str, list[Trial]]]:
+        """Adapters, examined all together: rows, and how those of each self-edit did."""
+        pairs = list(adapters)
+        exams = wearing(pairs, self.contexts.values(), self.questions)
+        size = 0
+        if self.probe is not None:
+            size = len(self.probe.contexts)
+            for row, lora in pairs:
+                exams += self.probe.examinations(row.context_id, row, lora)
+        examined = self.examiner.examine(exams)
+        outcomes = [one.outcome for one in examined]
+        trials: defaultdict[str, list[Trial]] = defaultdict(list)
+        for i, (row, _) in enumerate(pairs):
+            probed = outcomes[len(pairs) + i * size :][:size]
+            trials[str(row.self_edit_id)].append(Trial(outcomes[i], probed))
+        return [*(row for row, _ in pairs), *rows_of(examined)], trials
 
-def reward(
-    edit: SelfEdit,
-    baseline: Outcome,
-    found: Sequence[Examined],
-    questions: Sequence[Question],
-    examiner: Examiner,
-    *,
-    rule: str = "accuracy",
-    probe: Probe | None = None,
-) -> Reward:
-    """The reward of one self-edit from the examinations of its adapters."""
-    outcomes = [one.outcome for one in found]
-    row = Reward(
-        self_edit_id=edit.self_edit_id,
-        context_id=edit.context_id,
-        sample=edit.sample,
-        policy=edit.policy,
-        round=edit.round,
-        student=examiner.student,
-        grader=examiner.grader.name,
-        n_questions=len(questions),
-        rule=rule,
-        origin="self" if any(question.origin == "self" for question in questions) else "gold",
-        **earned(baseline, outcomes, floor=examiner.config.reward_floor, rule=rule),
-    )
-    return probe.beside(row, [outcome for one in found for outcome in one.probed]) if probe else row
+    def rewards(
+        self,
+        self_edits: Sequence[SelfEdit],
+        baselines: Mapping[str, Outcome],
+        trials: Mapping[str, Sequence[Trial]],
+    ) -> list[Reward]:
+        """One reward per self-edit, in order: `baselines` by context, `trials` by self-edit."""
+        return [
+            self._reward(edit, baselines[edit.context_id], trials.get(edit.self_edit_id, ()))
+            for edit in self_edits
+        ]
+
+    def _reward(self, edit: SelfEdit, baseline: Outcome, trials: Sequence[Trial]) -> Reward:
+        asked, outcomes = self.questions[edit.context_id], [trial.outcome for trial in trials]
+        floor = self.examiner.config.reward_floor
+        kept = mean_of([outcome for trial in trials for outcome in trial.probed])
+        return Reward(
+            self_edit_id=edit.self_edit_id,
+            context_id=edit.context_id,
+            sample=edit.sample,
+            policy=edit.policy,
+            round=edit.round,
+            student=self.examiner.student,
+            grader=self.examiner.grader.name,
+            n_questions=len(asked),
+            rule=self.rule,
+            origin="self" if any(question.origin == "self" for question in asked) else "gold",
+            probe_baseline=self.probe.baseline() if self.probe else None,
+            probe_accuracy=kept,
+            **earned(baseline, outcomes, floor=floor, rule=self.rule),
+        )
 
 
 def earned(

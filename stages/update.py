@@ -16,7 +16,7 @@ from stages.config import UpdateConfig
 from stages.errors import ConfigError, InputError, ResourceError
 from stages.identity import derive_seed
 from stages.records import Example, Policy, SelfEdit
-from stages.tokens import learnable, render, row
+from stages.tokens import Row, learnable, render, row
 from stages.trace import pairs
 from stages.training import Job, Trained, Trainer
 
@@ -96,22 +96,12 @@ def update(
         replace(row(tokenizer, one, max_length=config.max_length), weight=weight)
         for one, weight in learned
     ]
-    short = [r for r in whole if not r.cut]
-    rows = learnable(short)
     if not selected:
         raise InputError(
             "the selection keeps no self-edit to learn from.",
             "Choose another rule in `seal filter`, or sample more self-edits.",
         )
-    _say_left_out(len(whole), over=len(whole) - len(short), empty=len(short) - len(rows))
-    if short and not rows:
-        raise InputError(
-            "no example has a token to learn from.", "Choose another rule in `seal filter`."
-        )
-    if not rows:
-        raise ConfigError(
-            f"every example is longer than {config.max_length} tokens.", "Raise --max-length."
-        )
+    rows = _fitting(whole, config.max_length)
     job = Job(
         rows=tuple(rows),
         rank=config.rank,
@@ -133,8 +123,22 @@ def update(
     raise ConfigError(f"the update failed: {trained.error}.", "Lower --learning-rate.")
 
 
-def _say_left_out(n_examples: int, *, over: int, empty: int) -> None:
-    if over:
-        LOG.warning("%d of %d examples are over max-length and left out", over, n_examples)
-    if empty:
-        LOG.warning("%d of %d examples have no target and are left out", empty, n_examples)
+def _fitting(whole: Sequence[Row], max_length: int) -> list[Row]:
+    """The rows that can be learned; what is left out is said. Raises where none is left."""
+    short = [r for r in whole if not r.cut]
+    rows = learnable(short)
+    if len(short) < len(whole):
+        over = len(whole) - len(short)
+        LOG.warning("%d of %d examples are over max-length and left out", over, len(whole))
+    if len(rows) < len(short):
+        empty = len(short) - len(rows)
+        LOG.warning("%d of %d examples have no target and are left out", empty, len(whole))
+    if short and not rows:
+        raise InputError(
+            "no example has a token to learn from.", "Choose another rule in `seal filter`."
+        )
+    if not rows:
+        raise ConfigError(
+            f"every example is longer than {max_length} tokens.", "Raise --max-length."
+        )
+    return rows

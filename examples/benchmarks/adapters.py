@@ -9,8 +9,8 @@ import argparse
 import json
 from dataclasses import asdict
 
+from stages.bench import adapters as bench
 from stages.config import AdaptConfig
-from stages.training import bench
 
 # As the shipped model is trained; the other shapes are trained as the paper's model.
 LITTLE = AdaptConfig(rank=16, alpha=32, targets="all-linear", epochs=4, learning_rate=3e-3)

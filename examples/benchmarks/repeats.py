@@ -16,7 +16,8 @@ from curve import curve
 from recorded import Recorded, Replayed, replay
 
 from seal_cli import console
-from seal_cli.commands.bench import JsonOption, facts_of, processor
+from seal_cli.options import JsonOption
+from seal_cli.pipeline.bench import facts, processor
 from seal_cli.pipeline.contexts import group
 from seal_cli.pipeline.regrade import answers_of
 from seal_cli.store.artifact import Artifact
@@ -63,7 +64,7 @@ def repeats(
         console.save(curve(results), plot)
         console.say(f"written to {plot}.")
     if as_json:
-        answer = facts_of(processor()) | {
+        answer = facts(processor()) | {
             "rewards": [artifact.id for artifact in found],
             "contexts": len(contexts),
             "self_edits": sum(len(one.runs) for one in contexts),
@@ -106,7 +107,7 @@ def _runs(answers: Sequence[Answer], verdicts: Sequence[Verdict]) -> dict[str, l
     correct = {verdict.answer_id: verdict.correct for verdict in verdicts}
     judged: defaultdict[tuple[str, int], list[bool | None]] = defaultdict(list)
     for answer in answers:
-        if answer.self_edit_id is not None:
+        if answer.self_edit_id is not None and answer.scope == "own":
             judged[answer.self_edit_id, answer.repeat].append(correct.get(answer.answer_id))
     runs: defaultdict[str, list[float]] = defaultdict(list)
     for (self_edit_id, _), marks in sorted(judged.items()):

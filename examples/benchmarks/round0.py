@@ -1,4 +1,4 @@
-"""The lengths of the released round-0 self-edits, counted: makes stages/training/round0.json.
+"""The lengths of the released round-0 self-edits, counted: makes stages/bench/round0.json.
 
     python examples/benchmarks/round0.py ../shared/data/official/general-knowledge
 
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
             rows = [tokens(example.completion) + 1 for example in examples]
             table.append({"rows": rows, "questions": asked})
     lines = ",\n".join(json.dumps(entry) for entry in table)
-    target = Path(__file__).parent.parent.parent / "stages/training/round0.json"
+    target = Path(__file__).parent.parent.parent / "stages/bench/round0.json"
     target.write_text(f'{{"source": "{SAID}",\n"self_edits": [\n{lines}\n]}}\n')
 
 

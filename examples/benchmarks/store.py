@@ -14,7 +14,8 @@ import store_times
 import typer
 
 from seal_cli import console
-from seal_cli.commands.bench import JsonOption, facts_of, processor
+from seal_cli.options import JsonOption
+from seal_cli.pipeline.bench import facts, processor
 from seal_cli.store.workspace import Workspace
 from stages.errors import ConfigError
 
@@ -47,7 +48,7 @@ def store(
             results.append(result)
             console.say(f"{result.what}: {result.seconds:.4f} s")
     device = f"{processor()}, {os.cpu_count()} cores"
-    answer = facts_of(device, "duckdb", "pyarrow") | {
+    answer = facts(device, "duckdb", "pyarrow") | {
         "folder": folder,
         "edits": made,
         "artifacts": 2 * pairs,

@@ -1,45 +1,20 @@
 """`seal bench generate`: how fast an engine writes self-edits here, at several batch sizes."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seal_cli import console
-from seal_cli.commands.bench import (
-    DeviceOption,
-    JsonOption,
-    SetOption,
-    device_of,
-    facts_of,
-    numbers,
-    processor,
-)
-from seal_cli.execution.models import ModelRef
-from seal_cli.execution.runner import RunOptions
-from seal_cli.execution.runtime import Runtime
-from seal_cli.options import store_of
-from seal_cli.pipeline.contexts import ContextSet
-from seal_cli.pipeline.import_contexts import import_contexts
-from seal_cli.pipeline.models import LocalModel
-from seal_cli.session import Session
-from seal_cli.settings import Settings
-from seal_cli.store.workspace import Workspace
-from stages import generate as stage
+from seal_cli.options import DeviceOption, JsonOption, SetOption, seal_of
+from seal_cli.pipeline.bench import Writers, numbers, requests
 from stages.config import GenerateConfig
-from stages.engines import ChosenEngine, Engine, Request, tokens_of
-from stages.engines.settings import EndpointConfig
+from stages.engines import ENGINES
 
 if TYPE_CHECKING:
-    from stages.engines.bench import Measured, Overhead
-
-SERVER = "openai"
-BATCHED = ("transformers", "scripted", SERVER)
+    from stages.bench.generate import Measured
 
 ModelOption = Annotated[
     str, typer.Option("--model", help="Model folder, hub name, update artifact, or tiny.")
@@ -85,40 +60,34 @@ def generate(
     server_model: ServedOption = None,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
-    assignments: SetOption = [],  # noqa: B006  # typer's way
+    assignments: SetOption = None,
 ) -> None:
     """Let an engine write self-edits of contexts, and keep none of them."""
-    from stages.engines import bench
+    from stages.bench import generate as bench
 
     sizes = numbers(batches, "--decode-batch")
-    asks = {"base_url": base_url} if base_url else {}
-    session = Session(
-        store_of(ctx), Settings(None, assignments), RunOptions(), {EndpointConfig: asks}, device
-    )
-    policy = session.resolver.model(model)
-    config = session.resolve(GenerateConfig, policy)
+    address = [f"endpoint.base_url={base_url}"] if base_url else []
+    seal = seal_of(ctx, [*(assignments or ()), *address], device=device)
+    resolve = seal.resolver()
+    policy = resolve.model(model)
+    config = resolve.config(GenerateConfig, policy)
     names = engine.split(",") if engine else [config.engine]
-    config = replace(config, engine=next((n for n in names if n != SERVER), "transformers"))
-    known = session.resolver.reference(policy, config.chat)
-    # vLLM makes its batches itself.
-    wanted = [(name, size) for name in names for size in (sizes if name in BATCHED else [number])]
-
-    def choose(name: str, batch: int) -> Engine:
-        if name == SERVER:
-            return _server(session, server_model or model, batch, chat=known.chat)
-        chosen = session.resolver.engine(name, policy)
-        return session.runtime.engine(chosen, known, batch=batch)
-
-    asked = list(islice(_requests(session, policy, config, contexts), number))
-    facts, now = _facts(session, known, config, elsewhere=SERVER in names)
+    for name in names:
+        config = replace(config, engine=name)  # raises where there is none
+    known = resolve.reference(policy, config.chat)
+    writers = Writers(resolve, seal.runtime, policy, known, server_model or model)
+    asked = list(islice(requests(resolve, policy, config, contexts), number))
+    facts, now = writers.clock(names)
+    # What makes its batches itself is measured once.
+    wanted = [(n, s) for n in names for s in (sizes if ENGINES[n].at_once == 1 else [number])]
     results = []
-    for result in bench.measure(choose, asked, wanted, now):
+    for result in bench.measure(writers.engine, asked, wanted, now):
         results.append(result)
         said = f"{result.engine}, batch {result.decode_batch}"
         console.say(f"{said}: {result.tokens_per_second:.1f} tokens/s")
         if result.reason is not None:
             console.say(f"{result.n_failed} failed, the first: {result.reason}")
-    added = _overhead(choose("vllm", number), asked, overhead, now) if overhead else None
+    added = writers.overhead(asked, overhead, now) if overhead else None
     if as_json:
         what = {"model": model, "contexts": contexts, "config": config.key()}
         found = {"results": [asdict(r) for r in results]}
@@ -130,67 +99,6 @@ def generate(
             f"overhead {added.overhead:+.1%}: {added.seconds:.2f} s, vLLM alone "
             f"{added.direct_seconds:.2f} s, medians of {added.runs} pairs"
         )
-
-
-def _requests(
-    session: Session, model: LocalModel, config: GenerateConfig, contexts: str
-) -> Iterator[Request]:
-    """What `seal generate` would ask this model about these contexts."""
-    if contexts == "tiny":
-        with TemporaryDirectory() as folder:  # measuring leaves nothing in the user's store
-            elsewhere = replace(session, workspace=Workspace(Path(folder)))
-            context_set = ContextSet(elsewhere.run(import_contexts(["tiny"], split="train")))
-            chosen = list(context_set.contexts.values())
-    else:
-        context_set = ContextSet(session.artifact(contexts, "contexts"))
-        chosen = list(context_set.contexts.values())
-    domain = context_set.domain
-    recipe = domain.recipe(config.prompt)
-    return stage.requests(chosen, policy=model.policy, domain=domain, recipe=recipe, config=config)
-
-
-def _server(session: Session, name: str, at_once: int, *, chat: bool) -> Engine:
-    """A server, asked by chat or for plain completions, none of its answers known from before."""
-    model, chosen = session.resolver.endpoint(name, "on" if chat else "off", SERVER)
-    assert isinstance(chosen.settings, EndpointConfig)
-    settings = replace(chosen.settings, concurrency=at_once)
-    with TemporaryDirectory() as folder:
-        runtime = Runtime(Workspace(Path(folder)))
-        return runtime.engine(ChosenEngine(SERVER, settings), model, batch=at_once)
-
-
-def _overhead(
-    engine: Engine, asked: Sequence[Request], runs: int, now: Callable[[], float]
-) -> "Overhead":
-    """What `seal` adds to vLLM on the same prompts."""
-    from stages.engines import bench
-    from stages.engines.vllm import VllmEngine
-
-    assert isinstance(engine, VllmEngine)
-    return bench.overhead(
-        lambda: tokens_of(engine.complete(asked)) or 0,
-        lambda: engine.directly(asked),
-        runs,
-        now,
-    )
-
-
-def _facts(
-    session: Session, model: ModelRef, config: GenerateConfig, *, elsewhere: bool
-) -> tuple[dict[str, Any], Callable[[], float]]:
-    """When, where and with what, and the clock that goes with it.
-
-    `elsewhere`: somebody works in another process, so only the time that passes counts.
-    """
-    if config.engine == "scripted":
-        return facts_of(processor()) | {"clock": "wall"}, time.perf_counter
-    from stages.training import bench
-
-    lm = session.runtime.model(model)
-    facts = facts_of(device_of(lm), "torch", "transformers")
-    if elsewhere:
-        return facts | {"clock": "wall"}, time.perf_counter
-    return facts | {"clock": bench.clock(lm)}, lambda: bench.now(lm)
 
 
 def _print(results: Sequence["Measured"]) -> None:

@@ -4,16 +4,13 @@ import importlib.util
 import os
 import shutil
 from importlib import metadata
-from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from seal_cli import __version__, console
-from seal_cli.options import store_of
+from seal_cli.options import JsonOption, store_of
 from seal_cli.pipeline.models import SHIPPED
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 
 REQUIRED = (
     "torch",

@@ -4,11 +4,9 @@ from typing import Annotated
 
 import typer
 
-from seal_cli.options import ContextsArg, StudentOption
-from seal_cli.pipeline import eval as pipeline
-from seal_cli.pipeline.resolve import require_local
-from seal_cli.session import Session
-from stages.config import GenerateConfig
+from seal_cli.api import Seal
+from seal_cli.options import ContextsArg, StudentOption, stage_command
+from seal_cli.pipeline.eval import TAKES
 
 PolicyArg = Annotated[
     str,
@@ -23,18 +21,11 @@ ProbeOption = Annotated[
 ]
 
 
+@stage_command(TAKES, Seal.eval)
 def evaluate(
-    session: Session,
     policy: PolicyArg,
     contexts: ContextsArg,
     student: StudentOption = None,
     probe: ProbeOption = None,
 ) -> None:
     """Measure how well a policy adapts itself, or a student, to contexts."""
-    resolve = session.resolver
-    source = resolve.artifact(contexts, "contexts")
-    probed = resolve.artifact(probe, "contexts") if probe else None
-    require_local(resolve.config(GenerateConfig).engine)  # before a server's model is looked for
-    model = resolve.model(policy)
-    adapted = resolve.model(student) if student else None
-    session.answer(session.run(pipeline.evaluate(resolve, source, model, adapted, probed)))

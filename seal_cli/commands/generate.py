@@ -1,11 +1,12 @@
 """`seal generate`: contexts -> self-edits."""
 
-from seal_cli.options import ContextsArg, PolicyOption
-from seal_cli.pipeline import generate as pipeline
-from seal_cli.session import Session
+from seal_cli.api import Seal
+from seal_cli.options import ContextsArg, PolicyOption, stage_command
+from seal_cli.pipeline.generate import TAKES
 
 
-def generate(session: Session, contexts: ContextsArg, policy: PolicyOption) -> None:
+@stage_command(TAKES, Seal.generate)
+def generate(contexts: ContextsArg, policy: PolicyOption) -> None:
     """Let the policy write self-edits for every context.
 
     Prompts of passages: implications (the default), implications-long, implications-very-long,
@@ -21,4 +22,3 @@ def generate(session: Session, contexts: ContextsArg, policy: PolicyOption) -> N
     With --engine openai the policy is what the server at --base-url calls its model; its key comes
     from the environment: SEAL_API_KEY, else OPENAI_API_KEY.
     """
-    session.answer(session.run(pipeline.generate(session.resolver, contexts, policy)))

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from seal_cli.pipeline import import_contexts as pipeline
-from seal_cli.session import Session
+from seal_cli.api import Seal
+from seal_cli.options import stage_command
+from seal_cli.pipeline.import_contexts import TAKES
 from stages.domains import DOMAINS
 
 PathsArg = Annotated[
@@ -40,8 +41,8 @@ OnlyOption = Annotated[
 ]
 
 
+@stage_command(TAKES, Seal.import_contexts)
 def import_contexts(
-    session: Session,
     paths: PathsArg,
     domain: DomainOption = None,
     split: SplitOption = None,
@@ -49,6 +50,3 @@ def import_contexts(
     only: OnlyOption = None,
 ) -> None:
     """Import passages and their questions, or tasks, from files into one artifact."""
-    names = [name.strip() for name in only.split(",")] if only is not None else None
-    spec = pipeline.import_contexts(paths, domain=domain, split=split, limit=limit, only=names)
-    session.answer(session.run(spec))

@@ -1,18 +1,12 @@
 """`seal log`: what an artifact was made from, down to the imported files."""
 
-from typing import Annotated
-
 import typer
 from rich.tree import Tree
 
 from seal_cli import console
-from seal_cli.options import from_stdin, store_of
+from seal_cli.options import ArtifactArg, from_stdin, store_of
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
-
-ArtifactArg = Annotated[
-    str, typer.Argument(metavar="ARTIFACT", help="Its id, a prefix, @latest:<stage>, or -.")
-]
 
 
 def log(ctx: typer.Context, artifact: ArtifactArg) -> None:

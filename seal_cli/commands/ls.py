@@ -6,7 +6,7 @@ import typer
 
 from seal_cli import console
 from seal_cli.options import store_of
-from seal_cli.session import summary
+from seal_cli.results import summary
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import check_stage
 

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
-from seal_cli.pipeline import regrade as pipeline
-from seal_cli.session import Session
-from stages.grading import NAMES, resolved
+from seal_cli.api import Seal
+from seal_cli.options import stage_command
+from seal_cli.pipeline.regrade import TAKES
+from stages.grading import NAMES
 
 SourceArg = Annotated[
     str,
@@ -24,9 +25,9 @@ GraderOption = Annotated[
 ]
 
 
-def regrade(session: Session, source: SourceArg, grader: GraderOption) -> None:
+@stage_command(TAKES, Seal.regrade)
+def regrade(source: SourceArg, grader: GraderOption) -> None:
     """Judge stored answers again with another grader; the model that gave them is not run.
 
     Rewards (of score, regrade or an import) give rewards, which filter takes; metrics give metrics.
     """
-    session.answer(session.run(pipeline.regrade(session.resolver, source, resolved(grader))))

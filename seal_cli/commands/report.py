@@ -1,7 +1,5 @@
 """`seal report`: named questions to the store, as a table, CSV, Markdown or a page with plots."""
 
-import csv
-import io
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,11 +9,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from seal_cli import __version__, console, reports
-from seal_cli.commands.sql import cell
+from seal_cli import console, reports
+from seal_cli.boundary import confined
+from seal_cli.console import cell
 from seal_cli.options import SecondsOption, store_of
 from seal_cli.reports.colours import COLOURS
 from seal_cli.reports.trust import trust
+from seal_cli.reports.written import as_csv, as_html, as_markdown
 from seal_cli.store import index
 from seal_cli.store.query import fetch
 from stages.domains import drawn
@@ -71,7 +71,8 @@ def report(
     found = []
     for question in map(reports.find, chosen):
         parameters = {"context": context} if "$context" in question.sql else {}
-        result = fetch(workspace, question.sql, timeout, parameters)
+        with confined(timeout):
+            result = fetch(workspace, question.sql, timeout, parameters)
         if result.num_rows == 0:
             console.say(f"{question.name}: nothing to report yet. {question.needs}")
         question = replace(question, trust=trust(workspace, result, timeout))
@@ -80,7 +81,7 @@ def report(
         for question, result in found:
             console.out_rich(_table(question, result))
         return
-    text = _RENDERERS[format](found, str(workspace.root))
+    text = _WRITTEN[format](found, str(workspace.root))
     if output is None:
         console.out(text.rstrip("\n"))
     else:
@@ -139,50 +140,9 @@ def _shown(value: Any) -> str | Text:
     return grid + Text("\n")
 
 
-def _csv(found: list[tuple[reports.Report, Any]], source: str) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    for _, result in found:
-        writer.writerow(result.column_names)
-        writer.writerows(row.values() for row in result.to_pylist())
-    return buffer.getvalue()
-
-
-def _markdown(found: list[tuple[reports.Report, Any]], source: str) -> str:
-    parts = []
-    for question, result in found:
-        names = result.column_names
-        lines = [f"## {question.name}", "", question.doc, ""]
-        for text in filter(None, (question.notes, question.caption(names))):
-            lines += [text, ""]
-        lines += [_row(names), _row(["---"] * len(names))]
-        lines += [_row(list(map(cell, row.values()))) for row in result.to_pylist()]
-        parts.append("\n".join(lines) + "\n")
-    return "\n".join(parts)
-
-
-def _row(values: list[str]) -> str:
-    """A Markdown table row; what would end a cell, or start markup, is escaped."""
-    cells = (
-        value.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for value in values
-    )
-    return "| " + " | ".join(value.replace("\n", "<br>") for value in cells) + " |"
-
-
-def _html(found: list[tuple[reports.Report, Any]], source: str) -> str:
-    from seal_cli.reports.page import Section, page
-    from seal_cli.reports.plots import svg
-
-    sections = []
-    for question, result in found:
-        rows = result.to_pylist()
-        sections.append(Section(question, result.column_names, rows, svg(question.name, rows)))
-    return page(sections, f"seal {__version__}, from {source}")
-
-
-_RENDERERS = {
-    Format.table: _markdown,  # into a file
-    Format.csv: _csv,
-    Format.md: _markdown,
-    Format.html: _html,
+_WRITTEN = {
+    Format.table: as_markdown,  # into a file
+    Format.csv: as_csv,
+    Format.md: as_markdown,
+    Format.html: as_html,
 }

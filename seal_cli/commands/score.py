@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from seal_cli.options import StudentOption
-from seal_cli.pipeline import score as pipeline
-from seal_cli.session import Session
+from seal_cli.api import Seal
+from seal_cli.options import ProbeOption, ProxyOption, StudentOption, stage_command
+from seal_cli.pipeline.score import TAKES
 
 SourceArg = Annotated[
     str,
@@ -21,23 +21,10 @@ QuestionsOption = Annotated[
         help="Ask the questions of this contexts artifact (of `seal quiz`, say) instead.",
     ),
 ]
-ProxyOption = Annotated[
-    str | None,
-    typer.Option("--proxy-model", help="Who judges the texts, with --reward proxy."),
-]
-ProbeOption = Annotated[
-    str | None,
-    typer.Option(
-        "--probe",
-        metavar="CONTEXTS",
-        help="Contexts to ask every adapted model about, too: what it forgot. As many as "
-        "probe_limit of [score] says.",
-    ),
-]
 
 
+@stage_command(TAKES, Seal.score)
 def score(
-    session: Session,
     source: SourceArg,
     student: StudentOption = None,
     questions: QuestionsOption = None,
@@ -48,12 +35,3 @@ def score(
 
     Given self-edits, it adapts in memory with the settings of [adapt] and keeps no weights.
     """
-    spec = pipeline.score(
-        session.resolver,
-        source,
-        student=student,
-        questions=questions,
-        probe=probe,
-        proxy_model=proxy_model,
-    )
-    session.answer(session.run(spec))

@@ -6,13 +6,10 @@ import typer
 from rich.table import Table
 
 from seal_cli import console
-from seal_cli.options import from_stdin, store_of
+from seal_cli.options import ArtifactArg, from_stdin, store_of
 from seal_cli.settings import SECTIONS, toml_value
 from seal_cli.store.artifact import Artifact
 
-ArtifactArg = Annotated[
-    str, typer.Argument(metavar="ARTIFACT", help="Its id, a prefix, @latest:<stage>, or -.")
-]
 RowsOption = Annotated[int, typer.Option("--rows", min=0, help="Rows of the main table to print.")]
 ConfigFlag = Annotated[bool, typer.Option("--config", help="Print its settings as a seal.toml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")]
@@ -69,7 +66,7 @@ def _facts(artifact: Artifact) -> Table:
         "inputs": "  ".join(artifact.inputs) or manifest["source"],
         "made": f"{manifest['created_at']} in {manifest['seconds']} s",
         "on": f"{manifest['host']}, {manifest['device']}",
-        "command": "seal " + " ".join(manifest["argv"]),
+        "command": " ".join(["seal", *manifest["argv"]]) if manifest["argv"] else "(from Python)",
         "versions": ", ".join(f"{k} {v}" for k, v in manifest["versions"].items()),
         "folder": str(artifact.path),
     }

@@ -13,10 +13,11 @@ import typer
 from rich.table import Table
 
 from seal_cli import console
+from seal_cli.boundary import confined
 from seal_cli.options import SecondsOption, store_of
 from seal_cli.store import index
-from seal_cli.store.query import BATCH, fetch
-from stages.errors import ConfigError, InputError
+from seal_cli.store.query import BATCH, fetch, require
+from stages.errors import ConfigError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,13 +56,10 @@ def sql(
     Nothing outside the store can be read, nothing can be written.
     """
     workspace = store_of(ctx)
-    if not workspace.artifacts.is_dir():
-        raise InputError(
-            f"there is no store at {workspace.root}.",
-            "Name it with --store, or make one with `seal init`.",
-        )
+    require(workspace)
     index.refresh(workspace)
-    result = fetch(workspace, sys.stdin.read() if query == "-" else query, timeout)
+    with confined(timeout):
+        result = fetch(workspace, sys.stdin.read() if query == "-" else query, timeout)
     chosen = format or (Format.table if sys.stdout.isatty() else Format.csv)
     _PRINTERS[chosen](result)
 
@@ -89,17 +87,10 @@ def _print_table(result: "pa.Table") -> None:
     for name in result.column_names:
         table.add_column(console.safe(name), overflow="fold")
     for row in _rows(result.slice(0, SHOWN)):
-        table.add_row(*map(cell, row))
+        table.add_row(*map(console.cell, row))
     console.out_rich(table)
     if result.num_rows > SHOWN:
         console.say(f"{SHOWN} of {result.num_rows} rows; --format csv prints them all.")
-
-
-def cell(value: Any) -> str:
-    """A value as people read it, safe on a terminal."""
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else console.safe(str(value))
 
 
 def _print_csv(result: "pa.Table") -> None:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from seal_cli.pipeline import update as pipeline
-from seal_cli.pipeline.splits import AllowOption
-from seal_cli.session import Session
+from seal_cli.api import Seal
+from seal_cli.options import AllowOption, stage_command
+from seal_cli.pipeline.update import TAKES
 
 SelectionArg = Annotated[
     str, typer.Argument(metavar="SELECTION", help="An artifact: id, prefix, @latest:filter, or -.")
@@ -17,8 +17,6 @@ WriterOption = Annotated[
         "--policy", help="Weights to train, if not those of the policy that wrote the selection."
     ),
 ]
-
-
 ReplayFromOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -37,8 +35,8 @@ ReplayContextsOption = Annotated[
 ]
 
 
+@stage_command(TAKES, Seal.update)
 def update(
-    session: Session,
     selection: SelectionArg,
     policy: WriterOption = None,
     replay_from: ReplayFromOption = None,
@@ -46,13 +44,3 @@ def update(
     allow_split: AllowOption = None,
 ) -> None:
     """Finetune the policy on the selected self-edits."""
-    source = session.artifact(selection, "selections")
-    spec = pipeline.update(
-        session.resolver,
-        source,
-        policy,
-        replay_from=replay_from or (),
-        replay_contexts=replay_contexts,
-        allow_split=allow_split or (),
-    )
-    session.answer(session.run(spec))

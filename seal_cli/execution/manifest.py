@@ -31,6 +31,7 @@ def manifest(
     attempt: int,
     started: datetime,
     seconds: float,
+    argv: Sequence[str],
 ) -> dict[str, Any]:
     """The manifest of a finished run. `base` is the id of the first attempt at its key."""
     counted: dict[str, Any] = {
@@ -58,7 +59,7 @@ def manifest(
         "config": spec.config(),
         "models": spec.models(),
         "tables": counted,
-        "argv": sys.argv[1:],
+        "argv": list(argv),
         "versions": _versions(),
         "host": socket.gethostname(),
         "device": _device(),

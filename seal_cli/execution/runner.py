@@ -16,7 +16,7 @@ from typing import Any
 
 from seal_cli import console, signals
 from seal_cli.execution.manifest import manifest
-from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec
+from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec, item_of
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact, publish, write_parts
 from seal_cli.store.failpoints import failpoint
@@ -42,9 +42,9 @@ class RunOptions:
     force: bool = False
     retry_failed: bool = False
     wait: bool = False
-    strict: bool = False
     deadline: float | None = None
     index: bool = True
+    argv: tuple[str, ...] = ()
 
 
 class Runner:
@@ -226,9 +226,8 @@ class _Run:
     def _kept(self, before: Artifact) -> tuple[list[Record], list[str]]:
         """The rows of every item in which nothing failed, and the files of their weights."""
         rows = [row for table in before.tables for row in before.rows(TABLES[table])]
-        item = self.spec.item_of(self.store, rows)
-        failed = {item(row) for row in rows if getattr(row, "status", "ok") == "failed"}
-        kept = [row for row in rows if hasattr(row, "context_id") and item(row) not in failed]
+        failed = {item_of(row) for row in rows if getattr(row, "status", "ok") == "failed"}
+        kept = [row for row in rows if hasattr(row, "context_id") and item_of(row) not in failed]
         files: list[str] = []
         for relative in filter(None, (getattr(row, "weights", None) for row in kept)):
             target = self.journal.out / relative
@@ -241,8 +240,7 @@ class _Run:
         rows = list(self.journal.rows(names))
         weights = self.journal.claimed(names)
         place = {name: i for i, name in enumerate(self.phases[0])}
-        item = self.spec.item_of(self.store, rows)
-        rows.sort(key=lambda row: place.get(item(row), 0))
+        rows.sort(key=lambda row: place.get(item_of(row), 0))
         rows += self.spec.finish(self.store, rows)
         tables = {self.spec.KIND: [], **{t: [] for t in self.spec.TABLES}, **by_table(rows)}
         write_parts(self.journal.out, tables, self.spec.KIND, self.id)
@@ -257,6 +255,7 @@ class _Run:
             attempt=self.attempt,
             started=self.started,
             seconds=time.perf_counter() - self.clock,
+            argv=self.options.argv,
         )
         try:
             publish(self.journal.out, self.store.path(self.id), found, weights)

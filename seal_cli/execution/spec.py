@@ -77,6 +77,11 @@ class Done:
 Work = Callable[[Batch, Sequence[Record]], list[Record]]
 
 
+def item_of(row: Record) -> str:
+    """Which item of a run a row was made for: its context."""
+    return str(getattr(row, "context_id", WHOLE))
+
+
 class StageSpec:
     """One run of one stage. Subclasses are frozen dataclasses that pickle.
 
@@ -120,10 +125,6 @@ class StageSpec:
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """Item ids by phase. Items of a phase are independent; they may read earlier phases."""
         return ((WHOLE,),)
-
-    def item_of(self, store: Workspace, rows: Sequence[Record]) -> Callable[[Record], str]:
-        """Which item each of these rows was made for."""
-        return lambda row: str(getattr(row, "context_id", WHOLE))
 
     def plan(self, runtime: "Runtime", store: Workspace) -> Plan:
         """How to cut it; asked where it will run."""

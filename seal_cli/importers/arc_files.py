@@ -14,8 +14,8 @@ from stages.errors import InputError
 FORMS = "Known: a task ({train, test}), challenges by name, .jsonl of tasks, a folder of tasks."
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The tasks of a file or folder, in order of name or file.
+def read(path: Path, split: str | None = None) -> Iterator[dict[str, Any]]:
+    """The tasks of a file or folder, in order of name or file; no form has splits of its own.
 
     Raises:
         InputError: a file is missing, broken, too large or of no known form.

@@ -11,16 +11,19 @@ from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline.contexts import ContextSet, group, pick
 from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import adapt as stage
 from stages.adapt import Student
 from stages.config import AdaptConfig
 from stages.domains import ChosenDomain, Domain
+from stages.domains.arc.settings import ArcConfig
 from stages.records import Adapter, Context, Record, SelfEdit
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
 from stages.training import Lora, Trainer
 
+TAKES = Takes(AdaptConfig, ArcConfig)
 Trained = Iterable[tuple[Adapter, Lora | None]]
 
 

@@ -13,10 +13,10 @@ from stages.records import Context, Question
 
 
 class OfContext(Protocol):
-    """A record that belongs to a context."""
+    """A record that is made for a context; an adapter may be for many."""
 
     @property
-    def context_id(self) -> str:
+    def context_id(self) -> str | None:
         """Its id."""
 
 
@@ -71,7 +71,7 @@ def group(rows: Iterable[T]) -> Mapping[str, list[T]]:
     """Rows by context id, order kept."""
     grouped: defaultdict[str, list[T]] = defaultdict(list)
     for row in rows:
-        grouped[row.context_id].append(row)
+        grouped[str(row.context_id)].append(row)
     return grouped
 
 

@@ -6,12 +6,12 @@ from functools import partial
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
-from seal_cli.pipeline.evaluation import Evaluation
+from seal_cli.pipeline.evaluation import Evaluation, refuse_blind
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import ContinualConfig
 from stages.errors import ConfigError
-from stages.exam import Examination
+from stages.exam import Examination, rows_of
 from stages.records import Adapter, Answer, Record, Verdict
 from stages.regimes import continual, retention
 from stages.regimes.continual import Lesson
@@ -28,12 +28,8 @@ class Continual(Evaluation):
     continual: ContinualConfig
 
     def __post_init__(self) -> None:
-        engines = self.writing.engine.name, self.examining.engine.name
-        if "vllm" in engines and not self.continual.separate:
-            raise ConfigError(
-                "vLLM does not see weights that change in this process.",
-                "Leave out --engine vllm, or keep adapters apart (--separate; no --full).",
-            )
+        if not self.continual.separate:
+            refuse_blind(self.writing.engine, self.examining.engine)
         if self.continual.gate is not None and self.continual.gate_on == "probe" and not self.probe:
             raise ConfigError(
                 "--gate-on probe needs a probe set.", "Give one with --probe CONTEXTS."
@@ -86,8 +82,10 @@ class Continual(Evaluation):
                 number = int(batch.items[0].removeprefix(_SEQUENCE))
                 chosen = [known.contexts[i] for i in dealt[number]]
                 return list(continual.evaluate(number, chosen, lesson))
-            asked = [Examination(known.contexts[i], known.questions[i]) for i in batch.items]
-            return list(examiner.examine(asked))
+            asked = [
+                Examination(known.contexts[i], known.questions[i], step=0) for i in batch.items
+            ]
+            return rows_of(examiner.examine(asked))
 
         return work
 

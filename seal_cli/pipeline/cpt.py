@@ -7,12 +7,11 @@ from functools import partial
 from seal_cli import console
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
-from seal_cli.pipeline.evaluation import Evaluation
+from seal_cli.pipeline.evaluation import Evaluation, refuse_blind
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import CptConfig
-from stages.errors import ConfigError
-from stages.exam import Examination
+from stages.exam import Examination, rows_of
 from stages.records import Adapter, Answer, Question, Record, SelfEdit, Verdict
 from stages.regimes import cpt
 
@@ -28,12 +27,8 @@ class Cpt(Evaluation):
     cpt: CptConfig
 
     def __post_init__(self) -> None:
-        if self.cpt.full and not self.examining.engine.entry.sees_training:
-            name = self.examining.engine.name
-            raise ConfigError(
-                f"the engine {name} does not see weights that change in this process.",
-                f"Leave out --engine {name}, or keep adapters apart (--separate; no --full).",
-            )
+        if self.cpt.full:
+            refuse_blind(self.examining.engine)
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The chosen contexts, then the methods."""
@@ -63,9 +58,9 @@ class Cpt(Evaluation):
         write = self.writing.open(runtime, self.rank)
 
         def prepare(ids: Sequence[str]) -> list[Record]:
-            rows: list[Record] = list(write([contexts[i] for i in ids]))
             asked = [Examination(contexts[i], questions[i]) for i in ids if i in questions]
-            return rows + list(examiner.examine(asked))
+            written = write([contexts[i] for i in ids])
+            return [*written, *rows_of(examiner.examine(asked))]
 
         def train(method: str, made: Sequence[Record]) -> list[Record]:
             edits = [row for row in made if isinstance(row, SelfEdit) and method == cpt.EDITS]
@@ -73,18 +68,16 @@ class Cpt(Evaluation):
             console.say(
                 f"{method}: training on {len(learned)} passages and {len(edits)} self-edits."
             )
-            return list(
-                cpt.evaluate(
-                    method,
-                    learned,
-                    edits,
-                    questions=questions,
-                    plan=planned,
-                    learn=learn,
-                    examiner=examiner,
-                    measured=self.measured,
-                    probe=probe,
-                )
+            return cpt.evaluate(
+                method,
+                learned,
+                edits,
+                questions=questions,
+                plan=planned,
+                learn=learn,
+                examiner=examiner,
+                measured=self.measured,
+                probe=probe,
             )
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:

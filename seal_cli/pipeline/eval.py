@@ -18,9 +18,10 @@ from seal_cli.pipeline.cpt import Cpt
 from seal_cli.pipeline.evaluation import Evaluation
 from seal_cli.pipeline.generate import writing
 from seal_cli.pipeline.models import LocalModel
-from seal_cli.pipeline.probe import Probe, refuse_shared
+from seal_cli.pipeline.probe import ChosenProbe
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.pipeline.score import examining
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
@@ -33,12 +34,25 @@ from stages.config import (
     ScoreConfig,
 )
 from stages.domains import Domain
+from stages.domains.arc.settings import ArcConfig
 from stages.errors import ConfigError
 from stages.fields import Config
+from stages.grading.judge import JudgeConfig
 from stages.identity import derive_seed
-from stages.records import Adapter, Answer, Metric, Record, SelfEdit, Verdict
+from stages.records import Adapter, Answer, Metric, Record, Verdict
 from stages.regimes import fewshot
 
+TAKES = Takes(
+    EvalConfig,
+    GenerateConfig,
+    AdaptConfig,
+    ArcConfig,
+    ScoreConfig,
+    CptConfig,
+    ContinualConfig,
+    JudgeConfig,
+    without=("probe_limit",),  # an evaluation asks the whole probe
+)
 _OWN: dict[str, type[Config]] = {"cpt": CptConfig, "continual": ContinualConfig}
 
 
@@ -77,26 +91,21 @@ class ByContext(Evaluation):
         write = self.writing.open(runtime, self.rank)
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            return list(
-                evaluate(
-                    [known.contexts[i] for i in batch.items],
-                    questions=known.questions,
-                    examiner=examiner,
-                    write=write,
-                    adapt=lambda edits: inner.self_edits(edits, known.contexts),
-                )
+            return evaluate(
+                [known.contexts[i] for i in batch.items],
+                questions=known.questions,
+                examiner=examiner,
+                write=write,
+                adapt=lambda edits: inner.self_edits(edits, known.contexts),
             )
 
         return work
 
     def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
         """The metrics."""
-        edits = [row for row in rows if isinstance(row, SelfEdit)]
-        oracles = {e.self_edit_id for e in edits if e.prompt_name == fewshot.ORACLE}
         named: dict[str, Any] = {
             "regime": "fewshot",
             "methods": fewshot.METHODS if self.oracle else fewshot.METHODS[:-1],
-            "belongs_to": partial(fewshot.of, oracles=oracles),
         }
         chosen = self.chosen(store)
         found: list[Metric] = list(
@@ -126,13 +135,10 @@ def evaluate(
     `model` writes the self-edits; `student`, or else `model` itself, is adapted and examined.
 
     Raises:
-        ConfigError: the settings do not fit each other, the contexts or the probe.
+        ConfigError: the settings do not fit each other or the contexts.
 
     """
     known, adapted = ContextSet(source), student or model
-    probed = ContextSet(probe) if probe else None
-    if probed is not None:
-        _check_probe(probed, known)
     domain = known.domain
     scoring = resolve.config(ScoreConfig, adapted)
     config = replace(resolve.config(EvalConfig, model), **own)
@@ -157,12 +163,9 @@ def evaluate(
             resolve, adapted, replace(training, repeats=config.repeats, seed=seed)
         ),
         "examining": examining(resolve, adapted, domain, scoring),
-        "probe": Probe(probe.id, 0) if probe else None,
+        "probe": ChosenProbe(probe.id, 0) if probe else None,
     }
-    spec = _of_regime(resolve, model, config, parts)
-    if probed is not None:
-        refuse_shared(probed, spec.chosen(resolve.store).ids)
-    return spec
+    return _of_regime(resolve, model, config, parts)
 
 
 def _of_regime(
@@ -176,15 +179,6 @@ def _of_regime(
     if parts["probe"] and config.regime == "fewshot":
         raise ConfigError("--probe is not for the regime fewshot.", "Leave it out.")
     return ByContext(oracle=oracle, **parts)
-
-
-def _check_probe(probed: ContextSet, contexts: ContextSet) -> None:
-    probed.require_questions()
-    if probed.domain.NAME != contexts.domain.NAME:
-        raise ConfigError(
-            f"the probe {probed.artifact.id} is about {probed.domain.NAME}.",
-            f"Give contexts of {contexts.domain.NAME}, as those that are evaluated on.",
-        )
 
 
 def _check_regime(resolve: Resolver, config: EvalConfig, domain: Domain) -> None:

@@ -9,16 +9,28 @@ from seal_cli.execution.spec import StageSpec
 from seal_cli.pipeline.adapt import Adapting, Inner
 from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.generate import Writing
-from seal_cli.pipeline.probe import Probe
+from seal_cli.pipeline.probe import ChosenProbe
 from seal_cli.pipeline.score import Examining
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
-from stages import probe as probing
 from stages.adapt import tokenised
 from stages.config import EvalConfig
 from stages.domains import ChosenDomain
+from stages.engines import ChosenEngine
+from stages.errors import ConfigError
 from stages.exam import Examiner
+from stages.probe import Probe
 from stages.tokens import learnable
+
+
+def refuse_blind(*engines: ChosenEngine) -> None:
+    """Raise ConfigError for a model in an engine that does not see its weights change."""
+    for engine in engines:
+        if engine.entry.runs_model and not engine.entry.sees_training:
+            raise ConfigError(
+                f"the engine {engine.name} does not see weights that change in this process.",
+                "Choose another --engine, or keep adapters apart (--separate; no --full).",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +49,7 @@ class Evaluation(StageSpec):
     writing: Writing
     adapting: Adapting
     examining: Examining
-    probe: Probe | None
+    probe: ChosenProbe | None
 
     def inputs(self) -> tuple[str, ...]:
         """The contexts first, as lineage goes to the first; then the models that we made."""
@@ -55,6 +67,12 @@ class Evaluation(StageSpec):
             "writer": self.writing.model.id,
             "student": self.adapting.model.id,
         }
+
+    def check(self, store: Workspace) -> None:
+        """Raise when the probe has contexts that are evaluated on."""
+        if self.probe is not None:
+            chosen = self.chosen(store)
+            self.probe.check(store, chosen.known, chosen.ids)
 
     @property
     def rank(self) -> int:
@@ -74,22 +92,15 @@ class Evaluation(StageSpec):
 
     def open_probe(
         self, runtime: Runtime, store: Workspace, inner: Inner, examiner: Examiner
-    ) -> probing.Probe | None:
-        """The probe as the student is asked about it: at once, before any change."""
+    ) -> Probe | None:
+        """The probe as the student is asked about it."""
         if self.probe is None:
             return None
-        known = ContextSet(store.artifact(self.probe.contexts))
-        asked = [context for i, context in known.contexts.items() if known.questions[i]]
-        lessons = [one for context in asked for one in inner.domain.passage_lessons(context)]
-        found = probing.Probe(
-            contexts=asked,
-            questions=known.questions,
-            examiner=examiner,
-            lm=runtime.model(self.adapting.model),
-            rows=learnable([tokenised(inner.student, one, inner.config) for one in lessons]),
-        )
-        assert len(found.before) == len(asked)
-        return found
+        passages = map(inner.domain.passage_lessons, self.probe.asked(store))
+        lessons = [one for passage in passages for one in passage]
+        rows = learnable([tokenised(inner.student, one, inner.config) for one in lessons])
+        lm = runtime.model(self.adapting.model)
+        return self.probe.open(store, examiner, lm=lm, rows=rows)
 
     def parts(self, runtime: Runtime, slots: int) -> tuple[Inner, Examiner]:
         """The inner loop and the examiner of the student."""

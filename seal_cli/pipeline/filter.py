@@ -1,16 +1,24 @@
 """filter: rewards -> the selection that the policy learns from."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from seal_cli import console
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import filter as stage
 from stages.config import FilterConfig
 from stages.records import Record, Reward, Selection, SelfEdit
+from stages.trace import pairs
+
+TAKES = Takes(FilterConfig, models=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +51,13 @@ class Filter(StageSpec):
         return work
 
 
-def filter(resolve: Resolver, rewards: Artifact, config: FilterConfig) -> Filter:  # noqa: A001
-    """The run that was asked for."""
-    resolve.store.upstream(rewards, "self_edits")  # raises where there are none
-    return Filter(rewards=rewards.id, rule=stage.rule_text(config), settings=config)
+def filter(  # noqa: A001  # the stage's name
+    resolve: Resolver, rewards: str, model: LocalModel | None = None
+) -> Filter:
+    """The run that was asked for; `model` may bring a rule."""
+    found, config = resolve.artifact(rewards, "rewards"), resolve.config(FilterConfig, model)
+    resolve.store.upstream(found, "self_edits")  # raises where there are none
+    return Filter(rewards=found.id, rule=stage.rule_text(config), settings=config)
 
 
 def selected(store: Workspace, selection: Artifact) -> list[SelfEdit]:
@@ -54,3 +65,15 @@ def selected(store: Workspace, selection: Artifact) -> list[SelfEdit]:
     source = store.upstream(selection, "self_edits")
     edits = {edit.self_edit_id: edit for edit in source.rows(SelfEdit)}
     return [edits[row.self_edit_id] for row in selection.rows(Selection) if row.kept]
+
+
+def export(store: Workspace, selection: Artifact, path: Path) -> None:
+    """One {"prompt", "completion"} object a line, as the SEAL release has them; all or nothing.
+
+    They are what `seal update` learns from: a self-edit of several steps has one for each request.
+    """
+    edits = selected(store, selection)
+    learned = (pair for edit in edits for pair in pairs(edit))
+    rows = ({"prompt": pair.prompt, "completion": pair.completion} for pair in learned)
+    console.save("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), path)
+    console.say(f"{len(edits)} self-edits written to {path}.")

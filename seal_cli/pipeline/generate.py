@@ -9,15 +9,23 @@ from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
 from seal_cli.store.workspace import Workspace
 from stages import generate as stage
 from stages.config import GenerateConfig
 from stages.domains import ChosenDomain
+from stages.domains.arc.settings import ArcConfig
 from stages.engines import ENGINES, ChosenEngine
-from stages.engines.settings import ServerConfig
+from stages.engines.settings import EndpointConfig, ServerConfig
 from stages.recipes import Recipe
 from stages.records import Context, Record, SelfEdit
 
+TAKES = Takes(
+    GenerateConfig,
+    EndpointConfig,
+    ArcConfig,
+    without=("grids", "reorder", "colours", "own_first"),  # how the student is trained
+)
 Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]
 _ROUNDS = 16  # requests per place under way that a batch has for a server
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from seal_cli import console
 from seal_cli.execution.key import keyed
@@ -11,6 +11,7 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.importers import arc_files, readers
 from seal_cli.pipeline.models import SHIPPED
+from seal_cli.settings import Takes
 from seal_cli.store.identity import content_digest
 from seal_cli.store.workspace import Workspace
 from stages.domains import DOMAINS, ChosenDomain
@@ -19,6 +20,23 @@ from stages.identity import canonical, digest
 from stages.records import Context, Question, Record
 
 SEMANTICS = 1
+TAKES = Takes(models=False)
+_DOMAIN_OF = {"tiny-grids": "arc"}  # contexts that we ship, where it is not knowledge
+_READERS: dict[str, "Reader"] = {"arc": arc_files}  # of domains with files of their own forms
+
+
+class Reader(Protocol):
+    """A module that reads files; `readers`, where a domain has no other."""
+
+    def files_of(self, path: Path) -> list[tuple[str, Path]]:
+        """What is read, each file with the part of its name that decides what becomes of it."""
+
+    def read(self, path: Path, split: str | None) -> Iterator[dict[str, Any]]:
+        """Plain dicts; what they mean the domain says."""
+
+
+def _reader(domain: str) -> Reader:
+    return _READERS.get(domain, readers)
 
 
 @dataclass(frozen=True)
@@ -32,16 +50,13 @@ class Source:
         """What it is known by, wherever it lies."""
         if self.revision is not None:
             return f"{self.name}@{self.revision}"
-        files = arc_files.files_of if domain == "arc" else readers.files_of
-        return content_digest(files(Path(self.name)))
+        return content_digest(_reader(domain).files_of(Path(self.name)))
 
     def rows(self, domain: str, split: str | None) -> Iterator[dict[str, Any]]:
         """Its tasks or passages as plain dicts."""
         if self.revision is not None:
             return readers.hub(self.name, self.revision, split)
-        if domain == "arc":
-            return arc_files.read(Path(self.name))
-        return readers.read(Path(self.name), split)
+        return _reader(domain).read(Path(self.name), split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +118,9 @@ def import_contexts(
     domain: str | None = None,
     split: str | None = None,
     limit: int | None = None,
-    only: Sequence[str] | None = None,
+    only: str | Sequence[str] | None = None,
 ) -> ImportContexts:
-    """The run that was asked for. `only` are titles or ids of contexts.
+    """The run that was asked for. `only` are titles or ids of contexts, in a text with commas.
 
     Raises:
         InputError: there is no such file, or one of `only` is not there.
@@ -116,8 +131,10 @@ def import_contexts(
         raise ConfigError(
             f"there is no domain {domain!r}.", f"Choose one of: {', '.join(DOMAINS)}."
         )
-    domain = domain or ("arc" if "tiny-grids" in paths else "knowledge")
+    domain = domain or next(filter(None, map(_DOMAIN_OF.get, paths)), "knowledge")
     sources = tuple(_source(path, domain, split) for path in paths)
+    if isinstance(only, str):
+        only = [name.strip() for name in only.split(",")]
     if only is not None and limit is not None:
         raise ConfigError("--only and --limit do not go together.", "Leave --limit out.")
     chosen = list(records(sources, domain, split, None, only)) if only is not None else None
@@ -150,7 +167,7 @@ def _source(path: str, domain: str, split: str | None) -> Source:
     if local.exists():
         return Source(str(local.absolute()))
     on_hub = "/" in path and not local.suffix and not path.startswith((".", "/", "~"))
-    if on_hub and domain != "arc":
+    if on_hub and domain not in _READERS:
         return Source(path, readers.hub_revision(path))
     raise InputError(f"there is no file {path}.", "Check the path.")
 

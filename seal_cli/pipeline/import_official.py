@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seal_cli import console
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.domains import ChosenDomain
@@ -81,9 +82,33 @@ class ImportOfficial(StageSpec):
 
 
 Run = Callable[[StageSpec], Artifact]
+TAKES = Takes(models=False)
 
 
-def import_official(release: "Release", run: Run) -> dict[str, Artifact]:
+def import_official(directory: Path, run: Run) -> tuple[dict[str, Artifact], dict[str, str]]:
+    """File name -> its artifact, or why it was left out. `run` gives the artifact of a spec.
+
+    Raises:
+        InputError: no file can be used.
+
+    """
+    from seal_cli.importers.official.release import Release  # its schemas take a while to import
+
+    release = Release(directory)
+    made, left_out = _made(release, run), release.left_out
+    for name, why in left_out.items():
+        console.say(f"{name} left out: {why}.")
+    if not made:
+        what = f"none of {len(left_out)} files" if left_out else "no file"
+        raise InputError(
+            f"{directory} has {what} that could be imported as one of the SEAL release.",
+            "Give the folder that holds general-knowledge/ or knowledge-incorporation/.",
+        )
+    console.say(f"{len(made)} files imported, {len(left_out)} left out.")
+    return {file.name: made[file.name] for file in release.files if file.name in made}, left_out
+
+
+def _made(release: "Release", run: Run) -> dict[str, Artifact]:
     """File name -> its artifact, for every file that can be used; the release has the others."""
     from seal_cli.importers.official.sources import Sources
 

@@ -1,234 +1,153 @@
-"""The RL loop: rounds of generate, score, filter, update and eval, a driver over their specs.
+"""The RL loop: chains of rounds, one for each prompt, a driver over the specs of the stages.
 
-`seal loop` runs one chain, or one per prompt side by side. A chain owns no artifact and keeps no
-state on disk: run again, every finished stage is a hit and the same rounds come out.
+`pipeline.chain` has what a round is. The loop owns no artifact: its ids are those of the stages.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from seal_cli import console
-from seal_cli.execution.spec import StageSpec
-from seal_cli.pipeline import filter as filtering
-from seal_cli.pipeline import score, update
-from seal_cli.pipeline.contexts import ContextSet
-from seal_cli.pipeline.eval import evaluate
-from seal_cli.pipeline.generate import Generate, writing
-from seal_cli.pipeline.models import LocalModel
-from seal_cli.pipeline.probe import refuse_shared
-from seal_cli.pipeline.proxy import Proxy, proxy
-from seal_cli.pipeline.resolve import Resolver
-from seal_cli.pipeline.rewarding import refuse_race_of_one
-from seal_cli.pipeline.splits import refuse_evaluation
-from seal_cli.store import index
+from seal_cli.pipeline.chain import Chain, Round, Run, given
+from seal_cli.pipeline.import_contexts import import_contexts
+from seal_cli.pipeline.models import SHIPPED
+from seal_cli.pipeline.resolve import Resolver, require_local
+from seal_cli.pipeline.rewarding import rewarding
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
-from stages.config import AdaptConfig, FilterConfig, GenerateConfig, LoopConfig, RewardConfig
-from stages.curve import Gain, best, said, settled
-from stages.records import Metric, Selection
+from stages.config import AdaptConfig, GenerateConfig, LoopConfig, RewardConfig, ScoreConfig
+from stages.curve import said
+from stages.errors import OutOfTime
+from stages.grading.judge import JudgeConfig
 
-# Of two evaluations, over the contexts that both have: what the second has more.
-_PAIRED = """
-    SELECT avg(gain), mean_low(gain), mean_high(gain), count(gain)
-    FROM (SELECT y.accuracy - x.accuracy AS gain
-          FROM accuracies x JOIN accuracies y USING (context_id, grader, method)
-          WHERE x.artifact_id = $before AND y.artifact_id = $after
-            AND method = 'self-edits' AND grader = $grader)"""
-_SECONDS = 600.0  # for this query
-
-Run = Callable[[StageSpec, Callable[[], None]], Artifact]  # a spec, a check before it is run
+TAKES = Takes(LoopConfig, RewardConfig, JudgeConfig)
 
 
-@dataclass(frozen=True)
-class Round:
-    """A policy as it was measured; round 0 is the one that the loop began with.
+def loop(
+    resolve: Resolver,
+    run: Run,
+    contexts: str,
+    policy: str | None = None,
+    *,
+    student: str | None = None,
+    eval_contexts: str | None = None,
+    probe: str | None = None,
+    proxy_model: str | None = None,
+    allow_split: Sequence[str] = (),
+) -> list[Chain]:
+    """Make the rounds. Without a policy it is the model that `contexts` names, else tiny.
 
-    `gain` is since round 0, `step` over the best round before: null in round 0.
+    Raises:
+        OutOfTime: the budget is spent; the same call goes on.
+
     """
-
-    number: int
-    policy: LocalModel
-    metrics: Artifact
-    accuracy: float | None
-    gain: Gain | None = None
-    step: Gain | None = None
-
-
-@dataclass
-class Chain:
-    """The rounds of one loop, made one at a time. `run` gives the artifact of a spec.
-
-    The `writer` is the policy that is trained; `student`, or else the policy itself, is adapted and
-    examined; on the contexts of `probe`, too. A `judge` gives the proxy reward. `stopped` says why
-    there are no more rounds.
-    """
-
-    resolve: Resolver
-    run: Run
-    source: Artifact
-    measured: Artifact
-    writer: LocalModel
-    config: LoopConfig
-    _: KW_ONLY
-    reward: RewardConfig
-    student: LocalModel | None = None
-    judge: LocalModel | None = None
-    probe: Artifact | None = None
-    allow_split: Sequence[str] = ()
-    prompt: str | None = None
-    rounds: list[Round] = field(default_factory=list)
-    made: list[Artifact] = field(default_factory=list)
-    stopped: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.prompt is not None:
-            how = {**self.resolve.flags.get(GenerateConfig, {}), "prompt": self.prompt}
-            flags = {**self.resolve.flags, GenerateConfig: how}
-            self.resolve = replace(self.resolve, flags=flags)
-
-    def check(self) -> None:
-        """Raise ConfigError for a prompt or a probe that will not do, before any work is done."""
-        config = self.resolve.config(GenerateConfig, self.writer)
-        contexts = ContextSet(self.source)
-        writing(self.resolve, self.writer, contexts, config)
-        refuse_race_of_one(self.reward, self._adapting())
-        if self.probe is not None:
-            learned = contexts.slice(self.config.rounds * self.config.limit, 0)
-            refuse_shared(ContextSet(self.probe), learned)
-
-    def begin(self) -> None:
-        """Measure the policy that the loop begins with."""
-        self.rounds.append(self._measure())
-
-    def go_on(self) -> None:
-        """One round more: write, score, choose, learn and measure."""
-        number = len(self.rounds)
-        console.say(
-            f"{self.label}round {number} of {self.config.rounds}: "
-            f"{self.writer.policy.name} ({self.writer.id})"
+    started = time.monotonic()
+    require_local(resolve.config(GenerateConfig).engine)  # before a server's model is looked for
+    model = resolve.model(policy or (contexts if contexts in SHIPPED else "tiny"))
+    adapted = resolve.model(student) if student else None
+    config = resolve.config(LoopConfig, model)
+    resolve = _as_asked(resolve, config)
+    if config.seconds is not None:
+        run = partial(run, deadline=started + config.seconds)
+    source, measured = _contexts(resolve, run, contexts, eval_contexts)
+    other = resolve.artifact(probe, "contexts") if probe else None
+    asks = student is not None or other is not None
+    reward = rewarding(resolve, "self_edits", proxy=proxy_model is not None, asks=asks)
+    judge = resolve.model(proxy_model) if proxy_model else None
+    chains = [
+        Chain(
+            resolve,
+            run,
+            source,
+            measured,
+            model,
+            config,
+            reward=reward,
+            student=adapted,
+            judge=judge,
+            probe=other,
+            allow_split=allow_split,
+            prompt=prompt,
         )
-        learned = self._learn(number - 1)
-        if learned is None:
-            self.stopped = f"{self.made[-1].id} keeps no self-edit"
-            return
-        self.writer = self.resolve.model(learned.id)
-        self.extend()
-
-    def extend(self) -> None:
-        """Measure the policy as one round more, and end the chain when the curve says so."""
-        self.rounds.append(self._measure())
-        gains = [one.step for one in self.rounds if one.step is not None]
-        self.stopped = settled(gains, self.config.patience)
-
-    @property
-    def label(self) -> str:
-        """What a line of talk begins with where there are several chains."""
-        return f"{self.prompt}: " if self.prompt is not None else ""
-
-    @property
-    def best(self) -> Round | None:
-        """The round with the highest accuracy; None when none could be measured."""
-        number = best([one.accuracy for one in self.rounds])
-        return None if number is None else self.rounds[number]
-
-    def _learn(self, number: int) -> Artifact | None:
-        """The next policy from the next contexts; None when the filter kept nothing."""
-        seed = given(seed=self.config.seed)
-        how = self._how(number)
-        # `update` checks what is kept; hours are saved by not working towards what it would refuse.
-        ahead = ContextSet(self.source).slice(how.limit, how.offset)
-        check = partial(refuse_evaluation, self.resolve.store, ahead, self.allow_split)
-        edits = self._run(self._writing(how), check)
-        rewards = self._run(self._scoring(edits), check)
-        config = self.resolve.config(FilterConfig, self.writer)
-        selection = self._run(filtering.filter(self.resolve, rewards, config))
-        if not any(row.kept for row in selection.rows(Selection)):
-            return None
-        return self._run(
-            update.update(self.resolve, selection, allow_split=self.allow_split, **seed)
-        )
-
-    def _how(self, number: int) -> GenerateConfig:
-        """How the next contexts are written about, taken in order and wrapping around."""
-        n_contexts = len(ContextSet(self.source).contexts)
-        return replace(
-            self.resolve.config(GenerateConfig, self.writer),
-            limit=self.config.limit,
-            offset=number * self.config.limit % n_contexts,
-            **given(seed=self.config.seed, samples=self.config.samples),
-        )
-
-    def _writing(self, how: GenerateConfig) -> Generate:
-        known = ContextSet(self.source)
-        return Generate(
-            contexts=self.source.id,
-            writing=writing(self.resolve, self.writer, known, how),
-            rank=self._adapting().rank,
-        )
-
-    def _scoring(self, edits: Artifact) -> score.Score | Proxy:
-        if self.judge is not None:
-            return proxy(self.resolve, edits, self.judge, self.reward)
-        student = self.student or self.writer
-        return score.score_self_edits(
-            self.resolve, edits, student, self._adapting(), self.reward, probe=self.probe
-        )
-
-    def _adapting(self) -> AdaptConfig:
-        return replace(
-            self.resolve.config(AdaptConfig, self.student or self.writer),
-            **given(seed=self.config.seed, repeats=self.config.repeats),
-        )
-
-    def _run(self, spec: StageSpec, check: Callable[[], None] = lambda: None) -> Artifact:
-        self.made.append(self.run(spec, check))
-        return self.made[-1]
-
-    def _measure(self) -> Round:
-        """Evaluate the policy, and say its accuracy and what it gained."""
-        own = given(limit=self.config.eval_limit, seed=self.config.seed)
-        spec = evaluate(self.resolve, self.measured, self.writer, self.student, **own)
-        metrics = self._run(spec)
-        rows = metrics.rows(Metric)
-        for row in rows:
-            if row.metric == "accuracy" and row.value is not None:
-                console.say(self.label + _line(row))
-        known = [r for r in rows if (r.method, r.metric) == ("self-edits", "accuracy")]
-        accuracy = known[0].value if known else None
-        found = Round(len(self.rounds), self.writer, metrics, accuracy)
-        return self._compared(found, str(known[0].grader)) if known and self.rounds else found
-
-    def _compared(self, now: Round, grader: str) -> Round:
-        """A round with its gains over round 0 and over the best round before it."""
-        gain = self._gain(self.rounds[0], now, grader)
-        before = self.best or self.rounds[0]
-        step = gain if before is self.rounds[0] else self._gain(before, now, grader)
-        line = f"{self.label}round {now.number} gained {said(gain)} since round 0"
-        if before is not self.rounds[0]:
-            line += f", {said(step)} over round {before.number}"
-        console.say(f"{line}, paired over {gain.n} contexts")
-        return replace(now, gain=gain, step=step)
-
-    def _gain(self, before: Round, after: Round, grader: str) -> Gain:
-        parameters = {"before": before.metrics.id, "after": after.metrics.id, "grader": grader}
-        with index.sandbox(self.resolve.store, seconds=_SECONDS, query=_PAIRED) as connection:
-            row = connection.execute(_PAIRED, parameters).fetchone()
-        assert row is not None  # an aggregate has one
-        return Gain(*row)
+        for prompt in config.names or (None,)
+    ]
+    try:
+        _rounds(chains, config)
+    except OutOfTime as spent:
+        raise _spent(chains, config, spent) from spent
+    return chains
 
 
-def given(**values: int | str | None) -> dict[str, Any]:
-    """The settings that the loop was given; of the others the stages have their own."""
-    return {name: value for name, value in values.items() if value is not None}
+def _as_asked(resolve: Resolver, config: LoopConfig) -> Resolver:
+    """With what the loop asks of all its stages: slots, engine, grader."""
+    engine = given(engine=config.engine)
+    own = {
+        AdaptConfig: given(slots=config.slots),
+        GenerateConfig: engine,
+        ScoreConfig: engine | given(grader=config.grader),
+    }
+    return replace(resolve, flags={**resolve.flags, **own})
 
 
-def _line(row: Metric) -> str:
-    """One accuracy with its interval; one context has none."""
-    interval = "[no interval]"
-    if row.ci_low is not None and row.ci_high is not None:
-        interval = f"[{row.ci_low:.3f}, {row.ci_high:.3f}]"
-    failed = f", {row.n_failed} failed" if row.n_failed else ""
-    return (
-        f"round {row.round} {row.method:<13} {row.value:.3f} {interval} on {row.n} contexts{failed}"
+def _contexts(
+    resolve: Resolver, run: Run, contexts: str, measured: str | None
+) -> tuple[Artifact, Artifact]:
+    """What is learned from and what is measured on."""
+    if contexts in SHIPPED:
+        source = run(import_contexts([contexts], split="train"))
+        if measured is None:
+            return source, run(import_contexts([contexts], split="eval"))
+    else:
+        source = resolve.artifact(contexts, "contexts")
+    held_out = resolve.artifact(measured, "contexts") if measured else source
+    if held_out.id == source.id:
+        console.say("no --eval-contexts: measuring on contexts that are also learned from.")
+    return source, held_out
+
+
+def _rounds(chains: Sequence[Chain], config: LoopConfig) -> None:
+    """All chains round by round, so that they can be compared after each."""
+    for chain in chains:
+        chain.check()
+    for chain in chains:
+        chain.begin()
+    for _ in range(config.rounds):
+        going_on = [chain for chain in chains if chain.stopped is None]
+        for chain in going_on:
+            chain.go_on()
+            if chain.stopped is not None:
+                console.say(f"{chain.label}{chain.stopped}: the loop ends here.")
+        if len(chains) > 1 and going_on:
+            for line in _table(chains):
+                console.say(line)
+
+
+def _table(chains: Sequence[Chain]) -> list[str]:
+    """Accuracy by prompt and round, and the gain of each prompt's last round since its first."""
+    width = max(6, *(len(str(chain.prompt)) for chain in chains))
+    n_rounds = max(len(chain.rounds) for chain in chains)
+    heading = "".join(f"  round {number}" for number in range(n_rounds))
+    lines = [f"{'prompt':<{width}}{heading}  gain"]
+    for chain in chains:
+        row = "".join(f"{_cell(one):>9}" for one in chain.rounds).ljust(9 * n_rounds)
+        gain = chain.rounds[-1].gain
+        lines.append(f"{chain.prompt!s:<{width}}{row}  {said(gain) if gain else ''}".rstrip())
+    return lines
+
+
+def _cell(one: Round) -> str:
+    return "-" if one.accuracy is None else f"{one.accuracy:.3f}"
+
+
+def _spent(chains: Sequence[Chain], config: LoopConfig, spent: OutOfTime) -> OutOfTime:
+    """What was under way when the time was spent, and what is left to do."""
+    left = [
+        f"{chain.label}{max(len(chain.rounds) - 1, 0)} of {config.rounds} rounds done, "
+        f"policy {chain.writer.id}"
+        for chain in chains
+    ]
+    return OutOfTime(
+        f"the budget of {config.budget} ran out: {spent.message} So far: {'; '.join(left)}.",
+        spent.hint,
     )

@@ -8,6 +8,8 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
+from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import quiz as stage
 from stages.config import QuizConfig
@@ -16,7 +18,9 @@ from stages.domains import questions as asking
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError
 from stages.grading import ChosenGrader
-from stages.records import Record
+from stages.records import Draft, Record
+
+TAKES = Takes(QuizConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,4 +95,15 @@ def quiz(resolve: Resolver, contexts: str, policy: str) -> Quiz:
         grader=grader,
         prompt=asking.template(config.prompt),
         settings=config,
+    )
+
+
+def said(made: Artifact) -> str:
+    """How many questions were kept."""
+    drafts = made.rows(Draft)
+    kept = [draft for draft in drafts if draft.kept]
+    about, in_all = ({draft.context_id for draft in some} for some in (kept, drafts))
+    return (
+        f"{len(kept)} of {len(drafts)} questions kept, about {len(about)} of {len(in_all)} "
+        "contexts; see `seal report quiz`."
     )

@@ -1,25 +1,25 @@
 """regrade: the stored answers of rewards or metrics -> the same under another grader."""
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline.contexts import group, pick
-from seal_cli.pipeline.probe import owner
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
 from stages.domains import DOMAINS
 from stages.engines.settings import ServerConfig
 from stages.errors import InputError
-from stages.exam import PROBE
-from stages.grading import ChosenGrader
+from stages.grading import ChosenGrader, resolved
+from stages.grading.judge import JudgeConfig
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
+TAKES = Takes(JudgeConfig, models=False, retries=True)
 _ROUNDS = 16  # verdicts per request under way that a batch has for a judge
 
 
@@ -46,12 +46,6 @@ class Regrade(StageSpec):
         about += [row.context_id for row in answers_of(store, source).rows(Answer)]
         return (tuple(dict.fromkeys(about)),)
 
-    def item_of(self, store: Workspace, rows: Sequence[Record]) -> Callable[[Record], str]:
-        """Which context each row is about."""
-        source = store.artifact(self.given)
-        answers = answers_of(store, source).rows(Answer)
-        return owner([*answers, *rows], _stored(source))
-
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:
         """All at once, but for a judge so many contexts as keep its server busy for a while."""
         (items,) = self.phases(store)
@@ -72,7 +66,8 @@ class RegradeRewards(Regrade):
         """Contexts -> verdicts on what was said about them, and rewards."""
         source, grader = store.artifact(self.given), runtime.grader(self.grader)
         answers = answers_of(store, source)
-        rewards, given = source.rows(Reward), answers.rows(Answer)
+        rewards = source.rows(Reward)
+        given = _made_for(answers.rows(Answer), rewards)
         if not {row.self_edit_id for row in rewards} & {row.self_edit_id for row in given}:
             raise InputError(
                 f"{answers.id} has no answer about a self-edit of {source.id}: its rewards are "
@@ -82,24 +77,21 @@ class RegradeRewards(Regrade):
         trained = answers
         with suppress(InputError):  # an import may have none
             trained = store.upstream(answers, "adapters")
-        stored, said, worn = group(rewards), _said(given, rewards), group(_adapters(trained))
+        stored, said, worn = group(rewards), group(given), group(_adapters(trained))
         questions = _questions(store, answers)
-        # What the unadapted student said on a probe is about every context, and is told with the
-        # first.
-        probed = [row for row in given if row.method == PROBE and row.self_edit_id is None]
-        about_all = {row.answer_id for row in probed}
+        # What the unadapted student said on a probe counts for every context.
+        unadapted = [row for row in given if row.scope == "probe" and row.adapter_id is None]
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            first = rewards[0].context_id in batch.items
+            beside = [row for row in unadapted if row.context_id not in batch.items]
             rows = stage.rewards(
                 pick(stored, batch.items),
-                answers=pick(said, batch.items) + ([] if first else probed),
+                answers=pick(said, batch.items) + beside,
                 adapters=pick(worn, batch.items),
                 questions=questions,
                 grader=grader,
             )
-            told = set() if first else about_all
-            return [r for r in rows if not (isinstance(r, Verdict) and r.answer_id in told)]
+            return [row for row in rows if row.context_id in batch.items]
 
         return work
 
@@ -138,6 +130,7 @@ class RegradeMetrics(Regrade):
 
 def regrade(resolve: Resolver, source: str, grader: str) -> Regrade:
     """The run that was asked for."""
+    grader = resolved(grader)
     found = resolve.artifact(source, "rewards", "metrics")
     answers_of(resolve.store, found)  # raises where there are none
     chosen, _ = resolve.grader(grader, DOMAINS["knowledge"])
@@ -168,13 +161,16 @@ def answers_of(store: Workspace, source: Artifact) -> Artifact:
         ) from error
 
 
-def _said(answers: Sequence[Answer], rewards: Sequence[Reward]) -> dict[str, list[Answer]]:
-    """Answers by the context they were given for: for a probe's the one that was learned about."""
-    of = owner(answers, rewards)
-    said: defaultdict[str, list[Answer]] = defaultdict(list)
-    for answer in answers:
-        said[of(answer)].append(answer)
-    return said
+def _made_for(answers: Sequence[Answer], rewards: Sequence[Reward]) -> list[Answer]:
+    """Answers with the context that each was made for: an earlier version did not say a probe's."""
+    known = {row.self_edit_id: row.context_id for row in rewards}
+    first = next(iter(known.values()), "")
+    return [
+        replace(row, context_id=known.get(str(row.self_edit_id), first))
+        if row.context_id == row.about_context_id
+        else row
+        for row in answers
+    ]
 
 
 def _require_evaluation(source: Artifact) -> None:

@@ -78,10 +78,9 @@ class Resolver:
             if name == found.name:
                 found = replace(found, settings=self.config(cls, model))
                 continue
-            given = [key for key, value in self.flags.get(cls, {}).items() if value is not None]
-            if given:
+            for given in self.flags.get(cls, {}):
                 raise ConfigError(
-                    f"--{given[0].replace('_', '-')} is not about contexts of {found.name}.",
+                    f"--{given.replace('_', '-')} is not about contexts of {found.name}.",
                     f"Leave it out: it is about those of {name}.",
                 )
         return found

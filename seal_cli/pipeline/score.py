@@ -1,35 +1,38 @@
 """score: adapters or self-edits -> answers, verdicts, rewards."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline import rewarding
-from seal_cli.pipeline.adapt import Adapting, Inner, adapting, contexts_of, per_context
+from seal_cli.pipeline.adapt import Adapting, adapting, contexts_of, per_context
 from seal_cli.pipeline.contexts import ContextSet, group, pick
 from seal_cli.pipeline.models import LocalModel
-from seal_cli.pipeline.probe import Probe, Probing, owner
+from seal_cli.pipeline.probe import ChosenProbe
 from seal_cli.pipeline.proxy import Proxy, proxy
 from seal_cli.pipeline.resolve import Resolver
+from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import score as stage
 from stages.config import AdaptConfig, RewardConfig, ScoreConfig
 from stages.domains import SETTINGS, ChosenDomain, Domain
+from stages.domains.arc.settings import ArcConfig
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError, InputError
-from stages.exam import Examiner
+from stages.exam import Examiner, rows_of
 from stages.fields import Config
 from stages.grading import ChosenGrader
+from stages.grading.judge import JudgeConfig
 from stages.records import Adapter, Record, SelfEdit
 from stages.rewards import ChosenReward, reward_of
 from stages.rewards.racing import Race, race
 from stages.training import Lora
 
+TAKES = Takes(ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig)
 Adapters = Iterator[tuple[Adapter, Lora | None]]
 
 
@@ -85,7 +88,7 @@ class Score(StageSpec):
     rank: int = field(compare=False)  # of the adapters
     rule: ChosenReward
     racing: Race | None
-    probe: Probe | None
+    probe: ChosenProbe | None
 
     def inputs(self) -> tuple[str, ...]:
         """What is scored, then whose questions are asked, then the student that we made.
@@ -107,17 +110,12 @@ class Score(StageSpec):
         """The contexts that there are self-edits of."""
         return (contexts_of(store.artifact(self.self_edits)),)
 
-    def item_of(self, store: Workspace, rows: Sequence[Record]) -> Callable[[Record], str]:
-        """Which context each row was made for."""
-        if self.probe is None:
-            return super().item_of(store, rows)
-        return owner(rows, store.artifact(self.self_edits).rows(SelfEdit))
-
     def check(self, store: Workspace) -> None:
         """Raise when the probe has contexts that are learned about."""
         if self.probe is not None:
             learned = contexts_of(store.artifact(self.self_edits))
-            Probing(store, self.probe).check(self._asked(store), learned)
+            self.probe.check(store, self._asked(store), learned)
+            self.probe.warn(store)
 
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:
         """So many contexts that the slots are busy, or that a decode batch is full."""
@@ -127,8 +125,8 @@ class Score(StageSpec):
             return self.adapting.plan(runtime, per_context(edits, repeats))
         asked = self._asked(store).questions
         rows = store.artifact(str(self.adapters)).rows(Adapter)
-        n_contexts = len({adapter.context_id for adapter in rows})
-        n_asked = sum(len(asked[adapter.context_id]) for adapter in rows)
+        about = [str(adapter.context_id) for adapter in rows]
+        n_contexts, n_asked = len(set(about)), sum(len(asked[i]) for i in about)
         return Plan(batch=max(1, self.examining.at_once * n_contexts // max(1, n_asked)))
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
@@ -136,54 +134,41 @@ class Score(StageSpec):
         domain, asked = self.domain.domain, self._asked(store)
         asked.require_questions()
         edits = group(store.artifact(self.self_edits).rows(SelfEdit))
+        first = next(iter(edits), "")
         examiner = self.examining.open(runtime, domain, self.rank)
-        score = self._scorer(runtime, store, job, asked)
-        probing = Probing(store, self.probe) if self.probe else None
+        probe = self.probe.open(store, examiner, first=first) if self.probe else None
+        if probe is not None:
+            probe.baseline()  # raises before anything is trained
+        contexts, questions = asked.contexts, asked.questions
+        scoring = stage.Scoring(contexts, questions, examiner, self.rule.name, probe)
+        score = self._scorer(runtime, store, job, scoring)
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            rows: list[Record] = []
-            if probing:
-                rows += probing.unadapted(examiner, first=next(iter(edits)) in batch.items)
-            rows += score(
-                pick(edits, batch.items),
-                contexts=asked.contexts,
-                questions=asked.questions,
-                examiner=examiner,
-                probe=probing.known if probing else None,
-            )
-            return rows
+            before = rows_of(probe.unadapted) if probe and first in batch.items else []
+            return [*before, *score(pick(edits, batch.items))]
 
         return work
 
     def _scorer(
-        self, runtime: Runtime, store: Workspace, job: Job, asked: ContextSet
-    ) -> Callable[..., Iterator[Record]]:
+        self, runtime: Runtime, store: Workspace, job: Job, scoring: stage.Scoring
+    ) -> Callable[[Sequence[SelfEdit]], Sequence[Record]]:
         """Self-edits -> rows: by stored adapters, by adapters trained for it, or by a race."""
         if self.adapting is None:
             read = _stored(store.artifact(str(self.adapters)))
-            return lambda edits, **how: (
+            return lambda edits: [
                 row
-                for row in stage.score(edits, read(edits), rule=self.rule.name, **how)
+                for row in scoring.score(edits, read(edits))
                 if not isinstance(row, Adapter)  # their rows stay where they are
-            )
-        inner = self.adapting.open(runtime, self.domain.domain, job.plan.slots)
-        if self.racing is not None:
-            return partial(self._race, inner, asked, self.racing)
-        return lambda edits, **how: stage.score(
-            edits, inner.self_edits(edits, asked.contexts), rule=self.rule.name, **how
-        )
-
-    def _race(
-        self, inner: Inner, asked: ContextSet, racing: Race, edits: Sequence[SelfEdit], **how: Any
-    ) -> Iterator[Record]:
-        assert self.adapting is not None
-        return race(
+            ]
+        inner, racing = self.adapting.open(runtime, self.domain.domain, job.plan.slots), self.racing
+        if racing is None:
+            return lambda edits: scoring.score(edits, inner.self_edits(edits, scoring.contexts))
+        return lambda edits: race(
             edits,
-            lambda left, repeat: inner.self_edits(left, asked.contexts, [repeat]),
-            repeats=self.adapting.config.repeats,
-            rule=self.rule.name,
+            lambda left, repeat: inner.self_edits(left, scoring.contexts, [repeat]),
+            scoring,
+            repeats=inner.config.repeats,
             racing=racing,
-            **how,
         )
 
     def _asked(self, store: Workspace) -> ContextSet:
@@ -206,8 +191,7 @@ def _stored(adapters: Artifact) -> Callable[[Sequence[SelfEdit]], Adapters]:
 
     def read(wanted: Sequence[SelfEdit]) -> Adapters:
         for adapter in (a for edit in wanted for a in by_edit[edit.self_edit_id]):
-            kept = adapter.weights
-            yield adapter, load(adapters.weights(kept)) if kept else None
+            yield adapter, load(adapters.weights(adapter.weights)) if adapter.weights else None
 
     return read
 
@@ -249,7 +233,7 @@ def score(
         return score_self_edits(resolve, found, model, config, reward, questions=asked, probe=other)
     if student is not None:
         raise ConfigError("--student goes with self-edits.", "Adapters have theirs: leave it out.")
-    return _score_adapters(resolve, found, reward, questions=asked, probe=other)
+    return _score_adapters(resolve, found, reward, asked, other)
 
 
 def score_self_edits(
@@ -276,21 +260,19 @@ def _score_adapters(
     resolve: Resolver,
     adapters: Artifact,
     reward: RewardConfig,
-    *,
     questions: Artifact | None,
     probe: Artifact | None,
 ) -> Score:
     """The run that scores the adapters that `seal adapt` kept."""
     _refuse_training_flags(resolve)
-    # They are asked as they learned: with the settings of the domain that they were trained on.
-    learned = as_trained(adapters)
     edits = resolve.store.upstream(adapters, "self_edits")
     model = resolve.known(adapters, adapters.about("student"))
     return Score(
         adapters=adapters.id,
         adapting=None,
         rank=adapters.manifest["config"]["adapt"]["rank"],
-        **_about(resolve, edits, model, reward, questions, probe, learned),
+        # They are asked as they learned: with the settings of the domain that they were trained on.
+        **_about(resolve, edits, model, reward, questions, probe, as_trained(adapters)),
     )
 
 
@@ -309,17 +291,16 @@ def _about(
     if other is not None:
         _check_questions(edits, other)
     about = ContextSet(other or contexts)
-    domain = trained_on or resolve.domain(about, model)
     config = resolve.config(ScoreConfig, model)
     return {
         "self_edits": edits.id,
         "contexts": contexts.id,
         "questions": other.id if other else None,
-        "domain": domain,
+        "domain": trained_on or resolve.domain(about, model),
         "examining": examining(resolve, model, about.domain, config),
         "rule": reward_of(reward.reward, about.domain.REGIME),
         "racing": rewarding.race_of(reward),
-        "probe": Probe(probe.id, config.probe_limit) if probe else None,
+        "probe": ChosenProbe(probe.id, config.probe_limit) if probe else None,
     }
 
 
@@ -337,23 +318,14 @@ def _check_questions(edits: Artifact, questions: Artifact) -> None:
 def _refuse_training_flags(resolve: Resolver) -> None:
     """Adapters are trained already: a flag that says how must not be passed over in silence."""
     training: list[type[Config]] = [AdaptConfig, *(cls for cls, _ in SETTINGS.values())]
-    given = [
-        known.name
-        for cls in training
-        for known in fields(cls)
-        if resolve.flags.get(cls, {}).get(known.name) is not None
-    ]
-    if given:
+    for given in (name for cls in training for name in resolve.flags.get(cls, {})):
         raise ConfigError(
-            f"--{given[0].replace('_', '-')} goes with self-edits; these adapters are trained.",
+            f"--{given.replace('_', '-')} goes with self-edits; these adapters are trained.",
             "Leave it out, or score the self-edits themselves.",
         )
 
 
 def as_trained(adapters: Artifact) -> ChosenDomain:
     """The domain of adapters, with the settings that they were trained with."""
-    name = adapters.about("domain")
-    if name not in SETTINGS:
-        return ChosenDomain(name)
-    cls, _ = SETTINGS[name]
-    return ChosenDomain(name, cls(**adapters.manifest["config"][cls.SECTION]))
+    cls, _ = SETTINGS.get(name := adapters.about("domain"), (None, None))
+    return ChosenDomain(name, cls(**adapters.manifest["config"][cls.SECTION]) if cls else None)

@@ -11,9 +11,6 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from typing import Annotated
-
-import typer
 
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
@@ -21,15 +18,6 @@ from stages.errors import ConfigError, InputError
 
 LOG = logging.getLogger(__name__)
 EVALUATION = frozenset(("eval", "evaluation", "val", "valid", "validation", "dev", "test"))
-
-AllowOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow-split",
-        metavar="NAME",
-        help="Learn from passages of this evaluation split all the same; repeatable.",
-    ),
-]
 
 
 def refuse_evaluation(

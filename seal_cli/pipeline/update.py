@@ -14,8 +14,7 @@ from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.filter import selected
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.pipeline.splits import refuse_evaluation
-from seal_cli.settings import DEFAULT_FILE
-from seal_cli.store.artifact import Artifact
+from seal_cli.settings import DEFAULT_FILE, Takes
 from seal_cli.store.workspace import Workspace
 from stages import update as stage
 from stages.config import UpdateConfig
@@ -25,6 +24,8 @@ from stages.records import Policy, Record, Selection, SelfEdit
 from stages.training import MERGE_SEMANTICS
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
 from stages.training.objectives import ChosenObjective
+
+TAKES = Takes(UpdateConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,9 +160,9 @@ def _check_writers(edits: Sequence[SelfEdit]) -> None:
 
 def update(
     resolve: Resolver,
-    selection: Artifact,
-    policy: str | None = None,
+    selection: str,
     *,
+    policy: str | None = None,
     replay_from: Sequence[str] = (),
     replay_contexts: str | None = None,
     allow_split: Sequence[str] = (),
@@ -173,16 +174,17 @@ def update(
         InputError: there is nothing to learn from.
 
     """
-    if not any(row.kept for row in selection.rows(Selection)):
+    found = resolve.artifact(selection, "selections")
+    if not any(row.kept for row in found.rows(Selection)):
         raise InputError(
-            f"{selection.id} keeps no self-edit.",
+            f"{found.id} keeps no self-edit.",
             "Choose another rule in `seal filter`, or sample more self-edits.",
         )
-    model = resolve.writer_of(resolve.store.upstream(selection, "self_edits"), policy)
+    model = resolve.writer_of(resolve.store.upstream(found, "self_edits"), policy)
     config = replace(resolve.config(UpdateConfig, model), **own)
     about = resolve.artifact(replay_contexts, "contexts") if replay_contexts else None
     return Update(
-        selection=selection.id,
+        selection=found.id,
         model=resolve.reference(model, "auto", config.targets),
         objective=ChosenObjective(config.objective),
         settings=config,

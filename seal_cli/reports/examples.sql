@@ -27,7 +27,7 @@ WITH scored AS (
 ), wanted AS (
     SELECT context_id FROM scored
     WHERE $context IS NULL OR context_id = $context OR title = $context
-    ORDER BY round DESC, ordinal LIMIT 1
+    ORDER BY round DESC, ordinal, context_id LIMIT 1
 )
 SELECT title, prompt_name AS prompt, round, coalesce(w.name, s.policy) AS writer, sample,
        round(reward, 3) AS reward, round(gain, 3) AS gain, kept, status,

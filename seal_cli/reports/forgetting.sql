@@ -11,8 +11,8 @@ WITH runs AS (
            max(method) FILTER (step > 0) AS method
     FROM metrics WHERE regime = 'continual' AND basis = 'answers' GROUP BY artifact_id
 ), edits AS (
-    SELECT artifact_id, adapter_id, repeat AS sequence, context_id, status,
-           (hyperparameters->>'$.step')::INT AS step, (hyperparameters->>'$.scale')::DOUBLE AS scale
+    SELECT artifact_id, adapter_id, sequence, context_id, status, step,
+           (hyperparameters->>'$.scale')::DOUBLE AS scale
     FROM adapters SEMI JOIN runs USING (artifact_id)
 ), cells AS (
     SELECT a.artifact_id, e.sequence, g.grader, e.step, p.step AS position,

@@ -1,16 +1,16 @@
 -- How far graders agree on the same answers: share, Cohen's kappa, bias in points.
 --
--- One line per artifact, method and grader. `against` is the grader whose verdicts came with the
--- answers; `grader` is another one, added by `seal regrade`, or stored beside a model that judged
--- them. Bias is the mean over contexts of what the grader gives more. Kappa is null where both
--- graders say the same of every answer and chance would, too.
+-- One line per artifact, method and grader, without a probe's answers. `against` is the grader whose
+-- verdicts came with the answers; `grader` is another one, added by `seal regrade`, or stored beside a
+-- model that judged them. Bias is the mean over contexts of what the grader gives more. Kappa is null
+-- where both graders say the same of every answer and chance would, too.
 -- Needs: `seal regrade ARTIFACT --grader NAME`, or a model as judge.
 WITH pairs AS (
     SELECT artifact_id, a.method, a.context_id, o.grader AS against, n.grader,
            o.correct::INT AS theirs, n.correct::INT AS ours
     FROM judgements o JOIN judgements n USING (artifact_id, answer_id)
     JOIN answers a USING (artifact_id, answer_id)
-    WHERE o.judged_in = artifact_id AND n.grader <> o.grader
+    WHERE a.scope = 'own' AND o.judged_in = artifact_id AND n.grader <> o.grader
       AND NOT (n.judged_in = artifact_id AND starts_with(n.grader, 'judge:'))
       AND o.correct IS NOT NULL AND n.correct IS NOT NULL
 ), bias AS (

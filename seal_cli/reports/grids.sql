@@ -17,7 +17,7 @@ WITH said AS (
     SELECT * FROM said WHERE context_id IN (
         SELECT context_id FROM said
         WHERE $context IS NULL OR context_id = $context OR title = $context
-        ORDER BY place LIMIT 1)
+        ORDER BY place, context_id LIMIT 1)
 ), shown AS (
     SELECT title, unnest(from_json(text, '[{"input": "JSON", "output": "JSON"}]')) AS pair,
            generate_subscripts(from_json(text, '["JSON"]'), 1) AS number

@@ -16,7 +16,7 @@ WITH repeats AS (
     JOIN verdicts v ON v.artifact_id = r.artifact_id AND v.grader = r.grader
     JOIN lineage l ON l.artifact_id = r.artifact_id
     JOIN answers a ON a.artifact_id = l.ancestor AND a.answer_id = v.answer_id
-         AND a.self_edit_id = r.self_edit_id AND a.context_id = r.context_id  -- not of a probe
+         AND a.self_edit_id = r.self_edit_id AND a.scope = 'own'
     WHERE r.status = 'ok' AND r.n_repeats > 1
     GROUP BY ALL
 ), edits AS (

@@ -13,7 +13,7 @@ WITH graders AS (
     SELECT DISTINCT artifact_id, grader FROM judgements
 ), asked AS (
     SELECT artifact_id, context_id, count(DISTINCT question_id) AS n_questions
-    FROM answers GROUP BY ALL
+    FROM answers WHERE scope = 'own' GROUP BY ALL
 ), examined AS (
     SELECT a.artifact_id, g.grader, a.method, a.context_id, a.adapter_id, a.repeat,
            CASE WHEN count(j.correct) = count(*) AND count(DISTINCT a.question_id) = max(n_questions)
@@ -23,11 +23,12 @@ WITH graders AS (
     JOIN asked USING (artifact_id, context_id)
     LEFT JOIN judgements j
         ON j.artifact_id = a.artifact_id AND j.answer_id = a.answer_id AND j.grader = g.grader
+    WHERE a.scope = 'own'
     GROUP BY ALL
 ), unexamined AS (
     SELECT d.artifact_id, g.grader,
-           CASE WHEN d.self_edit_id IS NULL THEN 'passage-only'
-                WHEN s.prompt_name = 'oracle' THEN 'oracle' ELSE 'self-edits' END AS method,
+           -- an oracle's of an earlier version say `self-edits`
+           CASE WHEN s.prompt_name = 'oracle' THEN 'oracle' ELSE d.method END AS method,
            d.context_id, d.adapter_id, d.repeat, CASE d.status WHEN 'invalid' THEN 0 END AS accuracy
     FROM adapters d JOIN graders g USING (artifact_id)
     LEFT JOIN self_edits s ON s.artifact_id = d.artifact_id AND s.self_edit_id = d.self_edit_id

@@ -18,7 +18,7 @@ WITH RECURSIVE parents AS (
     FROM ancestry WHERE base NOT IN (SELECT policy FROM parents)
 ), asked_of AS (
     SELECT artifact_id, any_value(student) AS student, count(DISTINCT question_id) AS asked
-    FROM answers GROUP BY artifact_id
+    FROM answers WHERE scope = 'own' GROUP BY artifact_id
 ), told AS (
     SELECT artifact_id, method, any_value(regime) AS regime, any_value(dataset) AS dataset,
            any_value(policy) AS policy, any_value(round) AS round,

@@ -270,4 +270,4 @@ def _select(table: str, files: list[str]) -> str:
         return empty_select(table)
     quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     files_select = f"SELECT * FROM read_parquet([{quoted}], union_by_name=true)"
-    return versioned_select(table, f"{empty_select(table)} UNION ALL BY NAME {files_select}")
+    return versioned_select(table, files_select)

@@ -1,19 +1,15 @@
 """Running one query that comes from anybody: its limits of time and memory, and its errors.
 
-What it can read is the sandbox's business (`index`, `readonly`); printing is the commands'.
+What it can read is the sandbox's business (`index`, `readonly`); printing is the commands'. A query
+that does not let itself be interrupted is the process's (`seal_cli.boundary.confined`).
 """
 
-import os
-import resource
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from seal_cli import console
 from seal_cli.store import index
 from seal_cli.store.workspace import Workspace
-from stages.errors import ConfigError, ResourceError, SealError
+from stages.errors import ConfigError, InputError, ResourceError, SealError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,8 +17,15 @@ if TYPE_CHECKING:
 BATCH = 2048  # rows
 LONGEST = 1000  # characters of an error
 RESULT_LIMIT = 2 << 30  # bytes, as much as the query itself may take
-PROCESS_LIMIT = 3 * RESULT_LIMIT  # with what neither of the two counts
-GRACE = 2.0  # seconds in which a query may let itself be interrupted
+
+
+def require(workspace: Workspace) -> None:
+    """Raise InputError where there is no store."""
+    if not workspace.artifacts.is_dir():
+        raise InputError(
+            f"there is no store at {workspace.root}.",
+            "Name it with --store, or make one with `seal init`.",
+        )
 
 
 def fetch(
@@ -37,10 +40,7 @@ def fetch(
     """
     import duckdb
 
-    with (
-        confined(seconds),
-        index.sandbox(workspace, seconds=seconds, query=query) as connection,
-    ):
+    with index.sandbox(workspace, seconds=seconds, query=query) as connection:
         try:  # errors surface while fetching, so both are inside
             relation = connection.sql(query, params=dict(parameters or {}))
             if relation is None:
@@ -66,33 +66,8 @@ def _fetched(reader: "pa.RecordBatchReader") -> "pa.Table":
     return pa.Table.from_batches(batches, schema=reader.schema)
 
 
-@contextmanager
-def confined(seconds: float) -> Iterator[None]:
-    """Ends the process when a query does not let itself be interrupted, and bounds its memory.
-
-    DuckDB neither stops inside one function call nor counts its memory: `repeat('a', 4000000000)`.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    bounds = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min([PROCESS_LIMIT, *bounds]), hard))
-    timer = threading.Timer(seconds + GRACE, _give_up, [seconds])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def _give_up(seconds: float) -> None:
-    """Nothing is lost: a query writes nothing, and nothing was printed yet."""
-    error = _too_slow(seconds)
-    console.complain(error)
-    os._exit(error.exit_code)
-
-
-def _too_slow(seconds: float) -> ResourceError:
+def too_slow(seconds: float) -> ResourceError:
+    """What is said of a query whose time is over."""
     return ResourceError(
         f"the query took longer than {seconds:g} s.", "Narrow it, or raise --timeout."
     )
@@ -104,7 +79,7 @@ def _explained(error: Exception, seconds: float) -> SealError:
 
     text = last_words(error)
     if text.startswith("INTERRUPT Error"):
-        return _too_slow(seconds)
+        return too_slow(seconds)
     if text.startswith("Out of Memory Error"):
         return ResourceError(
             f"the query needs more than {index.MEMORY_LIMIT}.",

@@ -35,6 +35,25 @@ TABLE_OF = {record: name for name, record in TABLES.items()}
 # Graders that rows name without their version: there was one when these were written.
 _UNVERSIONED = {"offline": "offline-1"}
 
+# What columns say of a row whose first column here is null: earlier versions did not write that. An
+# adapter's method stood in `context_id` where it was of many contexts, its place in a sequence in
+# its hyperparameters; an answer about a probe had the probe's context, and `probe` as its method.
+_EARLIER = {
+    "adapters": {
+        "method": "CASE WHEN contains(context_id, '-') THEN context_id"  # an id has no hyphen
+        " WHEN self_edit_id IS NULL THEN 'passage-only' ELSE 'self-edits' END",
+        "context_id": "CASE WHEN NOT contains(context_id, '-') THEN context_id END",
+        "sequence": "(hyperparameters->>'$.sequence')::BIGINT",
+        "step": "(hyperparameters->>'$.step')::BIGINT",
+    },
+    "answers": {
+        "scope": "CASE method WHEN 'probe' THEN 'probe' ELSE 'own' END",
+        "about_context_id": "CASE method WHEN 'probe' THEN context_id END",
+        "method": "CASE WHEN method <> 'probe' THEN method"
+        " WHEN adapter_id IS NULL THEN 'unadapted' ELSE 'self-edits' END",
+    },
+}
+
 # The columns that differ between two runs of the same key: time and place, nothing else.
 VOLATILE = {"adapters": ("seconds",)}
 
@@ -98,12 +117,18 @@ def empty_select(table: str) -> str:
     return f"SELECT {', '.join(typed)}, NULL::VARCHAR AS artifact_id WHERE false"
 
 
-def versioned_select(table: str, rows: str) -> str:
-    """SQL for the rows of a table that name graders as they are named now."""
-    if "grader" not in columns(table):
-        return rows
-    named = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in _UNVERSIONED.items())
-    return f"SELECT * REPLACE (CASE grader {named} ELSE grader END AS grader) FROM ({rows})"
+def versioned_select(table: str, stored: str) -> str:
+    """SQL for the stored rows of a table as rows are said now, whatever columns they have."""
+    rows = f"{empty_select(table)} UNION ALL BY NAME {stored}"
+    derived = _EARLIER.get(table, {})
+    said = [
+        f"CASE WHEN {next(iter(derived))} IS NULL THEN {value} ELSE {name} END AS {name}"
+        for name, value in derived.items()
+    ]
+    if "grader" in columns(table):
+        named = " ".join(f"WHEN '{old}' THEN '{new}'" for old, new in _UNVERSIONED.items())
+        said.append(f"CASE grader {named} ELSE grader END AS grader")
+    return f"SELECT * REPLACE ({', '.join(said)}) FROM ({rows})" if said else rows
 
 
 def to_table(table: str, rows: Sequence[Record], artifact_id: str) -> "pa.Table":
@@ -126,13 +151,16 @@ def _storable(value: Any) -> Any:
 def from_table(record: type[R], table: "pa.Table") -> list[R]:
     """Arrow -> records; columns that the record does not know are passed over.
 
-    A column that is missing takes its field's default: earlier versions did not write it.
+    A column that is missing says what follows from the others, or takes its field's default:
+    earlier versions did not write it.
 
     Raises:
         InputError: a column without a default is missing, or one has another type.
 
     """
     name = TABLE_OF[record]  # type: ignore[index]  # R is one of the records
+    if not set(list(_EARLIER.get(name, ()))[:1]) <= set(table.column_names):
+        table = _as_now(name, table)
     fields = {field.name: field for field in dataclasses.fields(record)}  # type: ignore[arg-type]
     names = []
     for field in arrow_schema(name):
@@ -150,6 +178,15 @@ def from_table(record: type[R], table: "pa.Table") -> list[R]:
         values["grader"] = [_UNVERSIONED.get(grader, grader) for grader in values["grader"]]
     rows = zip(*values.values(), strict=True)
     return [record(**dict(zip(names, map(_tuples, row), strict=True))) for row in rows]
+
+
+def _as_now(name: str, stored: "pa.Table") -> "pa.Table":
+    """A table of an earlier version with the columns of today."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.register("stored", stored)
+        return connection.sql(versioned_select(name, "SELECT * FROM stored")).to_arrow_table()
 
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:

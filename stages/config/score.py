@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from stages.engines import APPLY_LORA, CHAT_MODES, LOCAL
 from stages.fields import Config, option
 from stages.grading import NAMES, resolved
-from stages.rewards import BY_REGIME, REWARDS
+from stages.rewards import CHOICES, REWARDS
 
 RACES = ("off", "halving", "bounds")
 
@@ -50,7 +50,7 @@ class RewardConfig(Config):
         "accuracy",
         "; ".join(f"{spec.name}: {spec.text}" for spec in REWARDS.values())
         + "; binary: improved or, of tasks, solved",
-        choices=(*REWARDS, *BY_REGIME),
+        choices=CHOICES,
     )
     racing: str = option(
         "off",

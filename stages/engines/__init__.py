@@ -153,13 +153,15 @@ class Seat:
 class EngineSpec(Entry):
     """An engine that can be chosen. Its module has `build(seat, settings) -> Engine`.
 
-    `local`: it runs weights of this machine. `applies_lora`: it answers as an adapted model.
+    `local`: it answers for a model of this machine. `runs_model`: by its weights.
+    `applies_lora`: it answers as an adapted model.
     `sees_training`: it uses the weights that this process trains, so it answers as they change.
     `at_once`: requests that it wants at the least, because it makes its batches itself.
     """
 
     module: str
     local: bool = True
+    runs_model: bool = True
     applies_lora: bool = False
     sees_training: bool = False
     at_once: int = 1
@@ -182,9 +184,10 @@ ENGINES = {
             at_once=256,
         ),
         EngineSpec(
-            name="openai", module="stages.engines.openai", config=EndpointConfig, local=False
+            name="openai", module="stages.engines.openai", config=EndpointConfig, local=False,
+            runs_model=False,
         ),
-        EngineSpec(name="scripted", module="stages.engines.scripted"),
+        EngineSpec(name="scripted", module="stages.engines.scripted", runs_model=False),
     )
 }  # fmt: skip
 LOCAL = tuple(spec.name for spec in ENGINES.values() if spec.local)

@@ -114,10 +114,8 @@ class OpenAIEngine:
         self.secrets = tuple(secret for secret in (key, *secrets) if secret)
         self.ledger: Ledger = {} if ledger is None else ledger
         self.usage = Usage()
-        self._pace = Pace(config.requests_per_minute)
-        self._limit = "max_tokens"
-        self._under_way = 0
-        self._spent = False  # the budget
+        self._pace, self._limit = Pace(config.requests_per_minute), "max_tokens"
+        self._under_way, self._spent = 0, False  # requests; the budget
         self._locked_out = ""  # what a server said that does not take the key
         self._silent = False  # no answer at all was the last that was heard
 
@@ -347,8 +345,6 @@ class _Failure:
 def _cut(completion: Completion, stop: str | None) -> Completion:
     """The text up to the stop string, blanks at the front aside."""
     place = stop_at(completion.text, stop)
-    return (
-        completion
-        if place is None
-        else replace(completion, text=completion.text[:place], finish="stop")
-    )
+    if place is None:
+        return completion
+    return replace(completion, text=completion.text[:place], finish="stop")

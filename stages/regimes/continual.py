@@ -11,15 +11,15 @@ import json
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stages.config import ContinualConfig
-from stages.exam import Examination, Examiner, Outcome, collected, mean
+from stages.exam import Examination, Examined, Examiner, mean, rows_of
 from stages.identity import canonical, derive_seed, digest
 from stages.probe import Probe
-from stages.records import Adapter, Answer, Context, Question, SelfEdit, Verdict
+from stages.records import Adapter, Context, Question, Record, SelfEdit
 from stages.training import Lora
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 SEMANTICS = 1
 CLIPPED = (1.0, 0.5, 0.25, 0.0)  # what a merge is scaled by, until it is within its budget
 
-Row = SelfEdit | Adapter | Answer | Verdict
 Trained = tuple[Adapter, Lora | None]
 
 
@@ -69,7 +68,7 @@ def deal(contexts: Sequence[str], *, edits: int, sequences: int, seed: int) -> l
     return dealt
 
 
-def evaluate(number: int, contexts: Sequence[Context], lesson: Lesson) -> Iterator[Row]:
+def evaluate(number: int, contexts: Sequence[Context], lesson: Lesson) -> Iterator[Record]:
     """The rows of one sequence: each step's self-edit, adapter, answers and verdicts.
 
     The answers of a step carry its adapter's id, whichever passage they are about. A training that
@@ -89,15 +88,14 @@ def evaluate(number: int, contexts: Sequence[Context], lesson: Lesson) -> Iterat
             seed = derive_seed(lesson.seed, "replay", number, step)
             again = replayed(edits, lesson.config.replay, seed)
             adapter, lora = lesson.rehearse(edit, again)
-            about = {"replayed": [one.self_edit_id for one in again]}
-            adapter = _named(adapter, number, step, about)
+            adapter = _with(_named(adapter, number, step), replayed=[e.self_edit_id for e in again])
             if adapter.status == "failed":
                 yield adapter
                 return
-            passed = gate.merge(adapter, lora, contexts[:step], held)
-            yield passed.adapter
-            yield from passed.rows
-            held = [outcome.accuracy for outcome in passed.outcomes]
+            adapter, examined = gate.merge(adapter, lora, contexts[:step], held)
+            yield adapter
+            yield from rows_of(examined)
+            held = [one.outcome.accuracy for one in examined]
             edits.append(edit)
 
 
@@ -106,15 +104,6 @@ def replayed(edits: Sequence[SelfEdit], wanted: float, seed: int) -> list[SelfEd
     count = math.ceil(wanted * len(edits)) if wanted < 1 else int(wanted)
     chosen = random.Random(seed).sample(range(len(edits)), min(count, len(edits)))
     return [edits[i] for i in sorted(chosen)]
-
-
-@dataclass(frozen=True)
-class _Passed:
-    """A step that is over: its adapter's row, the answers of the model after it, the outcomes."""
-
-    adapter: Adapter
-    rows: list[Answer | Verdict]
-    outcomes: list[Outcome]
 
 
 class _Gate:
@@ -130,10 +119,11 @@ class _Gate:
         lora: Lora | None,
         passages: Sequence[Context],
         held: Sequence[float | None],
-    ) -> _Passed:
+    ) -> tuple[Adapter, list[Examined]]:
         """Fold a LoRA in and ask about all `passages`; the last of them is the adapter's own.
 
-        `held` are the accuracies on the others before.
+        `held` are the accuracies on the others before. Gives the adapter's row, and how the model
+        does now, by passage.
         """
         earlier = self.lesson.config.gate_on == "earlier"
         before = mean(held if earlier else self.probed)
@@ -141,16 +131,16 @@ class _Gate:
         for scale in self._scales(lora, gated=bool(held) or not earlier):
             if lora is not None:
                 self.merged.wear(lora, scale)
-            rows, outcomes = self._examined(adapter, passages)
+            examined = self._examined(adapter, passages)
             probed = self.lesson.probe.accuracies() if self.lesson.probe else []
-            after = mean([o.accuracy for o in outcomes[:-1]] if earlier else probed)
+            after = mean([e.outcome.accuracy for e in examined[:-1]] if earlier else probed)
             tried[str(scale)] = after
             if self._within(before, after):
                 break
         self.merged.keep()
         self.probed = probed
         told = self._told(adapter, lora, scale, before, tried)
-        return _Passed(self._harm(told, probed), rows, outcomes)
+        return self._harm(told, probed), examined
 
     def _scales(self, lora: Lora | None, *, gated: bool) -> Sequence[float]:
         """What is tried in turn; the last of them is taken in any case."""
@@ -166,13 +156,11 @@ class _Gate:
             return False
         return 100 * (before - after) <= self.budget + 1e-9  # 0.2 - 0.15 is a little more than 5
 
-    def _examined(
-        self, adapter: Adapter, passages: Sequence[Context]
-    ) -> tuple[list[Answer | Verdict], list[Outcome]]:
+    def _examined(self, adapter: Adapter, passages: Sequence[Context]) -> list[Examined]:
         """Answers of the model as it is, under the step's adapter, whatever became of that."""
         under = replace(adapter, status="ok")
         exams = [Examination(c, self.lesson.questions[c.context_id], under) for c in passages]
-        return collected(self.lesson.examiner.examine(exams))
+        return self.lesson.examiner.examine(exams)
 
     def _told(
         self,
@@ -183,11 +171,10 @@ class _Gate:
         tried: Mapping[str, float | None],
     ) -> Adapter:
         """The adapter's row with what the gate did."""
-        about: dict[str, Any] = {"scale": scale}
+        adapter = _with(adapter, scale=scale)
         if self.budget is None or lora is None:
-            return _with(adapter, about)
-        gate = {"before": before, "tried": dict(tried)}
-        adapter = _with(adapter, about | {"gate": gate})
+            return adapter
+        adapter = _with(adapter, gate={"before": before, "tried": dict(tried)})
         if scale == 1:
             return adapter
         done = f"merged at {scale}" if scale else "not merged"
@@ -197,27 +184,17 @@ class _Gate:
     def _harm(self, adapter: Adapter, probed: Sequence[float | None]) -> Adapter:
         """The adapter's row with what became of the probe after this step."""
         probe = self.lesson.probe
-        if probe is None:
-            return adapter
-
-        @contextmanager
-        def before() -> Iterator[Any]:
-            with self.merged.bare():
-                yield probe.lm.model
-
-        return probe.told(
-            adapter, probed, probe.kl(before=before, after=lambda: nullcontext(probe.lm.model))
-        )
+        return probe.told(adapter, probed, probe.kl(before=self.merged.bare)) if probe else adapter
 
 
-def _apart(number: int, contexts: Sequence[Context], lesson: Lesson) -> Iterator[Row]:
+def _apart(number: int, contexts: Sequence[Context], lesson: Lesson) -> Iterator[Record]:
     """A sequence whose adapters stay apart: each on the model as it was, asked about its own."""
     edits = [
         _in_sequence(edit, number, step) for step, edit in enumerate(lesson.write(contexts), 1)
     ]
     yield from edits
     trained = [
-        (_named(adapter, number, step, {}), lora)
+        (_named(adapter, number, step), lora)
         for step, (adapter, lora) in enumerate(lesson.adapt(edits), 1)
     ]
     yield from lesson.probe.measured(trained) if lesson.probe else [row for row, _ in trained]
@@ -227,7 +204,7 @@ def _apart(number: int, contexts: Sequence[Context], lesson: Lesson) -> Iterator
         under = replace(row, status="ok") if row.status == "invalid" else row
         asked = lesson.questions[context.context_id]
         examinations.append(Examination(context, asked, under, lora))
-    yield from lesson.examiner.examine(examinations)
+    yield from rows_of(lesson.examiner.examine(examinations))
 
 
 def _in_sequence(edit: SelfEdit, number: int, step: int) -> SelfEdit:
@@ -235,13 +212,13 @@ def _in_sequence(edit: SelfEdit, number: int, step: int) -> SelfEdit:
     return replace(edit, self_edit_id=digest(edit.self_edit_id, number, step))
 
 
-def _named(adapter: Adapter, number: int, step: int, about: Mapping[str, Any]) -> Adapter:
+def _named(adapter: Adapter, number: int, step: int) -> Adapter:
     """An adapter as that of a step of a sequence."""
-    named = replace(adapter, adapter_id=digest(adapter.adapter_id, number, step), repeat=number)
-    return _with(named, {"sequence": number, "step": step, **about})
+    named = digest(adapter.adapter_id, number, step)
+    return replace(adapter, adapter_id=named, sequence=number, step=step)
 
 
-def _with(adapter: Adapter, about: Mapping[str, Any]) -> Adapter:
+def _with(adapter: Adapter, **about: Any) -> Adapter:
     """An adapter with more in its hyperparameters, for SQL to look into."""
     known = json.loads(adapter.hyperparameters)
     return replace(adapter, hyperparameters=canonical(known | about))

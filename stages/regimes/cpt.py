@@ -16,11 +16,11 @@ from stages.config import AdaptConfig, CptConfig
 from stages.domains import Domain
 from stages.errors import InvalidSelfEdit
 from stages.eval import Measured
-from stages.exam import Examination, Examiner
+from stages.exam import Examination, Examiner, rows_of
 from stages.identity import canonical, derive_seed, digest
 from stages.models import LanguageModel
-from stages.probe import Model, Probe
-from stages.records import Adapter, Answer, Context, Example, Metric, Question, SelfEdit, Verdict
+from stages.probe import Probe, State
+from stages.records import Adapter, Context, Example, Metric, Question, Record, SelfEdit
 from stages.training import Job, Trained, Trainer
 
 SEMANTICS = 2  # of stages.training.full, too
@@ -30,11 +30,11 @@ SHUFFLE = 42  # the seed with which the released code draws its 500 questions
 
 @dataclass(frozen=True)
 class Learned:
-    """A model that was trained: how it went, and blocks that give it as it was and as it is."""
+    """A model that was trained: how it went, and blocks in which it is as it was and as it is."""
 
     trained: Trained
-    before: Model
-    after: Model
+    before: State = nullcontext
+    after: State = nullcontext
 
 
 Learn = Callable[[Job], AbstractContextManager[Learned]]
@@ -51,29 +51,26 @@ def evaluate(
     examiner: Examiner,
     measured: Measured,
     probe: Probe | None = None,
-) -> Iterator[Adapter | Answer | Verdict | Metric]:
+) -> list[Record]:
     """One method: its adapter, answers and verdicts, and what became of the probe.
 
     `questions` are those that are asked, by context; `contexts` are all that are learned.
     """
     row, job = plan(method, contexts, edits)
     if job is None:
-        yield row
-        return
+        return [row]
     with learn(job) as learned:
         row, worn = finished(row, learned.trained)
         if row.status != "ok":
-            yield row
-            return
+            return [row]
+        told: list[Metric] = []
         if probe is not None:
             after = probe.accuracies(row, worn)
             row = probe.told(row, after, probe.kl(before=learned.before, after=learned.after))
-            yield from _probed(method, row, probe, after, measured)
-        yield row
+            told = list(_probed(method, row, probe, after, measured))
         asked = [context for context in contexts if questions.get(context.context_id)]
-        yield from examiner.examine(
-            [Examination(c, questions[c.context_id], row, worn, method) for c in asked]
-        )
+        exams = [Examination(c, questions[c.context_id], row, worn) for c in asked]
+        return [*told, row, *rows_of(examiner.examine(exams))]
 
 
 def planned(
@@ -101,22 +98,16 @@ def planned(
     assert config.epochs is not None  # settled when the configuration was made
     assert config.learning_rate is not None
     assert config.batch_size is not None
-    known = (
-        adapting.key()
-        | config.key()
-        | {
-            "targets": list(student.targets),
-            "chat": student.chat,
-        }
-    )
+    known = adapting.key() | config.key()
     del known["repeats"], known["seed"]
-    hyperparameters = canonical(known)
+    hyperparameters = canonical(known | {"targets": list(student.targets), "chat": student.chat})
     content = digest([c.context_id for c in contexts], [e.self_edit_id for e in edits])
     seed = derive_seed(adapting.seed, method, content)
     adapter = Adapter(
         adapter_id=digest(student.student, method, content, adapting.seed, hyperparameters),
         self_edit_id=None,
-        context_id=method,
+        context_id=None,
+        method=method,
         student=student.student,
         repeat=0,
         seed=seed,
@@ -161,9 +152,7 @@ def lora(trainer: Trainer, lm: LanguageModel) -> Learn:
         from stages.training.attach import attached
 
         (trained,) = trainer.train([job])
-        yield Learned(
-            trained, lambda: nullcontext(lm.model), lambda: attached(lm.model, trained.lora)
-        )
+        yield Learned(trained, after=lambda: attached(lm.model, trained.lora))
 
     return learn
 
@@ -177,13 +166,7 @@ def full(lm: LanguageModel) -> Learn:
         from stages.training.merge import swapped
 
         with finetuned(lm, job) as (trained, originals):
-
-            @contextmanager
-            def before() -> Iterator[object]:
-                with swapped(originals):
-                    yield lm.model
-
-            yield Learned(trained, before, lambda: nullcontext(lm.model))
+            yield Learned(trained, before=lambda: swapped(originals))
 
     return learn
 

@@ -4,16 +4,17 @@ Three methods: `in-context` (nothing is trained), `self-edits` (what the policy 
 (one self-edit that somebody chose, for every task). `stages.eval` makes the metrics of them.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from stages.exam import Examination, Examiner
+from stages.eval import Adapters
+from stages.exam import Examination, Examiner, rows_of, wearing
 from stages.identity import digest
-from stages.records import Adapter, Answer, Context, Question, SelfEdit, Verdict
-from stages.training import Lora
+from stages.records import Context, Question, Record, SelfEdit
 
 SEMANTICS = 2
 METHODS = ("in-context", "self-edits", "oracle")
-ORACLE = "oracle"  # as prompt name and as policy of its self-edits
+ORACLE = "oracle"  # as method, and as prompt name and policy of its self-edits
 
 
 def evaluate(
@@ -22,35 +23,24 @@ def evaluate(
     questions: Mapping[str, Sequence[Question]],
     examiner: Examiner,
     write: Callable[[Sequence[Context]], Iterable[SelfEdit]],
-    adapt: Callable[[Sequence[SelfEdit]], Iterable[tuple[Adapter, Lora | None]]],
+    adapt: Callable[[Sequence[SelfEdit]], Adapters],
     oracle: str | None,
-) -> Iterator[SelfEdit | Adapter | Answer | Verdict]:
+) -> list[Record]:
     """Self-edits, adapters, answers and verdicts of the three methods, these contexts together.
 
     `oracle` is a self-edit; without one that method is left out.
     """
-    by_id = {context.context_id: context for context in contexts}
     edits = list(write(contexts))
     if oracle is not None:
         edits += [oracle_edit(context, oracle) for context in contexts]
-    yield from edits
     chosen = {edit.self_edit_id for edit in edits if edit.prompt_name == ORACLE}
-    adapted = list(adapt(edits))
-    yield from (row for row, _ in adapted)
-    examinations = [
-        Examination(context, questions[context.context_id], method="in-context")
-        for context in contexts
+    adapted = [
+        (replace(row, method=ORACLE) if row.self_edit_id in chosen else row, lora)
+        for row, lora in adapt(edits)
     ]
-    examinations += [
-        Examination(by_id[row.context_id], questions[row.context_id], row, lora, of(row, chosen))
-        for row, lora in adapted
-    ]
-    yield from examiner.examine(examinations)
-
-
-def of(adapter: Adapter, oracles: Collection[str | None]) -> str:
-    """The method that an adapter belongs to; `oracles` are the ids of the oracle's self-edits."""
-    return "oracle" if adapter.self_edit_id in oracles else "self-edits"
+    asked = [Examination(c, questions[c.context_id], method=METHODS[0]) for c in contexts]
+    asked += wearing(adapted, contexts, questions)
+    return [*edits, *(row for row, _ in adapted), *rows_of(examiner.examine(asked))]
 
 
 def oracle_edit(context: Context, completion: str) -> SelfEdit:

@@ -5,7 +5,6 @@ any edit, over all passages of the sequence; row k is after k edits, over the pa
 far. Cells that do not exist have no row.
 """
 
-import json
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ class Matrix:
 
     dealt: Sequence[Sequence[str]]
     cells: Cells
-    harm: Mapping[tuple[int, int], Adapter]  # (sequence, step) -> its adapter
+    harm: Mapping[tuple[int | None, int | None], Adapter]  # (sequence, step) -> its adapter
 
     @property
     def steps(self) -> range:
@@ -76,24 +75,24 @@ def matrix(
     """
     verdicts = (row for row in records if isinstance(row, Verdict) and row.grader == grader)
     correct = {row.answer_id: row.correct for row in verdicts}
-    given: dict[tuple[str | None, str], list[Answer]] = {}
+    given: dict[tuple[int | None, int | None, str], list[Answer]] = {}
     for row in records:
         if isinstance(row, Answer):
-            given.setdefault((row.adapter_id, row.context_id), []).append(row)
+            given.setdefault((row.sequence, row.step, row.context_id), []).append(row)
 
-    def accuracy(adapter: str | None, context: str) -> float | None:
-        answers = given.get((adapter, context))
+    def accuracy(sequence: int | None, step: int, context: str) -> float | None:
+        answers = given.get((sequence, step, context))
         return accuracy_of(answers, correct, len(questions[context])) if answers else None
 
-    by_step = {_place(row): row for row in records if isinstance(row, Adapter)}
     cells: Cells = {}
     for number, contexts in enumerate(dealt):
         for position, context in enumerate(contexts, 1):
-            cells[number, 0, position] = accuracy(None, context)
+            cells[number, 0, position] = accuracy(None, 0, context)
             for step in range(position, len(contexts) + 1):
-                worn = by_step.get((number, position if config.separate else step))
-                cells[number, step, position] = accuracy(worn.adapter_id, context) if worn else None
-    return Matrix(dealt, cells, by_step)
+                asked = position if config.separate else step
+                cells[number, step, position] = accuracy(number, asked, context)
+    adapters = (row for row in records if isinstance(row, Adapter))
+    return Matrix(dealt, cells, {(row.sequence, row.step): row for row in adapters})
 
 
 def metrics(found: Matrix, measured: Measured, config: ContinualConfig) -> Iterator[Metric]:
@@ -145,9 +144,3 @@ def method(config: ContinualConfig) -> str:
         on = " on probe" if config.gate_on == "probe" else ""
         parts.append(f"{config.gate_action} at {config.gate:g}{on}")
     return " + ".join(parts)
-
-
-def _place(adapter: Adapter) -> tuple[int, int]:
-    """Sequence and step of an adapter."""
-    about = json.loads(adapter.hyperparameters)
-    return int(about["sequence"]), int(about["step"])

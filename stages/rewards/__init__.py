@@ -12,6 +12,8 @@ PROXY = RewardSpec(name="proxy", text="a model judges the text, nothing is train
 REWARDS = {spec.name: spec for spec in (ACCURACY, GAIN, IMPROVED, SOLVED, PROXY)}
 # Names that stand for another one, by how the domain is measured.
 BY_REGIME: Mapping[str, Mapping[str, str]] = {"binary": {"single": "improved", "fewshot": "solved"}}
+_ALIAS = {name: alias for alias, names in BY_REGIME.items() for name in names.values()}
+CHOICES = tuple(dict.fromkeys(_ALIAS.get(name, name) for name in REWARDS))
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ Everything is decided within one context, so it does not matter which contexts m
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stages.exam import Examiner, Outcome
-from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Verdict
-from stages.score import Examined, Probe, examined, rewards, unadapted
+from stages.exam import Outcome
+from stages.records import Adapter, Question, Record, SelfEdit
+from stages.score import Scoring, Trial
 from stages.training import Lora
 
 SEMANTICS = 1
@@ -58,35 +58,27 @@ Adapt = Callable[[Sequence[SelfEdit], int], Iterable[tuple[Adapter, Lora | None]
 
 
 def race(
-    self_edits: Sequence[SelfEdit],
-    adapt: Adapt,
-    *,
-    repeats: int,
-    contexts: Mapping[str, Context],
-    questions: Mapping[str, Sequence[Question]],
-    examiner: Examiner,
-    rule: str,
-    racing: Race,
-    probe: Probe | None = None,
-) -> Iterator[Adapter | Answer | Verdict | Reward]:
+    self_edits: Sequence[SelfEdit], adapt: Adapt, scoring: Scoring, *, repeats: int, racing: Race
+) -> list[Record]:
     """What `score` gives, with at most `repeats` runs for each self-edit.
 
     `adapt(self_edits, repeat)` trains one adapter for each. A self-edit with a run that did not
     work has none to come: its reward is decided.
     """
-    baselines = yield from unadapted(self_edits, contexts, questions, examiner)
-    found: dict[str, list[Examined]] = {edit.self_edit_id: [] for edit in self_edits}
+    rows, baselines = scoring.unadapted(self_edits)
+    trials: dict[str, list[Trial]] = {edit.self_edit_id: [] for edit in self_edits}
     running = list(self_edits)
     for repeat in range(repeats):
-        trained = adapt(running, repeat)
-        for one in (yield from examined(trained, contexts, questions, examiner, probe)):
-            found[str(one.adapter.self_edit_id)].append(one)
-        outcomes = {name: [one.outcome for one in ones] for name, ones in found.items()}
-        left = _left(running, outcomes, questions, racing)
+        examined, found = scoring.adapted(adapt(running, repeat))
+        rows += examined
+        for name, more in found.items():
+            trials[name] += more
+        outcomes = {name: [trial.outcome for trial in known] for name, known in trials.items()}
+        left = _left(running, outcomes, scoring.questions, racing)
         running = [edit for edit in running if edit.self_edit_id in left]
         if not running:
             break
-    yield from rewards(self_edits, baselines, found, questions, examiner, rule=rule, probe=probe)
+    return [*rows, *scoring.rewards(self_edits, baselines, trials)]
 
 
 def _left(

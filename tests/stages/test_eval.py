@@ -34,9 +34,11 @@ def records(
 
 
 def _adapter(context: Context, name: str, edit: str | None, status: str = "ok") -> Adapter:
+    method = "self-edits" if edit else "passage-only"
     return Adapter(
-        name, edit, context.context_id, "s", 0, 0, status, None, "{}", 1, 1, 1, None, None, 0.0
-    )
+        name, edit, context.context_id, method, "s", 0, 0, status, None, "{}", 1, 1, 1, None, None,
+        0.0,
+    )  # fmt: skip
 
 
 @pytest.fixture

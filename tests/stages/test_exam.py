@@ -1,8 +1,8 @@
 """Asking questions and having the answers judged: answers, verdicts, and the outcome."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -11,30 +11,17 @@ from stages.domains import knowledge
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine
 from stages.errors import RowFailure
-from stages.exam import Examination, Examiner, Outcome, method_of
+from stages.exam import Examination, Examiner, Outcome, rows_of
 from stages.grading import GRADERS, Grader, Judgement, ScoreGrader
 from stages.records import Adapter, Answer, Context, Question, Verdict
-
-Y = TypeVar("Y")
-R = TypeVar("R")
-
-
-def drain(generator: Generator[Y, None, R]) -> tuple[list[Y], R]:
-    """What a generator yields and what it returns."""
-    yielded = []
-    while True:
-        try:
-            yielded.append(next(generator))
-        except StopIteration as end:
-            return yielded, end.value
 
 
 def one(
     examiner: Examiner, context: Context, asked: Sequence[Question], adapter: Adapter | None = None
 ) -> tuple[list[Answer | Verdict], Outcome]:
-    """What one examination yields, and its outcome."""
-    rows, (outcome,) = drain(examiner.examine([Examination(context, asked, adapter)]))
-    return rows, outcome
+    """The rows of one examination, and its outcome."""
+    ((rows, outcome),) = examiner.examine([Examination(context, asked, adapter)])
+    return list(rows), outcome
 
 
 def examiner(script: Callable[[Request], str], grader: Grader = GRADERS["exact"]) -> Examiner:
@@ -52,6 +39,7 @@ def adapter(context: Context, **columns: Any) -> Adapter:
         "adapter_id": "worn",
         "self_edit_id": "edit",
         "context_id": context.context_id,
+        "method": "self-edits",
         "student": "model-1",
         "repeat": 2,
         "seed": 0,
@@ -170,10 +158,28 @@ def test_a_context_without_questions_has_no_accuracy(context: Context) -> None:
     assert (rows, outcome.accuracy, outcome.status) == ([], None, "failed")
 
 
-def test_an_adapter_without_self_edit_stands_for_the_passage(context: Context) -> None:
-    assert method_of(None) == "unadapted"
-    assert method_of(adapter(context)) == "self-edits"
-    assert method_of(adapter(context, self_edit_id=None)) == "passage-only"
+def test_answers_about_a_probe_say_what_they_were_made_for(
+    contexts: dict[str, Context], questions: dict[str, list[Question]]
+) -> None:
+    own, other = contexts.values()
+    asked, worn = questions[other.context_id], adapter(own, sequence=1, step=3)
+    held = [
+        Examination(other, asked, worn, made_for=own.context_id),
+        Examination(other, asked, worn),
+        Examination(other, asked, step=0),
+    ]
+    rows = [examined.rows[0] for examined in examiner(lambda r: "1902").examine(held)]
+    assert [
+        (r.context_id, r.scope, r.about_context_id, r.method, r.sequence, r.step)
+        for r in rows
+        if isinstance(r, Answer)
+    ] == [
+        (own.context_id, "probe", other.context_id, "self-edits", 1, 3),
+        (other.context_id, "own", None, "self-edits", 1, 3),
+        (other.context_id, "own", None, "unadapted", None, 0),
+    ]
+    verdicts = examiner(lambda r: "1902").examine(held[:1])[0].rows[1::2]
+    assert [v.context_id for v in verdicts] == [own.context_id] * 2
 
 
 def test_examinations_are_held_together_and_each_has_its_own_outcome(
@@ -193,9 +199,10 @@ def test_examinations_are_held_together_and_each_has_its_own_outcome(
             return super().complete(requests, loras)
 
     asking = replace(examiner(str), engine=Counting(lambda r: "1871"))
-    rows, outcomes = drain(asking.examine(held))
+    examined = asking.examine(held)
     assert batches == [4]
-    assert [o.accuracy for o in outcomes] == [0.0, None, 0.5]
-    answers = [row for row in rows if isinstance(row, Answer)]
+    assert [one.outcome.accuracy for one in examined] == [0.0, None, 0.5]
+    assert [len(one.rows) for one in examined] == [4, 0, 4]
+    answers = [row for row in rows_of(examined) if isinstance(row, Answer)]
     assert [a.context_id for a in answers] == [second.context_id] * 2 + [first.context_id] * 2
     assert [a.adapter_id for a in answers] == [None, None, "worn", "worn"]

@@ -62,7 +62,22 @@ def stored(asked: list[Question], reward: Callable[..., Reward]) -> Callable[...
 def adapter(name: str, edit: str | None, context_id: str, status: str = "ok") -> Adapter:
     reason = None if status == "ok" else "out of memory"
     return Adapter(
-        name, edit, context_id, "s", 0, 0, status, reason, "{}", 1, 1, 1, None, None, 0.0
+        name,
+        edit,
+        context_id,
+        "self-edits",
+        "s",
+        0,
+        0,
+        status,
+        reason,
+        "{}",
+        1,
+        1,
+        1,
+        None,
+        None,
+        0.0,
     )
 
 

@@ -12,10 +12,11 @@ from stages.domains import knowledge
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine
 from stages.errors import ResourceError
-from stages.exam import Examiner
+from stages.exam import Examiner, rows_of
 from stages.grading import GRADERS
+from stages.probe import Probe
 from stages.records import Adapter, Answer, Context, Question, Reward, SelfEdit, Verdict
-from stages.score import Probe, probe_unadapted, score
+from stages.score import Scoring
 from stages.training import Lora
 
 Edit = Callable[..., SelfEdit]
@@ -62,6 +63,7 @@ def adapters(
                 adapter_id=f"{edit.self_edit_id}/{repeat}",
                 self_edit_id=edit.self_edit_id,
                 context_id=edit.context_id,
+                method="self-edits",
                 student="s",
                 repeat=repeat,
                 seed=0,
@@ -82,7 +84,7 @@ def adapters(
 def run(
     contexts: dict[str, Context], questions: dict[str, list[Question]], edit: Edit
 ) -> Callable[..., tuple[list[Any], Recording]]:
-    """`run(right, baseline, floor)`: everything yielded, and the engine."""
+    """`run(right, baseline, floor)`: all rows, and the engine."""
 
     def go(
         right: Sequence[Sequence[int | str]], baseline: int = 0, floor: float = 0.0
@@ -97,14 +99,8 @@ def run(
         )
         both = list(contexts.values())
         edits = [edit(both[i % 2], sample=i // 2, round=3) for i in range(len(right))]
-        rows = score(
-            edits,
-            adapters(edits, right),
-            contexts=contexts,
-            questions=questions,
-            examiner=examiner,
-        )
-        return list(rows), engine
+        rows = Scoring(contexts, questions, examiner).score(edits, adapters(edits, right))
+        return rows, engine
 
     return go
 
@@ -200,27 +196,12 @@ class Probed:
             config=ScoreConfig(),
         )
 
-    def unadapted(self) -> tuple[list[Any], Probe]:
-        asking = probe_unadapted([self.other], questions=self.questions, examiner=self.examiner)
-        rows = []
-        while True:
-            try:
-                rows.append(next(asking))
-            except StopIteration as end:
-                return rows, end.value
+        self.probe = Probe([self.other], questions, self.examiner, first=self.own.context_id)
 
     def score(self, right: Sequence[Sequence[int | str]], probe: Probe | None) -> list[Any]:
         edits = [self.edit(self.own, sample=i) for i in range(len(right))]
-        return list(
-            score(
-                edits,
-                adapters(edits, right),
-                contexts=self.contexts,
-                questions=self.questions,
-                examiner=self.examiner,
-                probe=probe,
-            )
-        )
+        scoring = Scoring(self.contexts, self.questions, self.examiner, probe=probe)
+        return scoring.score(edits, adapters(edits, right))
 
 
 @pytest.fixture
@@ -234,10 +215,8 @@ def test_a_probe_tells_what_each_self_edit_made_the_student_forget(
     probed: Callable[[int], Probed],
 ) -> None:
     using = probed(2)
-    rows, probe = using.unadapted()
-    assert probe.baseline == 1.0  # both questions about the other passage
-    assert {r.method for r in rows if isinstance(r, Answer)} == {"probe"}
-    scored = using.score([[2, 1], [0, 0], [1, "failed"], ["invalid", "invalid"]], probe)
+    assert using.probe.baseline() == 1.0  # both questions about the other passage
+    scored = using.score([[2, 1], [0, 0], [1, "failed"], ["invalid", "invalid"]], using.probe)
     found = [(r.probe_baseline, r.probe_accuracy) for r in rewards(scored)]
     assert found == [(1.0, 0.75), (1.0, 0.0), (1.0, None), (1.0, None)]
 
@@ -246,20 +225,27 @@ def test_a_probe_changes_no_reward_and_its_answers_say_that_they_are_of_one(
     probed: Callable[[int], Probed],
 ) -> None:
     using = probed(1)
-    _, probe = using.unadapted()
     right: list[list[int | str]] = [[2, 1], [0, 1], ["invalid", "invalid"]]
-    with_probe, without = using.score(right, probe), using.score(right, None)
+    with_probe, without = using.score(right, using.probe), using.score(right, None)
     plain = [replace(r, probe_baseline=None, probe_accuracy=None) for r in rewards(with_probe)]
     assert plain == rewards(without)
-    asked = [r for r in with_probe if isinstance(r, Answer)]
-    about = {(r.method == "probe", r.context_id) for r in asked}
-    assert about == {(True, using.other.context_id), (False, using.own.context_id)}
-    assert sum(r.method == "probe" for r in asked) == 4 * 2  # adapters that are ok, two questions
-    assert all(r.self_edit_id is not None for r in asked if r.method == "probe")
+    rows = [*rows_of(using.probe.unadapted), *with_probe]
+    asked = [r for r in rows if isinstance(r, Answer)]
+    own, other = using.own.context_id, using.other.context_id
+    # Two questions each of the unadapted student and of four adapters that are ok.
+    assert Counter((r.method, r.scope, r.about_context_id) for r in asked) == {
+        ("unadapted", "own", None): 2,
+        ("self-edits", "own", None): 8,
+        ("unadapted", "probe", other): 2,
+        ("self-edits", "probe", other): 8,
+    }
+    assert {r.context_id for r in rows} == {own}  # what they were made for
+    about = {q.question_id: q.context_id for some in using.questions.values() for q in some}
+    assert all(about[r.question_id] == (r.about_context_id or own) for r in asked)
 
 
 def test_an_unadapted_student_that_cannot_be_probed_is_an_error(
     probed: Callable[[int], Probed],
 ) -> None:
     with pytest.raises(ResourceError, match="the server is down"):
-        probed(-1).unadapted()
+        probed(-1).probe.baseline()

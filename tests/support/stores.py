@@ -126,8 +126,8 @@ def _answered(
 
 def _adapter(edit: SelfEdit, name: str, repeat: int, status: Any) -> Adapter:
     return Adapter(
-        name, edit.self_edit_id, edit.context_id, edit.policy, repeat, 0, status, None, "{}", 1, 1,
-        1, None, None, 0.0,
+        name, edit.self_edit_id, edit.context_id, "self-edits", edit.policy, repeat, 0, status,
+        None, "{}", 1, 1, 1, None, None, 0.0,
     )  # fmt: skip
 
 

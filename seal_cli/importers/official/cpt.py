@@ -273,7 +273,8 @@ def _adapter(run: Run) -> Adapter:
     return Adapter(
         adapter_id=_model(run),
         self_edit_id=None,
-        context_id=run.experiment.method,
+        context_id=None,
+        method=run.experiment.method,
         student=run.experiment.student.policy,
         repeat=0,
         seed=None,

@@ -58,7 +58,9 @@ def test_cpt_stands_in_table_2(seal: Any, run: Any, flags: list[Any]) -> None:
         ("self-edits", "accuracy", 6), ("self-edits", "gain", 6),
     }  # fmt: skip
     adapters = rows(seal, f"select * from adapters where artifact_id = '{made.id}'")
-    assert [row["context_id"] for row in adapters] == ["passage-only", "self-edits"]
+    assert [(row["context_id"], row["method"]) for row in adapters] == [
+        (None, "passage-only"), (None, "self-edits")
+    ]  # fmt: skip
     assert json.loads(adapters[0]["hyperparameters"])["full"] is (flags == ["--full"])
     assert run("--regime", "cpt", *flags).id == made.id
 
@@ -82,6 +84,11 @@ def test_continual_is_a_matrix_in_the_report(seal: Any, run: Any, tmp_path: Path
     ]  # fmt: skip
     assert [bool(line["2"]) for line in matrix] == [True, False, True]
     assert {line["method"] for line in matrix} == {"self-edits"}
+    query = f"""select coalesce(sequence, -1) as at, step, count(distinct context_id) as passages
+                from answers where artifact_id = '{made.id}' group by all order by all"""
+    asked = [tuple(row.values()) for row in rows(seal, query)]
+    assert asked[0][:2] == (-1, 0)  # the unadapted student, once for all sequences
+    assert asked[1:] == [(0, 1, 1), (0, 2, 2), (1, 1, 1), (1, 2, 2)]
     page = tmp_path / "page.html"
     assert seal("report", "continual", "--format", "html", "--output", page).code == 0
     assert "passage, by the place of its edit" in page.read_text()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from seal_cli import boundary
 from seal_cli.store import query
 
 ROOT = Path(__file__).parents[3]
@@ -96,6 +97,6 @@ def test_memory_is_limited_while_a_query_runs_and_no_longer() -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with query.confined(60):
-        assert resource.getrlimit(resource.RLIMIT_DATA)[0] <= query.PROCESS_LIMIT
+    with boundary.confined(60):
+        assert resource.getrlimit(resource.RLIMIT_DATA)[0] <= boundary.PROCESS_LIMIT
     assert resource.getrlimit(resource.RLIMIT_DATA) == before

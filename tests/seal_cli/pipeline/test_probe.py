@@ -47,8 +47,18 @@ def test_every_adapter_is_probed_and_the_unadapted_student_once(
     rewards = seal("score", edits, *SMALL, "--probe", probe, "--slots", 1).id
     assert rewards != plain
     found = tables_of(tmp_path / "store" / "artifacts" / rewards)
-    probed = [row for row in found["__answers"] if row["method"] == "probe"]
+    probed = [row for row in found["__answers"] if row["scope"] == "probe"]
     assert len(probed) == (2 * 2 * 2 + 1) * 2  # adapters and the unadapted, two questions each
+    asked = rows(
+        seal, f"SELECT question_id, context_id FROM questions WHERE artifact_id = '{probe}'"
+    )
+    about = {row["question_id"]: row["context_id"] for row in asked}
+    assert all(row["about_context_id"] == about[row["question_id"]] for row in probed)
+    made_for = {row["self_edit_id"]: row["context_id"] for row in found[""]}
+    made_for[None] = found[""][0]["context_id"]
+    assert all(row["context_id"] == made_for[row["self_edit_id"]] for row in probed)
+    own = [row for row in found["__answers"] if row["scope"] == "own"]
+    assert {row["about_context_id"] for row in own} == {None}
     assert len({row["answer_id"] for row in found["__answers"]}) == len(found["__answers"])
     assert all(row["probe_baseline"] is not None for row in found[""])
     without = tables_of(tmp_path / "store" / "artifacts" / plain)
@@ -111,13 +121,15 @@ def by_hand(scored: Any) -> Any:
         rows += scored.rewards.rows(record)
     said = {None: ["in 1956"], "good": ["in 1956"] * 2, "mixed": ["in 1956", "1956"]}
     said["bad"] = ["no", "no"]
+    learned = scored.rewards.rows(Reward)[0].context_id
     for name, texts in said.items():
         edit = scored.edits[name] if name else None
         for repeat, text in enumerate(texts):
             worn = f"{edit}/{repeat}" if edit else None
             answer = Answer(
-                f"probe {name} {repeat}", context.context_id, asked[0].question_id, "model", edit,
-                worn, "probe", repeat, text, 1,
+                f"probe {name} {repeat}", learned, asked[0].question_id, "model", edit, worn,
+                "self-edits" if edit else "unadapted", repeat, text, 1, scope="probe",
+                about_context_id=context.context_id,
             )  # fmt: skip
             rows += [answer, *judge(GRADERS["exact"], [(asked[0], answer)])]
     return publish(
@@ -131,6 +143,13 @@ def test_a_probe_by_hand_counts_in_no_report(
 ) -> None:
     noise = noise_by_artifact(report, store=scored.root)
     assert noise[scored.rewards.id] == noise[by_hand.id]
+    for artifact in (scored.rewards.id, by_hand.id):
+        seal("regrade", artifact, "--grader", "contained", store=scored.root)
+    for name in ("grader-agreement", "empty-answers"):
+        told: dict[str, list[Any]] = {}
+        for line in report(name, store=scored.root):
+            told.setdefault(line.pop("artifact_id"), []).append(line)
+        assert told[scored.rewards.id] == told[by_hand.id], name
     why = json.loads(seal("why", scored.edits["mixed"], "--json", store=scored.root).out)
     assert len(why["questions"]) == 2
 
@@ -234,5 +253,5 @@ def test_failed_probe_answers_are_retried_with_their_self_edits(
     assert again != first.id
     found = tables_of(tmp_path / "store" / "artifacts" / again)
     assert len({row["answer_id"] for row in found["__answers"]}) == len(found["__answers"])
-    assert len([r for r in found["__answers"] if r["method"] == "probe"]) == (2 * 2 * 2 + 1) * 2
+    assert len([r for r in found["__answers"] if r["scope"] == "probe"]) == (2 * 2 * 2 + 1) * 2
     assert all(row["probe_accuracy"] is not None for row in found[""])

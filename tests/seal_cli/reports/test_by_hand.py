@@ -81,14 +81,16 @@ class Evaluation:
     def examine(self, i: int, context: Context, asked: Sequence[Question]) -> None:
         """One context by the three methods."""
         self._answers(asked, ["no"] * 2, "unadapted", None, None)
-        passage = self._adapter(f"p{i}", context, None, "ok")
-        self._answers(asked, [asked[0].answers[0], "no"], "passage-only", None, passage)
+        trouble = self.trouble.get(i, "ok")
+        untaught = trouble == "failed passage"
+        passage = self._adapter(f"p{i}", context, None, "failed" if untaught else "ok")
+        if not untaught:
+            self._answers(asked, [asked[0].answers[0], "no"], "passage-only", None, passage)
         edit = SelfEdit(
             digest(self.policy, self.prompt, self.seed, i), context.context_id, 0, self.policy,
             POLICIES[self.policy].round, self.prompt, "p", "t", "ok", None, 1, 1, "stop",
         )  # fmt: skip
         self.rows.append(edit)
-        trouble = self.trouble.get(i, "ok")
         status: Status = "invalid" if trouble == "invalid" else "ok"
         if trouble == "failed adapter":
             status = "failed"
@@ -101,8 +103,9 @@ class Evaluation:
     def _adapter(self, name: str, context: Context, edit: str | None, status: Status) -> str:
         name = f"{name} {self.policy} {self.student} {self.prompt} {self.seed}"
         self.rows.append(
-            Adapter(name, edit, context.context_id, self.student, 0, 0, status, None,
-                    self.hyperparameters, 1, 1, 1, None, None, 0.0)
+            Adapter(name, edit, context.context_id, "self-edits" if edit else "passage-only",
+                    self.student, 0, 0, status, None, self.hyperparameters, 1, 1, 1, None, None,
+                    0.0)
         )  # fmt: skip
         return name
 
@@ -159,9 +162,11 @@ def test_accuracies_are_what_metrics_are_made_of(
 ) -> None:
     evaluation = Evaluation(ONE, learned=8)
     evaluation.trouble = {0: "invalid", 1: "invalid", 2: "failed adapter", 3: "failed answer"}
+    evaluation.trouble[4] = "failed passage"
     artifact = evaluation.publish(tmp_path / "store", contexts)
     stored = {m.method: m for m in artifact.rows(Metric) if m.metric == "accuracy"}
     assert (stored["self-edits"].value, stored["self-edits"].n) == (pytest.approx(4 / 6), 6)
+    assert stored["passage-only"].n == 7
     for row in ask(MEANS):
         metric = stored[row["method"]]
         assert (row["value"], row["n"]) == (pytest.approx(metric.value), metric.n), row
@@ -330,10 +335,10 @@ def test_a_sequence_with_a_failed_answer_is_not_told_of(
     made = Evaluation(ONE, learned=2)
     measured = stage.Measured(POLICIES[ONE], contexts.id, "continual", "exact")
     for step, context in enumerate(two, 1):
-        name, about = f"step {step}", f'{{"scale": 1.0, "sequence": 0, "step": {step}}}'
+        name = f"step {step}"
         made.rows.append(
-            Adapter(name, name, context.context_id, ONE, 0, 0, "ok", None, about, 1, 1, 1, None,
-                    None, 0.0)
+            Adapter(name, name, context.context_id, "self-edits", ONE, 0, 0, "ok", None,
+                    '{"scale": 1.0}', 1, 1, 1, None, None, 0.0, sequence=0, step=step)
         )  # fmt: skip
         for seen in two[:step]:
             questions = asked[seen.context_id]

@@ -106,8 +106,8 @@ class World:
             size = next(left)
             status = "invalid" if size is None else "failed" if size != size else "ok"
             row = Adapter(
-                "a", edit.self_edit_id, edit.context_id, "s", 0, 0, status, None, "{}", 1, 1, 1,
-                None, None, 0.0,
+                "a", edit.self_edit_id, edit.context_id, "self-edits", "s", 0, 0, status, None,
+                "{}", 1, 1, 1, None, None, 0.0,
             )  # fmt: skip
             return row, self.lora(size) if status == "ok" else None
 
@@ -115,7 +115,7 @@ class World:
         examiner = Examiner("s", engine, knowledge, GRADERS["exact"], ScoreConfig())
         probed = None
         if probe:
-            probed = Probe(self.contexts[3:], self.questions, examiner, self.lm, [])
+            probed = Probe(self.contexts[3:], self.questions, examiner, lm=self.lm)
             assert probed.before == [1.0]
         return Lesson(
             questions=self.questions,
@@ -168,12 +168,16 @@ def test_after_each_edit_all_passages_so_far_are_asked(made: World) -> None:
     # The second merge takes the model over its limit: all is forgotten, and stays so.
     assert [right(rows, one) for one in (first, second, third)] == [[2], [0, 0], [0, 0, 0]]
     assert scales(rows) == [1.0, 1.0, 1.0]
-    assert {row.repeat for row in adapters(rows)} == {5}
+    assert [(row.sequence, row.step) for row in adapters(rows)] == [(5, 1), (5, 2), (5, 3)]
     edits = [row.self_edit_id for row in rows if isinstance(row, SelfEdit)]
     assert len(set(edits)) == 3
     assert [row.self_edit_id for row in adapters(rows)] == edits
     answers = [row.answer_id for row in rows if isinstance(row, Answer)]
     assert len(set(answers)) == len(answers) == 12
+    passages = [context.context_id for context in made.contexts[:3]]
+    said = [(r.sequence, r.step, r.context_id) for r in rows if isinstance(r, Answer)]
+    assert said[::2] == [(5, step, about) for step in (1, 2, 3) for about in passages[:step]]
+    assert {(r.scope, r.about_context_id) for r in rows if isinstance(r, Answer)} == {("own", None)}
 
 
 def test_the_gate_rejects_a_merge_that_harms(made: World) -> None:
@@ -237,7 +241,7 @@ def test_replay_learns_earlier_self_edits_again(made: World) -> None:
 def test_adapters_kept_apart_are_asked_about_their_own_passage(made: World) -> None:
     rows = made.run([0.6, None, 0.6], separate=True)
     assert [len(right(rows, one)) for one in adapters(rows)] == [1, 1, 1]
-    assert [json.loads(row.hyperparameters)["step"] for row in adapters(rows)] == [1, 2, 3]
+    assert [row.step for row in adapters(rows)] == [1, 2, 3]
     contexts = [row.context_id for row in rows if isinstance(row, Answer)]
     assert contexts == [c.context_id for c in made.contexts[:3] for _ in range(2)]
 

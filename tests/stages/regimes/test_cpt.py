@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from stages.domains import knowledge
 from stages.engines.transformers import TransformersEngine
 from stages.errors import ConfigError
 from stages.eval import Measured
-from stages.exam import Examiner
+from stages.exam import Examination, Examiner, rows_of
 from stages.grading import GRADERS
 from stages.models import LanguageModel
 from stages.probe import Probe
@@ -65,7 +65,7 @@ def test_a_self_edit_is_one_text_and_a_passage_is_learned_once(
         "Harbour Vik\nIt is old.",
     ]
     assert (row.n_sequences, row.status, row.reason) == (5, "ok", None)
-    assert (row.context_id, row.self_edit_id) == ("self-edits", None)
+    assert (row.context_id, row.self_edit_id, row.method) == (None, None, "self-edits")
     assert (job.epochs, job.learning_rate, job.batch_size) == (3, 1e-3, 8)
 
 
@@ -188,27 +188,27 @@ def test_a_method_is_trained_asked_and_gone(
     engine = TransformersEngine(lm)
     examiner = Examiner("s", engine, knowledge, GRADERS["exact"], ScoreConfig(answer_tokens=4))
     before = {name: tensor.clone() for name, tensor in lm.model.state_dict().items()}
-    bare = list(examiner.examine([cpt.Examination(c, questions[c.context_id]) for c in contexts]))
+    asked = [Examination(c, questions[c.context_id]) for c in contexts]
+    bare = rows_of(examiner.examine(asked))
     _, some = plan(cpt.PASSAGES, contexts, [])
-    rows = list(
-        cpt.evaluate(
-            cpt.PASSAGES,
-            contexts,
-            [],
-            questions=questions,
-            plan=lambda *what: plan(*what, full=full, epochs=20, learning_rate=1e-2),
-            learn=cpt.full(lm) if full else cpt.lora(ReferenceTrainer(lm), lm),
-            examiner=examiner,
-            measured=Measured(policy, "d", "cpt", "exact"),
-            probe=Probe(contexts[1:], questions, examiner, lm, some.rows),
-        )
+    rows = cpt.evaluate(
+        cpt.PASSAGES,
+        contexts,
+        [],
+        questions=questions,
+        plan=lambda *what: plan(*what, full=full, epochs=20, learning_rate=1e-2),
+        learn=cpt.full(lm) if full else cpt.lora(ReferenceTrainer(lm), lm),
+        examiner=examiner,
+        measured=Measured(policy, "d", "cpt", "exact"),
+        probe=Probe(contexts[1:], questions, examiner, lm=lm, rows=some.rows),
     )
     (adapter,) = (row for row in rows if isinstance(row, Adapter))
     assert (adapter.status, adapter.n_steps) == ("ok", 20)
     assert adapter.last_loss < adapter.first_loss  # type: ignore[operator]
     assert adapter.probe_kl > 0.01  # type: ignore[operator]
     answers = [row for row in rows if isinstance(row, Answer)]
-    assert {row.method for row in answers} == {"passage-only"}
+    assert {(row.method, row.scope) for row in answers} == {("passage-only", "own")}
+    assert [row.context_id for row in answers[::2]] == [context.context_id for context in contexts]
     assert {row.adapter_id for row in answers} == {adapter.adapter_id}
     assert len(answers) == sum(isinstance(row, Verdict) for row in rows) == 4
     texts = [row.text for row in bare if isinstance(row, Answer)]
@@ -232,7 +232,7 @@ def test_a_failed_training_is_a_row_and_no_answer(
     @contextmanager
     def learn(job: Any) -> Iterator[cpt.Learned]:
         failed = Trained(None, 0, None, None, 0.0, "out of memory on 9 tokens")
-        yield cpt.Learned(failed, lambda: nullcontext(lm.model), lambda: nullcontext(lm.model))
+        yield cpt.Learned(failed)
 
     (row,) = cpt.evaluate(
         cpt.PASSAGES,

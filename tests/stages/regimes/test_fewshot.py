@@ -49,8 +49,9 @@ def examiner(engine: Any, **config: Any) -> Examiner:
 def adapter(edit: SelfEdit, status: str = "ok") -> Adapter:
     made = f"adapter {edit.self_edit_id}"
     return Adapter(
-        made, edit.self_edit_id, edit.context_id, "s", 0, 1, status, None, "{}", 1, 1, 1, 1, 1, 1
-    )
+        made, edit.self_edit_id, edit.context_id, "self-edits", "s", 0, 1, status, None, "{}",
+        1, 1, 1, 1, 1, 1,
+    )  # fmt: skip
 
 
 def evaluated(
@@ -58,19 +59,16 @@ def evaluated(
 ) -> tuple[list[Any], dict[str, Any]]:
     """All rows, and the metrics by method; the first `wrong` grids are wrong in any case."""
     context, questions = arc.read(TASK, ordinal=0, split="")
-    rows = list(
-        fewshot.evaluate(
-            [context],
-            questions={context.context_id: questions},
-            examiner=examiner(Turner(wrong)),
-            write=lambda contexts: [edit(context, call(epochs=1))],
-            adapt=lambda edits: [
-                (adapter(e, "ok" if e.prompt_name == "oracle" else status), object()) for e in edits
-            ],
-            oracle=call(epochs=2),
-        )
+    rows = fewshot.evaluate(
+        [context],
+        questions={context.context_id: questions},
+        examiner=examiner(Turner(wrong)),
+        write=lambda contexts: [edit(context, call(epochs=1))],
+        adapt=lambda edits: [
+            (adapter(e, "ok" if e.prompt_name == "oracle" else status), object()) for e in edits
+        ],
+        oracle=call(epochs=2),
     )
-    chosen = {r.self_edit_id for r in rows if isinstance(r, SelfEdit) and r.policy == "oracle"}
     metrics = summarise(
         [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
         questions={context.context_id: questions},
@@ -79,7 +77,6 @@ def evaluated(
         grader="arc-grid",
         regime="fewshot",
         methods=fewshot.METHODS,
-        belongs_to=lambda one: fewshot.of(one, chosen),
     )
     return rows, {(m.method, m.metric): m.value for m in metrics}
 
@@ -100,6 +97,7 @@ def test_the_three_methods(policy: Any, edit: Any) -> None:
     }
     (oracle,) = [r for r in rows if isinstance(r, SelfEdit) and r.policy == "oracle"]
     assert oracle.completion == call(epochs=2)
+    assert [row.method for row in rows if isinstance(row, Adapter)] == ["self-edits", "oracle"]
     methods = [row.method for row in rows if isinstance(row, Answer)]
     assert methods == ["in-context"] * 2 + ["self-edits"] * 2 + ["oracle"] * 2
 
@@ -126,7 +124,8 @@ def voted(wrong_views: int) -> tuple[Answer, Verdict]:
         "e", context.context_id, 0, "p", 0, "n", "", call(), "ok", None, None, None, None
     )
     one = Examination(context, questions[:1], adapter(made), object())  # type: ignore[arg-type]
-    answer, verdict = list(examiner(Turner(wrong_views), voting=True).examine([one]))
+    ((rows, _),) = examiner(Turner(wrong_views), voting=True).examine([one])
+    answer, verdict = rows
     assert isinstance(answer, Answer)
     assert isinstance(verdict, Verdict)
     return answer, verdict

@@ -8,7 +8,6 @@ import pytest
 
 from stages.config import ContinualConfig
 from stages.eval import Measured
-from stages.identity import canonical
 from stages.records import Adapter, Answer, Metric, Policy, Question, Verdict
 from stages.regimes.retention import Matrix, matrix, method, metrics
 
@@ -22,22 +21,25 @@ ORIGIN = Policy("update-1", "p", None, 2, None, "rest-em", None)
 def answered(adapter: str | None, context: str, right: int, total: int = 2) -> list[Any]:
     """Answers to a context's two questions, the first `right` of them correct."""
     rows: list[Any] = []
+    sequence, step = map(int, adapter.split(".")) if adapter else (None, 0)
     for i in range(total):
         name = f"{adapter} {context} {i}"
         method = "self-edits" if adapter else "unadapted"
         rows += [
-            Answer(name, context, f"{context}{i}", "s", None, adapter, method, 0, "", 1),
+            Answer(
+                name, context, f"{context}{i}", "s", None, adapter, method, 0, "", 1,
+                sequence=sequence, step=step,
+            ),
             Verdict(name, context, "exact", i < right, None, None),
-        ]
+        ]  # fmt: skip
     return rows
 
 
 def adapter(sequence: int, step: int, kl: float | None = None) -> Adapter:
-    about = canonical({"sequence": sequence, "step": step})
     told = {} if kl is None else {"probe_accuracy": 0.5, "probe_change": -0.1, "probe_kl": kl}
     return Adapter(
-        f"{sequence}.{step}", "e", DEALT[sequence][step - 1], "s", sequence, 0, "ok", None, about,
-        1, 1, 1, None, None, 0.0, **told,
+        f"{sequence}.{step}", "e", DEALT[sequence][step - 1], "self-edits", "s", 0, 0, "ok", None,
+        "{}", 1, 1, 1, None, None, 0.0, sequence=sequence, step=step, **told,
     )  # fmt: skip
 
 
@@ -122,7 +124,7 @@ def test_adapters_kept_apart_answer_as_on_their_own_step(rows: list[Any]) -> Non
 
 def test_a_probe_is_told_after_each_step(rows: list[Any]) -> None:
     probed = [
-        adapter(r.repeat, int(r.adapter_id[-1]), kl=0.1 * r.repeat) if isinstance(r, Adapter) else r
+        adapter(r.sequence, r.step, kl=0.1 * r.sequence) if isinstance(r, Adapter) else r
         for r in rows
     ]
     found = named(probed)

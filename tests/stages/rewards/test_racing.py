@@ -13,7 +13,7 @@ from stages.exam import Examiner
 from stages.grading import GRADERS
 from stages.records import Adapter, Context, Question, Reward, SelfEdit
 from stages.rewards.racing import Bounds, Halving, contenders, noise, race
-from stages.score import score
+from stages.score import Scoring
 from stages.training import Lora
 
 HALVING = Halving(0.5)
@@ -103,14 +103,11 @@ def run(
             yield from (adapter(e, repeat, plan[e.self_edit_id][repeat]) for e in wanted)
 
         examiner = Examiner("s", Answering(), knowledge, GRADERS["exact"], ScoreConfig())
-        how: dict[str, Any] = {
-            "contexts": contexts, "questions": questions, "examiner": examiner,
-        }  # fmt: skip
+        scoring = Scoring(contexts, questions, examiner, rule)
         if racing is None:
             pairs = [adapter(e, r, plan[e.self_edit_id][r]) for e in edits for r in range(repeats)]
-            return list(score(edits, pairs, **how)), trained
-        raced = race(edits, adapt, repeats=repeats, rule=rule, racing=racing, **how)
-        return list(raced), trained
+            return scoring.score(edits, pairs), trained
+        return race(edits, adapt, scoring, repeats=repeats, racing=racing), trained
 
     return go
 
@@ -118,8 +115,9 @@ def run(
 def adapter(edit: SelfEdit, repeat: int, right: int | str) -> tuple[Adapter, Lora | None]:
     status: Any = right if isinstance(right, str) else "ok"
     row = Adapter(
-        f"{edit.self_edit_id}/{repeat}", edit.self_edit_id, edit.context_id, "s", repeat, 0, status,
-        None if status == "ok" else f"it was {status}", "{}", 1, 1, 1, None, None, 0.0,
+        f"{edit.self_edit_id}/{repeat}", edit.self_edit_id, edit.context_id, "self-edits", "s",
+        repeat, 0, status, None if status == "ok" else f"it was {status}", "{}", 1, 1, 1, None,
+        None, 0.0,
     )  # fmt: skip
     return row, None if isinstance(right, str) else Lora(1, right, {})
 

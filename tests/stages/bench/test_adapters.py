@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from stages.bench import adapters as bench
 from stages.config import AdaptConfig
 from stages.models import LanguageModel
-from stages.training import batched, bench
+from stages.training import batched
 from stages.training.batched import BatchedTrainer
 
 SMALL = AdaptConfig(rank=2, alpha=4, epochs=1, targets="all-linear")

@@ -5,7 +5,8 @@ from itertools import count
 
 import pytest
 
-from stages.engines import Completion, Request, bench
+from stages.bench import generate as bench
+from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine
 from stages.errors import ConfigError
 

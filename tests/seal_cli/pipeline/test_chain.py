@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from stored import publish
 
-from seal_cli.pipeline.loop import Chain, Round
+from seal_cli.pipeline.chain import Chain, Round
 from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Settings

@@ -1,7 +1,6 @@
 """How fast an engine writes on this machine, at several batch sizes.
 
-Knows neither models nor commands: it is handed engines, requests and a clock, and returns records.
-`seal bench generate` prints them.
+Knows no models: it is handed engines, requests and a clock.
 """
 
 import statistics

@@ -1,7 +1,6 @@
 """How long adapters take on this machine: one at a time and batched, with proof that they agree.
 
-Needs torch, transformers, peft and safetensors alone and returns records: `seal bench adapters`
-and `examples/benchmarks/adapters.py` print them.
+`seal bench adapters` and `examples/benchmarks/adapters.py` print it.
 """
 
 import json
