@@ -6,10 +6,12 @@ Only safetensors weights, no code from the checkpoint, no look-up on any hub
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.errors import ConfigError, InputError, ResourceError
@@ -20,6 +22,7 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 _LARGEST_HEADER = 100_000_000  # bytes; the safetensors format's own limit
 # What transformers raises, depending on which file is broken and how.
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
+ADAPTER, TOKENIZER = "adapter_config.json", "tokenizer_config.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -65,13 +68,13 @@ def check_directory(path: Path) -> dict[str, Any]:
         InputError: no config or safetensors, pickled weights, or a model with code of its own.
 
     """
-    config = _json(path / "config.json")
+    config = read_json(path / "config.json")
     if "auto_map" in config:
         raise InputError(
             f"{path} brings its own Python code (auto_map), which is never run.",
             "Use a model of an architecture that transformers knows.",
         )
-    if not any(path.glob("*.safetensors")):
+    if not set(path.glob("*.safetensors")) - set(path.glob("adapter_*")):
         pickled = any(f for pattern in _PICKLES for f in path.glob(pattern))
         what = "only pickled weights, which can run code" if pickled else "no weights"
         raise InputError(
@@ -84,7 +87,7 @@ def check_directory(path: Path) -> dict[str, Any]:
 
 def _check_shards(index: Path) -> None:
     """Raise InputError for an index that names weights outside of its own folder."""
-    shards = _json(index).get("weight_map")
+    shards = read_json(index).get("weight_map")
     names = shards.values() if isinstance(shards, dict) else [None]
     for name in names:
         if (
@@ -97,7 +100,7 @@ def _check_shards(index: Path) -> None:
             )
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     """One of a model's JSON files. Raises InputError."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -112,14 +115,24 @@ def _json(file: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "") -> LanguageModel:
+def load(
+    path: Path,
+    device: str = "auto",
+    dtype: str = "auto",
+    content: str = "",
+    adapters: tuple[Path, ...] = (),
+    tokens: Path | None = None,
+) -> LanguageModel:
     """The model in `path`; the last one stays loaded, so that chained stages load it once.
 
     Args:
         path: a model directory.
         device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
         dtype: `auto` is the checkpoint's own, else float32, bfloat16 or float16.
-        content: what the caller knows the folder's content by; another one is loaded anew.
+        content: what the caller knows the folders' content by; another one is loaded anew.
+        adapters: PEFT folders, folded into it one after the other. One that lies in `path` itself
+            counts only when it is named here.
+        tokens: the tokenizer's folder, if not `path`.
 
     Raises:
         ConfigError: there is no such device or dtype.
@@ -137,15 +150,18 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
     if dtype not in DTYPES:
         raise ConfigError(f"there is no dtype {dtype!r}.", f"Choose one of: {', '.join(DTYPES)}.")
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            tokens or path, local_files_only=True, trust_remote_code=False
         )
+        with _bare(path) as folder:
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
         model, info = loaded
         model.to(place)
     except torch.OutOfMemoryError as error:
@@ -165,9 +181,32 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
             "Set eos_token in its tokenizer_config.json.",
         )
     model.eval().requires_grad_(False)
+    _fold(model, adapters)
     if place == "cpu":
         choose_threads(model.num_parameters())
     return LanguageModel(model, tokenizer)
+
+
+@contextmanager
+def _bare(path: Path) -> Iterator[Path]:
+    """The folder without an adapter that lies in it, which transformers would apply unasked."""
+    if not (path / ADAPTER).exists():
+        yield path
+        return
+    with TemporaryDirectory(prefix="seal-base-") as folder:
+        for file in path.iterdir():
+            if not file.name.startswith("adapter_"):
+                (Path(folder) / file.name).symlink_to(file.resolve())
+        yield Path(folder)
+
+
+def _fold(model: Any, adapters: tuple[Path, ...]) -> None:
+    from stages.training import directory, merge
+
+    for adapter in adapters:
+        lora = directory.load(adapter)
+        merge.fold(model, lora)
+        merge.compare(adapter, model, lora)
 
 
 def find_device(wanted: str) -> str:
@@ -204,14 +243,14 @@ def has_chat_template(path: Path) -> bool:
     """Whether the tokenizer carries a chat template, without loading it."""
     if (path / "chat_template.jinja").is_file() or (path / "chat_template.json").is_file():
         return True
-    config = path / "tokenizer_config.json"
-    return config.is_file() and bool(_json(config).get("chat_template"))
+    config = path / TOKENIZER
+    return config.is_file() and bool(read_json(config).get("chat_template"))
 
 
 def weight_shapes(path: Path) -> dict[str, Sequence[int]]:
     """Name and shape of every stored tensor, read from the safetensors headers alone."""
     shapes: dict[str, Sequence[int]] = {}
-    for file in sorted(path.glob("*.safetensors")):
+    for file in sorted(set(path.glob("*.safetensors")) - set(path.glob("adapter_*"))):
         try:
             with file.open("rb") as stream:
                 size = int.from_bytes(stream.read(8), "little")

@@ -10,7 +10,7 @@ import pytest
 from endpoint import Server
 from passages import PASSAGES
 
-pytest_plugins = ["stores"]
+pytest_plugins = ["stores", "small"]
 # Before torch is imported: two OpenMP threads on shared cores are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
