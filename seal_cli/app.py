@@ -35,7 +35,6 @@ from seal_cli.commands import (
     why,
 )
 from seal_cli.commands import eval as evaluate
-from seal_cli.signals import install
 
 app = typer.Typer(
     cls=Boundary,
@@ -103,9 +102,3 @@ def root(
     """Open the store; commands that write make its folders."""
     console.configure(quiet=False)
     ctx.obj = store_at(store)
-
-
-def main() -> None:
-    """Entry point of the console script."""
-    install()
-    app()

@@ -11,9 +11,9 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from stages.errors import ConfigError, SealError
 
@@ -22,8 +22,28 @@ if TYPE_CHECKING:
 
 WIDE, WIDEST = 200, 320  # characters of a line that goes to no terminal; the latter of a table
 INTERVAL = 10.0  # seconds between progress lines where there is no terminal
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters, the separators of lines and paragraphs, and what turns the direction of text.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
+)
 _quiet = False
+_stdin: TextIO | None = None
+
+
+def take_stdin() -> None:
+    """Keep what is piped in for ourselves: no library can read it, or wait for an answer."""
+    global _stdin
+    with suppress(OSError):  # it is closed
+        _stdin = os.fdopen(os.dup(0), encoding="utf-8", errors="replace")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+
+
+def piped() -> str:
+    """All that is piped in."""
+    stdin = _stdin or sys.stdin
+    return stdin.read() if stdin else ""
 
 
 def configure(*, quiet: bool) -> None:
@@ -45,7 +65,12 @@ class _Talk(logging.Handler):
 
 def safe(text: str) -> str:
     """Text with its control characters made visible; line ends and tabs stay."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(_visible, text)
+
+
+def _visible(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def cell(value: Any) -> str:
@@ -111,8 +136,11 @@ def check_folder(path: Path) -> None:
 def save(text: str, path: Path) -> None:
     """Data to a file that the user named, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def say(text: str) -> None:

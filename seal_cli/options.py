@@ -234,7 +234,7 @@ def from_stdin() -> str:
         ConfigError: none or several; an empty stdin means that the stage before failed.
 
     """
-    ids = sys.stdin.read().split()
+    ids = console.piped().split()
     if len(ids) != 1:
         what = "nothing" if not ids else f"{len(ids)} words"
         raise ConfigError(

@@ -199,7 +199,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"there is no {file}.", "Make one with `seal init`.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # of tomllib, for digits and depth too
         raise ConfigError(
             f"{file} is not readable TOML: {error}.", "Correct it, or see `seal init`."
         ) from error
@@ -231,7 +231,7 @@ def _parse_assignment(assignment: str) -> tuple[str, dict[str, Any]]:
         )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         parsed = value.strip()
     values = {key.replace("-", "_"): parsed}
     _check_keys(section, values, "--set")

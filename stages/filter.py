@@ -1,8 +1,9 @@
 """filter: which self-edits the policy learns from (ReST-EM's E-step, paper §3.1 and Eq. 3).
 
 A rule is a SQL query over the tables `rewards` and `self_edits`, run on an in-memory DuckDB with
-nothing else in reach: `rules/*.sql`, or the user's own. It returns `self_edit_id` and, if it likes,
-`rank`, `kept` and `reason`; self-edits that it does not return are not kept.
+nothing else in reach, on one thread (`stages.sandbox`): `rules/*.sql`, or the user's own. It
+returns `self_edit_id` and, if it likes, `rank`, `kept` and `reason`; self-edits that it does not
+return are not kept.
 
 With `max_forget` the rule does not get to see self-edits that make the student forget more than
 that: so the best of the others is kept, whatever the rule is.
@@ -15,13 +16,23 @@ from typing import TYPE_CHECKING, Any
 from stages.config import FilterConfig
 from stages.errors import ConfigError, InputError
 from stages.records import Reward, Selection
+from stages.repeatable import check_repeatable
 from stages.rewards import PROXY
+from stages.sandbox import (
+    MEMORY_LIMIT,
+    SECONDS,
+    close_off,
+    confined,
+    interrupted_after,
+    spent,
+)
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
 SEMANTICS = 1
+_RANKS = 2**63  # what a column of integers holds
 RULES = Path(__file__).parent / "rules"
 
 
@@ -53,7 +64,7 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
     unknown = verdicts.keys() - {reward.self_edit_id for reward in rewards}
     if unknown:
         raise ConfigError(
-            f"the rule returned {len(unknown)} self_edit_id that are not in the rewards.",
+            "the rule returned self_edit_ids that are not in the rewards.",
             "Return self_edit_id from the rewards table.",
         )
     for reward in rewards:
@@ -114,22 +125,24 @@ def _run(
     """self_edit_id -> (rank, kept, reason) as the query has it, which sees no reward `without`."""
     import duckdb
 
-    with duckdb.connect(":memory:") as connection:
-        for name, table in tables.items():
-            connection.register("incoming", table)
-            connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')
-            connection.unregister("incoming")
-        if without:
-            connection.execute(
-                "DELETE FROM rewards WHERE self_edit_id IN (SELECT unnest(?))", [without]
-            )
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET python_enable_replacements = false")
-        connection.execute("SET lock_configuration = true")
+    in_order = {"memory_limit": MEMORY_LIMIT, "threads": "1", "preserve_insertion_order": "true"}
+    with confined(SECONDS), duckdb.connect(":memory:", config={**in_order}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         try:
-            rows = _fetch(connection, query, config)
+            check_repeatable(connection, query)
+            for name, table in tables.items():
+                connection.register("incoming", table)
+                connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM incoming')
+                connection.unregister("incoming")
+            if without:
+                connection.execute(
+                    "DELETE FROM rewards WHERE self_edit_id IN (SELECT unnest(?))", [without]
+                )
+            close_off(connection)
+            with interrupted_after(connection, SECONDS):
+                rows = _fetch(connection, query, config, most=tables["rewards"].num_rows + 1)
         except duckdb.Error as error:
-            raise ConfigError(
+            raise spent(str(error), SECONDS) or ConfigError(
                 f"the rule does not run: {error}", "Tables: " + ", ".join(tables) + "."
             ) from error
     verdicts: dict[str, tuple[int, bool, str]] = {}
@@ -145,32 +158,26 @@ def _verdict(row: Mapping[str, Any], place: int) -> tuple[str, tuple[int, bool, 
     """One row of a rule's result; `rank`, `kept` and `reason` are optional."""
     edit_id, rank, kept = row["self_edit_id"], row.get("rank", place), row.get("kept", True)
     kept = False if kept is None else kept  # SQL's "unknown" is no yes
-    if not (isinstance(edit_id, str) and isinstance(rank, int) and isinstance(kept, bool)):
+    countable = isinstance(rank, int) and -_RANKS <= rank < _RANKS
+    if not (isinstance(edit_id, str) and countable and isinstance(kept, bool)):
         raise ConfigError(
             f"the rule returns self_edit_id {edit_id!r}, rank {rank!r}, kept {kept!r}.",
-            "They must be a text, an integer and a boolean.",
+            "They must be a text, an integer of 64 bits and a boolean.",
         )
     reason = row.get("reason") or ("returned by the rule" if kept else "not kept by the rule")
     return edit_id, (rank, kept, str(reason))
 
 
 def _fetch(
-    connection: "duckdb.DuckDBPyConnection", query: str, config: FilterConfig
+    connection: "duckdb.DuckDBPyConnection", query: str, config: FilterConfig, most: int
 ) -> list[dict[str, Any]]:
-    """The rows of one query, given those of our parameters that it names."""
+    """The first rows of one query, given those of our parameters that it names."""
     parameters = ("keep", "threshold", "margin", "max_forget")
     values = {name: getattr(config, name) for name in parameters}
-    (statement,) = _one_statement(connection, query)
+    (statement,) = connection.extract_statements(query)
     wanted = {name: values[name] for name in statement.named_parameters if name in values}
     result = connection.execute(statement, wanted)
     names = [column[0] for column in result.description or ()]
     if "self_edit_id" not in names:
         raise ConfigError("the rule returns no self_edit_id.", "Add the column to its SELECT.")
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-
-
-def _one_statement(connection: "duckdb.DuckDBPyConnection", query: str) -> list[Any]:
-    statements = connection.extract_statements(query)
-    if len(statements) != 1:
-        raise ConfigError(f"the rule has {len(statements)} statements.", "Give one SELECT.")
-    return statements
+    return [dict(zip(names, row, strict=True)) for row in result.fetchmany(most)]

@@ -6,6 +6,7 @@ Only safetensors weights, no code from the checkpoint, no look-up on any hub
 
 import json
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from stages.checkpoint import check_counts, check_files
 from stages.errors import ConfigError, InputError, ResourceError
 
 LOG = logging.getLogger(__name__)
 SMALL_MODEL = 50_000_000  # parameters; below it a second CPU thread costs more than it brings
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _LARGEST_HEADER = 100_000_000  # bytes; the safetensors format's own limit
-# What transformers raises, depending on which file is broken and how.
-_UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
 ADAPTER, TOKENIZER = "adapter_config.json", "tokenizer_config.json"
+_SAID = 300  # characters of what transformers says
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -68,12 +69,8 @@ def check_directory(path: Path) -> dict[str, Any]:
         InputError: no config or safetensors, pickled weights, or a model with code of its own.
 
     """
+    check_files(path)
     config = read_json(path / "config.json")
-    if "auto_map" in config:
-        raise InputError(
-            f"{path} brings its own Python code (auto_map), which is never run.",
-            "Use a model of an architecture that transformers knows.",
-        )
     if not set(path.glob("*.safetensors")) - set(path.glob("adapter_*")):
         pickled = any(f for pattern in _PICKLES for f in path.glob(pattern))
         what = "only pickled weights, which can run code" if pickled else "no weights"
@@ -107,7 +104,7 @@ def read_json(file: Path) -> dict[str, Any]:
     except OSError as error:
         hint = "Give a Hugging Face model directory."
         raise InputError(f"{file.parent} is not a model: no {file.name}.", hint) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not JSON: {error}.", "Copy the model again.") from error
     if not isinstance(content, dict):
         raise InputError(f"{file} is not a JSON object.", "Copy the model again.")
@@ -140,10 +137,10 @@ def load(
         ResourceError: it does not fit.
 
     """
-    check_directory(path)
+    check_counts(path, check_directory(path), len(weight_shapes(path)))
+    os.environ.setdefault("USE_HUB_KERNELS", "NO")  # some architectures fetch code by themselves
     import torch
     import transformers
-    from safetensors import SafetensorError
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = find_device(device)
@@ -164,13 +161,12 @@ def load(
             )
         model, info = loaded
         model.to(place)
-    except torch.OutOfMemoryError as error:
+        _try(LanguageModel(model, tokenizer))
+    except (torch.OutOfMemoryError, MemoryError) as error:
         message = f"{path} does not fit on {place}."
         raise ResourceError(message, "Use a smaller model, or --device cpu.") from error
-    except (*_UNREADABLE, SafetensorError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        message = f"{path} cannot be loaded: {first}"
-        raise InputError(message, "Check the folder, or copy the model again.") from error
+    except Exception as error:  # whatever the parts of transformers raise for a broken folder
+        raise unloadable(path, error) from error
     lacking = [*info["missing_keys"], *info["mismatched_keys"]]
     if lacking:
         message = f"{path} lacks {len(lacking)} tensors, {lacking[0]} among them."
@@ -207,6 +203,25 @@ def _fold(model: Any, adapters: tuple[Path, ...]) -> None:
         lora = directory.load(adapter)
         merge.fold(model, lora)
         merge.compare(adapter, model, lora)
+
+
+def unloadable(path: Path, error: Exception) -> InputError:
+    """What to say of a folder in which a library came to grief."""
+    said = (" ".join(str(error).split()) or type(error).__name__)[:_SAID]
+    return InputError(f"{path} cannot be loaded: {said}", "Check it, or copy the model again.")
+
+
+def _try(loaded: LanguageModel) -> None:
+    """Use every part once: what is wrong with a folder shows in use. Raises whatever goes wrong."""
+    import torch
+
+    ids = loaded.tokenizer("a text")["input_ids"] or [0]
+    if loaded.window < 1 or not all(type(i) is int for i in loaded.end_ids):
+        raise ValueError(f"window {loaded.window}, end tokens {sorted(map(str, loaded.end_ids))}")
+    if max(ids) >= loaded.model.get_input_embeddings().num_embeddings:
+        raise ValueError("its tokenizer has more tokens than it has embeddings")
+    with torch.inference_mode():
+        loaded.model(torch.tensor([ids[: loaded.window]], device=loaded.device))
 
 
 def find_device(wanted: str) -> str:
@@ -256,7 +271,7 @@ def weight_shapes(path: Path) -> dict[str, Sequence[int]]:
                 size = int.from_bytes(stream.read(8), "little")
                 header = json.loads(stream.read(min(size, _LARGEST_HEADER)))
             shapes |= {name: t["shape"] for name, t in header.items() if name != "__metadata__"}
-        except (ValueError, AttributeError, TypeError, KeyError) as error:
+        except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
             message = f"{file} is not a safetensors file."
             raise InputError(message, "Copy the model again.") from error
     return shapes

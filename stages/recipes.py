@@ -119,7 +119,7 @@ def parse(text: str, *, name: str, place: str, slots: Sequence[str]) -> Recipe:
     """The TOML of a recipe. Raises ConfigError, which names the `place`, for what it cannot be."""
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{place} is not TOML: {error}.", "Mend that place.") from error
     unknown = next((key for key in tables if key != "steps"), None)
     if unknown is not None:

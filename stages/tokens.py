@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.errors import ConfigError
+from stages.errors import ConfigError, InputError
 from stages.records import Example
+from stages.templates import Refused, rendered
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +57,41 @@ def render(tokenizer: Any, prompt: str, system: str = "", *, chat: bool) -> str:
 
     Raises:
         ConfigError: the chat template takes no system message.
+        InputError: the chat template cannot be used.
 
     """
-    if not chat:
-        return plain(prompt, system)
-    from jinja2 import TemplateError
+    return render_all(tokenizer, [(prompt, system)], chat=chat)[0]
 
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": prompt})
+
+def render_all(tokenizer: Any, asked: Sequence[tuple[str, str]], *, chat: bool) -> list[str]:
+    """Prompts, each with its system message, as `render` gives them."""
+    if not chat:
+        return [plain(prompt, system) for prompt, system in asked]
+    chats = [
+        [{"role": role, "content": text} for role, text in (("system", system), ("user", prompt))]
+        for prompt, system in asked
+    ]
+    chats = [chat if system else chat[1:] for chat, (_, system) in zip(chats, asked, strict=True)]
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
-        if not system:
+        return rendered(_template(tokenizer), tokenizer.special_tokens_map, chats)
+    except Refused as error:
+        if not any(system for _, system in asked):
             raise
         raise ConfigError(
-            f"the model's chat template takes no system message: {error}.",
+            f"{error.message.rstrip('.')}: it may take no system message.",
             "Use --no-system-message, or --chat off.",
         ) from error
-    return str(text)
+
+
+def _template(tokenizer: Any) -> str:
+    """The chat template that transformers would choose. Raises InputError."""
+    try:
+        template = tokenizer.get_chat_template()
+    except ValueError as error:
+        raise InputError(f"{error}".splitlines()[0], "Use --chat off.") from error
+    if not isinstance(template, str):
+        raise InputError("the model's chat template is no text.", "Use --chat off.")
+    return template
 
 
 def row(tokenizer: Any, example: Example, *, max_length: int, pad_targets: str = "eos") -> Row:

@@ -202,7 +202,7 @@ def test_every_package_is_listed_in_the_build() -> None:
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     program = (
         "import sys, json\n"
-        "from seal_cli.app import main\n"
+        "from seal_cli.__main__ import main\n"
         f"sys.argv = ['seal', *{arguments}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(json.dumps(sorted(sys.modules)))"

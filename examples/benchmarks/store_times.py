@@ -25,7 +25,7 @@ from seal_cli.store.workspace import Workspace
 from stages.errors import ResourceError
 from stages.records import SelfEdit
 
-SEAL = (sys.executable, "-c", "from seal_cli.app import main; main()")
+SEAL = (sys.executable, "-c", "from seal_cli.__main__ import main; main()")
 # A reward is joined to the very self-edits it was given for, as everywhere (`lineage`).
 TOP = """
     SELECT r.reward, e.completion

@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from seal_cli import console, reports
-from seal_cli.boundary import confined
 from seal_cli.console import cell
 from seal_cli.options import SecondsOption, store_of
 from seal_cli.reports.colours import COLOURS
@@ -71,8 +70,7 @@ def report(
     found = []
     for question in map(reports.find, chosen):
         parameters = {"context": context} if "$context" in question.sql else {}
-        with confined(timeout):
-            result = fetch(workspace, question.sql, timeout, parameters)
+        result = fetch(workspace, question.sql, timeout, parameters)
         if result.num_rows == 0:
             console.say(f"{question.name}: nothing to report yet. {question.needs}")
         question = replace(question, trust=trust(workspace, result, timeout))

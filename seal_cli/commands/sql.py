@@ -13,7 +13,6 @@ import typer
 from rich.table import Table
 
 from seal_cli import console
-from seal_cli.boundary import confined
 from seal_cli.options import SecondsOption, store_of
 from seal_cli.store import index
 from seal_cli.store.query import BATCH, fetch, require
@@ -58,8 +57,7 @@ def sql(
     workspace = store_of(ctx)
     require(workspace)
     index.refresh(workspace)
-    with confined(timeout):
-        result = fetch(workspace, sys.stdin.read() if query == "-" else query, timeout)
+    result = fetch(workspace, console.piped() if query == "-" else query, timeout)
     chosen = format or (Format.table if sys.stdout.isatty() else Format.csv)
     _PRINTERS[chosen](result)
 

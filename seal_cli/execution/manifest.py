@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.manifest import FORMAT
 from seal_cli.store.workspace import Workspace
 from stages.records import Record
+
+_ADDRESS = re.compile(r"\b(https?://)(?:[^\s/?#]*@)?([^\s/?#@]+)[^\s,]*")
 
 
 def manifest(
@@ -57,9 +60,12 @@ def manifest(
         "attempt": attempt,
         "key": {"stage": spec.STAGE, **material},
         "config": spec.config(),
-        "models": spec.models(),
+        "models": {
+            model: {name: _public(value) for name, value in place.items()}
+            for model, place in spec.models().items()
+        },
         "tables": counted,
-        "argv": list(argv),
+        "argv": [_public(argument) for argument in argv],
         "versions": _versions(),
         "host": socket.gethostname(),
         "device": _device(),
@@ -73,6 +79,11 @@ def manifest(
 def entry(artifact: Artifact) -> dict[str, Any]:
     """An input as the manifest has it."""
     return {"artifact_id": artifact.id, "kind": artifact.kind, "manifest_sha256": artifact.digest}
+
+
+def _public(text: str) -> str:
+    """A text whose addresses are cut to their hosts: a path, a query or a user may be a secret."""
+    return _ADDRESS.sub(r"\1\2", text)
 
 
 def _versions() -> dict[str, str]:

@@ -32,6 +32,7 @@ def files_of(path: Path) -> list[tuple[str, Path]]:
         files = sorted(path.glob("*.json"))
         if not files:
             raise InputError(f"{path} holds no .json file.", FORMS)
+        readers.check_inside(path, files)
         return [(file.name, file) for file in files]
     beside = solutions_of(path)
     # A single task is named after its file, others are not.

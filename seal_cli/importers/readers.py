@@ -60,7 +60,18 @@ def files_of(path: Path) -> list[tuple[str, Path]]:
     else:
         texts = sorted(p for p in path.rglob("*") if p.suffix in TEXT_SUFFIXES and p.is_file())
         inside = texts or sorted(path.glob("*.parquet"))
+    check_inside(path, inside)
     return [(str(p.relative_to(path)), p) for p in inside]
+
+
+def check_inside(folder: Path, files: Iterable[Path]) -> None:
+    """Raise InputError for a link out of the folder: who made it may want to see our files."""
+    root = folder.resolve()
+    for file in files:
+        if not file.resolve().is_relative_to(root):
+            raise InputError(
+                f"{file} leads out of {folder}.", "Put the file itself there, or import it alone."
+            )
 
 
 def _is_saved_dataset(path: Path) -> bool:
@@ -181,6 +192,13 @@ def _parquet(path: Path) -> Iterator[Row]:
 def _saved_dataset(path: Path, split: str | None) -> Iterator[Row]:
     from datasets import Dataset, DatasetDict, load_from_disk
 
+    for state in path.rglob("state.json"):  # it names the files with the rows
+        content = load_json(state)
+        listed = content.get("_data_files") if isinstance(content, dict) else None
+        for entry in listed if isinstance(listed, list) else []:
+            name = entry.get("filename") if isinstance(entry, dict) else None
+            check_inside(path, [state.parent / str(name)])
+    check_inside(path, path.rglob("*"))
     try:
         data = load_from_disk(str(path))
     except (OSError, ValueError, KeyError) as error:

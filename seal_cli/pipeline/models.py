@@ -5,7 +5,6 @@ prefix, `@latest:update`), or `tiny` or `tiny-grids`, the models that come with 
 """
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ TINY = Path(__file__).parents[1] / "tiny"
 TINY_GRIDS = Path(__file__).parents[1] / "tiny-grids"
 SHIPPED = {"tiny": TINY, "tiny-grids": TINY_GRIDS}
 _DEEPEST = 8  # adapters on one another
+_PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -131,8 +131,7 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
     if name in SHIPPED:
         candidates.append(SHIPPED[name])
     elif _HUB_NAME.fullmatch(name):
-        with suppress(InputError):
-            candidates.append(_from_hub(name, ask=False))
+        candidates += _cached(name)  # a manifest may come from anybody: nothing is downloaded
     for candidate in candidates:
         found = _base(workspace, candidate, name)
         if found.id == policy:
@@ -184,9 +183,12 @@ def _adapted(workspace: Workspace, path: Path, name: str, depth: int = 0) -> Loc
     elif wanted in SHIPPED:
         base = _whole(workspace, SHIPPED[wanted], wanted)
     else:
-        there = Path(wanted).expanduser()
-        if not there.is_dir():
-            there = _from_hub(wanted, ask=False)
+        there = next((p for p in (Path(wanted).expanduser(), *_cached(wanted)) if p.is_dir()), None)
+        if there is None:
+            raise InputError(
+                f"{wanted}, the base of the adapter {path}, is not on this machine.",
+                f"Download it, or put its folder as base_model_name_or_path into {ADAPTER}.",
+            )
         deeper = (there / ADAPTER).exists()
         base = (
             _adapted(workspace, there, wanted, depth + 1)
@@ -213,8 +215,20 @@ def _updated(workspace: Workspace, artifact: Artifact) -> LocalModel:
     return LocalModel(policy, path, artifact, base)
 
 
-def _from_hub(name: str, *, ask: bool = True) -> Path:
-    """A snapshot on disk: the cached one, else downloaded where the hub may be asked."""
+def _cached(name: str) -> list[Path]:
+    """The snapshot of a hub name that is on this machine, as a list of none or one."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        found = snapshot_download(name, allow_patterns=_PATTERNS, local_files_only=True)
+    except (LocalEntryNotFoundError, HFValidationError):
+        return []
+    return [Path(found)]
+
+
+def _from_hub(name: str) -> Path:
+    """A snapshot on disk: the cached one, else downloaded."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -222,13 +236,11 @@ def _from_hub(name: str, *, ask: bool = True) -> Path:
         LocalEntryNotFoundError,
     )
 
-    patterns = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+    cached = _cached(name)
+    if cached:
+        return cached[0]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        pass
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=not ask))
+        return Path(snapshot_download(name, allow_patterns=_PATTERNS))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise InputError(
             f"{name} is neither a local folder nor to be had from the hub.",

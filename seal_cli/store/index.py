@@ -9,7 +9,6 @@ come from other people too).
 import errno
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from seal_cli.store.schema import TABLES, empty_select, versioned_select
 from seal_cli.store.workspace import Workspace
 from stages.errors import BusyError, InputError
 from stages.identity import digest
+from stages.sandbox import MEMORY_LIMIT, close_off, interrupted_after, spent
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,7 +31,6 @@ LOG = logging.getLogger(__name__)
 SQL = Path(__file__).parent  # the views below and the macros of every query
 # Each may use those before it.
 VIEWS = ("model_names", "judgements", "experiments", "accuracies", "traces")
-MEMORY_LIMIT = "2GiB"
 # Functions (by a part of their names) that take a table's name or a query as text.
 _BY_TEXT = ("query", "histogram", "serialized", "duckdb_", "pragma", "show", "summarize")
 STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
@@ -49,8 +48,9 @@ _CATALOGUE = {
 }
 # (artifact, everything it was made from, itself included): what a join between stages needs. The
 # same self-edit may stand in several artifacts; this says which of them a reward is about.
+# A view: a chain of n artifacts has n² / 2 pairs, which only the queries that name it pay for.
 _LINEAGE = """
-    CREATE TABLE lineage AS
+    CREATE VIEW lineage AS
     WITH RECURSIVE
         made AS (SELECT artifact_id, unnest(inputs) AS input FROM artifacts),
         lineage (artifact_id, ancestor) AS (
@@ -59,7 +59,7 @@ _LINEAGE = """
             SELECT lineage.artifact_id, input
             FROM lineage JOIN made ON made.artifact_id = lineage.ancestor
         )
-    FROM lineage ORDER BY ALL"""
+    FROM lineage"""
 
 
 def refresh(workspace: Workspace) -> None:
@@ -173,26 +173,16 @@ def sandbox(
     try:
         _define(connection, artifacts, files.admit, query=query)
     except duckdb.Error as error:
-        hint = "See which artifact it is with `seal verify --all`."
-        raise InputError(f"a table cannot be read: {last_words(error)}.", hint) from error
-    for setting in (
-        "temp_directory = ''",
-        f"allowed_directories = ['{PREFIX}']",
-        "enable_external_access = false",
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "python_enable_replacements = false",
-        "enable_progress_bar = false",  # it would be printed to stdout
-        "lock_configuration = true",
-    ):
-        connection.execute(f"SET {setting}")
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.daemon = True
-    timer.start()
+        text = last_words(error)
+        raise spent(text, seconds) or InputError(
+            f"a table cannot be read: {text}.",
+            "`seal verify` says which artifact is damaged: copy that one again.",
+        ) from error
+    close_off(connection, PREFIX)
     try:
-        yield connection
+        with interrupted_after(connection, seconds):
+            yield connection
     finally:
-        timer.cancel()
         connection.close()
 
 

@@ -1,7 +1,6 @@
 """Running one query that comes from anybody: its limits of time and memory, and its errors.
 
-What it can read is the sandbox's business (`index`, `readonly`); printing is the commands'. A query
-that does not let itself be interrupted is the process's (`seal_cli.boundary.confined`).
+What it can read is the sandbox's business (`index`, `readonly`); printing is the commands'.
 """
 
 from collections.abc import Mapping
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from seal_cli.store import index
 from seal_cli.store.workspace import Workspace
 from stages.errors import ConfigError, InputError, ResourceError, SealError
+from stages.sandbox import MEMORY, MEMORY_LIMIT, spent
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH = 2048  # rows
 LONGEST = 1000  # characters of an error
-RESULT_LIMIT = 2 << 30  # bytes, as much as the query itself may take
 
 
 def require(workspace: Workspace) -> None:
@@ -58,19 +57,12 @@ def _fetched(reader: "pa.RecordBatchReader") -> "pa.Table":
     for batch in reader:
         batches.append(batch)
         size += batch.nbytes
-        if size > RESULT_LIMIT:
+        if size > MEMORY:
             raise ResourceError(
-                f"the result is larger than {index.MEMORY_LIMIT}.",
+                f"the result is larger than {MEMORY_LIMIT}.",
                 "Ask for fewer rows or columns, or open index.duckdb with DuckDB itself.",
             )
     return pa.Table.from_batches(batches, schema=reader.schema)
-
-
-def too_slow(seconds: float) -> ResourceError:
-    """What is said of a query whose time is over."""
-    return ResourceError(
-        f"the query took longer than {seconds:g} s.", "Narrow it, or raise --timeout."
-    )
 
 
 def _explained(error: Exception, seconds: float) -> SealError:
@@ -78,13 +70,9 @@ def _explained(error: Exception, seconds: float) -> SealError:
     from seal_cli.store.readonly import last_words
 
     text = last_words(error)
-    if text.startswith("INTERRUPT Error"):
-        return too_slow(seconds)
-    if text.startswith("Out of Memory Error"):
-        return ResourceError(
-            f"the query needs more than {index.MEMORY_LIMIT}.",
-            "Narrow it, or open index.duckdb with DuckDB itself.",
-        )
+    limit = spent(text, seconds)
+    if limit is not None:
+        return limit
     words = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
     return ConfigError(
         f"the query does not run: {words}",

@@ -43,9 +43,27 @@ class Workspace:
         self._named: set[str] = set()  # bad artifacts that were complained of
 
     def create(self) -> None:
-        """Make the folders that are not there."""
-        for folder in (self.artifacts, self.work, self.locks, self.trash):
-            folder.mkdir(parents=True, exist_ok=True)
+        """Make the folders that are not there.
+
+        Raises:
+            InputError: something else is in the place of one.
+            ConfigError: they are not on one disk, where publishing is a rename.
+
+        """
+        folders = (self.artifacts, self.work, self.locks, self.trash)
+        for folder in folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise InputError(
+                    f"{error.filename} is no folder, or a link to nothing.",
+                    "Move it away, or choose another --store.",
+                ) from error
+        if len({folder.stat().st_dev for folder in folders}) > 1:
+            raise ConfigError(
+                f"parts of {self.root} are on different disks.",
+                "Put all of it on one, and link the store's own folder.",
+            )
 
     def path(self, artifact_id: str) -> Path:
         """Where an artifact is or will be. Raises InputError for anything but an id."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from stages.engines.settings import EndpointConfig, VllmConfig
 from stages.fields import Config
 from stages.tables import Chosen, Entry
-from stages.tokens import render
+from stages.tokens import render_all
 
 if TYPE_CHECKING:
     from stages.engines.openai import Ledger
@@ -55,11 +55,10 @@ class Completion:
 
 def given(requests: Sequence[Request], tokenizer: Any, *, chat: bool) -> list[Request]:
     """The requests with all that a model is given in their prompts."""
+    texts = render_all(tokenizer, [(one.prompt, one.system) for one in requests], chat=chat)
     return [
-        replace(one, prompt=render(tokenizer, one.prompt, one.system, chat=chat), system="")
-        if chat or one.system
-        else one
-        for one in requests
+        replace(one, prompt=text, system="") if chat or one.system else one
+        for one, text in zip(requests, texts, strict=True)
     ]
 
 

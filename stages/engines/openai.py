@@ -11,10 +11,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from stages.engines import Completion, Request, Seat, given, stop_at, told
 from stages.engines.background import in_background
+from stages.engines.guarded import Elsewhere, guarded_client
 from stages.engines.pace import Pace, retry_after
+from stages.engines.reply import Usage, reply_of, usage_of
 from stages.engines.settings import EndpointConfig, ServerConfig
 from stages.errors import ConfigError, ResourceError
 from stages.fields import Config
@@ -30,6 +33,7 @@ _LOCKED_OUT = (401, 403)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from one attempt to the next
 _LONGEST_ASKED = 600.0  # a server that asks to wait longer than this has nothing left for us
 _SENTENCE = 200  # characters of what a server says that a reason repeats
+_SECRET = 8  # characters from which a part of an address may be a secret
 _SEEDS = 2**31  # some servers read a seed as a 32-bit number
 
 
@@ -55,27 +59,6 @@ class Ledger(Protocol):
 
     def __setitem__(self, key: str, completion: Completion, /) -> None:
         """Keep an answer."""
-
-
-@dataclass
-class Usage:
-    """What an engine did: answers paid for and found, requests sent in vain, tokens as reported."""
-
-    answered: int = 0
-    found: int = 0
-    in_vain: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """Everything that is paid for."""
-        return self.prompt_tokens + self.completion_tokens
-
-    def __str__(self) -> str:
-        said = f"{self.answered} requests answered, {self.tokens} tokens"
-        said += f"; {self.found} answers were there already" if self.found else ""
-        return said + (f"; {self.in_vain} requests in vain" if self.in_vain else "")
 
 
 class OpenAIEngine:
@@ -111,7 +94,8 @@ class OpenAIEngine:
         self.model, self.config, self.key = model, config, key
         self.chat = config.api != "completions"
         self.structured = structured
-        self.secrets = tuple(secret for secret in (key, *secrets) if secret)
+        path = (part for part in urlsplit(config.base_url).path.split("/") if len(part) >= _SECRET)
+        self.secrets = tuple(secret for secret in (key, *secrets, *path) if secret)
         self.ledger: Ledger = {} if ledger is None else ledger
         self.usage = Usage()
         self._pace, self._limit = Pace(config.requests_per_minute), "max_tokens"
@@ -195,6 +179,7 @@ class OpenAIEngine:
             api_key=self.key or "none",  # local servers want none, the library wants some
             max_retries=0,  # `_one` tries again itself
             timeout=openai.Timeout(self.config.timeout, connect=min(10.0, self.config.timeout)),
+            http_client=guarded_client(),
         )
 
         async def one(key: str) -> Completion:
@@ -254,29 +239,34 @@ class OpenAIEngine:
 
     async def _once(self, client: Any, body: dict[str, Any]) -> "Completion | _Failure":
         """One attempt: an answer, or what went wrong and whether another may go better."""
+        try:
+            async with asyncio.timeout(self.config.timeout):  # the whole of it, not each read
+                return self._read(await self._send(client, body))
+        except Exception as error:  # noqa: BLE001  # a server can answer anything
+            return self._failure(error)
+
+    def _failure(self, error: Exception) -> "_Failure":
+        """What an attempt ended with."""
         import openai
 
-        try:
-            return self._read(await self._send(client, body))
-        except openai.APIStatusError as refusal:
+        if isinstance(error, openai.APIStatusError):
             self._silent = False
-            if refusal.status_code in _LOCKED_OUT:
-                self._locked_out = self._refusal(refusal)
-            asked = retry_after(refusal.response.headers)
-            again = refusal.status_code in _AGAIN or refusal.status_code >= 500
+            if error.status_code in _LOCKED_OUT:
+                self._locked_out = self._refusal(error)
+            asked = retry_after(error.response.headers)
+            again = error.status_code in _AGAIN or error.status_code >= 500
             again = again and asked <= _LONGEST_ASKED
             if again:
                 self._pace.pause(asked)
-            return _Failure(self._refusal(refusal), again, asked)
-        except openai.APITimeoutError:
+            return _Failure(self._refusal(error), again, asked)
+        if isinstance(error, openai.APITimeoutError | TimeoutError):
             reason = f"the server did not answer within {self.config.timeout:g} seconds"
             return _Failure(reason, again=True, nobody=True)
-        except openai.APIConnectionError as outage:
-            reason = f"the server did not answer: {self._said(outage.__cause__ or outage)}"
+        if isinstance(error, openai.APIConnectionError):
+            reason = f"the server did not answer: {self._said(error.__cause__ or error)}"
             return _Failure(reason, again=True, nobody=True)
-        except (openai.OpenAIError, ValueError) as unread:
-            reason = f"the server's answer is not understood: {self._said(unread)}"
-            return _Failure(reason, again=True)
+        reason = f"the server's answer is not understood: {self._said(error)}"
+        return _Failure(reason, again=not isinstance(error, Elsewhere))
 
     async def _send(self, client: Any, body: dict[str, Any]) -> Any:
         """The library's answer. Newer models of OpenAI's have another name for the limit."""
@@ -294,25 +284,20 @@ class OpenAIEngine:
         return await create(**rest, max_completion_tokens=body["max_tokens"])
 
     def _read(self, answer: Any) -> Completion:
-        """The library's answer as ours. Raises ValueError for anything but one choice."""
-        usage = getattr(answer, "usage", None)
-        prompt = getattr(usage, "prompt_tokens", None)
-        written = getattr(usage, "completion_tokens", None)
+        """The library's answer as ours. Raises ValueError for what cannot be used."""
+        prompt, written = usage_of(answer)
         self.usage.prompt_tokens += prompt or 0
         self.usage.completion_tokens += written or 0
-        if not getattr(answer, "choices", None):
-            raise ValueError("there is no choice in it")
-        choice = answer.choices[0]
-        text = choice.message.content if self.chat else choice.text
-        ended = choice.finish_reason
-        if ended == "content_filter":
+        reply = reply_of(answer, chat=self.chat)
+        if reply.finish == "content_filter":
             return Completion("", written, None, "the server's content filter stopped the answer")
-        if not isinstance(text, str):
-            refused = self._said(getattr(getattr(choice, "message", None), "refusal", None) or "")
+        if reply.text is None:
+            refused = self._said(reply.refusal or "")
             said = f"the model refused: {refused}" if refused else "the model wrote no text"
-            more = ": more --max-tokens may help" if ended == "length" else ""
+            more = ": more --max-tokens may help" if reply.finish == "length" else ""
             return Completion("", written, None, said + more)
-        return Completion(text, written, ended if ended in ("stop", "length") else None)
+        finish = reply.finish if reply.finish in ("stop", "length") else None
+        return Completion(reply.text, written, finish)
 
     def _refusal(self, refusal: Any) -> str:
         """A status with the server's own sentence."""
@@ -326,7 +311,10 @@ class OpenAIEngine:
 
     def _said(self, words: object) -> str:
         """Somebody else's words in one short line, without our secrets."""
-        line = re.sub(r"\s+", " ", str(words)).strip()
+        try:
+            line = re.sub(r"\s+", " ", str(words)).strip()
+        except RecursionError:  # JSON nested to the edge
+            line = "too deeply nested"
         for secret in self.secrets:
             line = line.replace(secret, "[secret]")
         return line if len(line) <= _SENTENCE else line[:_SENTENCE] + "…"

@@ -7,6 +7,7 @@ greedy ones are the same. Which engine runs, and what it wears, is `vllm_process
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stages.engines import Completion, Request, Seat, given, misfit, stop_at, told
@@ -15,7 +16,7 @@ from stages.engines.settings import VllmConfig
 from stages.engines.vllm_process import Running, Served, first_line
 from stages.errors import ConfigError, RowFailure
 from stages.fields import Config
-from stages.models import LanguageModel, end_ids_of, window_of
+from stages.models import LanguageModel, end_ids_of, unloadable, window_of
 from stages.tokens import encode
 from stages.training import Lora
 
@@ -229,13 +230,22 @@ class VllmEngine:
 
 
 def _read(served: Served) -> tuple[Any, frozenset[int], int]:
-    """The tokenizer, the tokens that end a text, and the window, without the weights."""
+    """The tokenizer, the tokens that end a text, and the window, without the weights.
+
+    Raises:
+        InputError: they cannot be read.
+
+    """
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
-    tokenizer = AutoTokenizer.from_pretrained(served.path, local_files_only=True)
-    config = AutoConfig.from_pretrained(served.path, local_files_only=True)
+    local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        generation = GenerationConfig.from_pretrained(served.path, local_files_only=True)
-    except OSError:  # as transformers does for a model without the file
-        generation = GenerationConfig.from_model_config(config)
-    return tokenizer, end_ids_of(generation, tokenizer), window_of(config)
+        tokenizer = AutoTokenizer.from_pretrained(served.path, **local)
+        config = AutoConfig.from_pretrained(served.path, **local)
+        try:
+            generation = GenerationConfig.from_pretrained(served.path, local_files_only=True)
+        except OSError:  # as transformers does for a model without the file
+            generation = GenerationConfig.from_model_config(config)
+        return tokenizer, end_ids_of(generation, tokenizer), window_of(config)
+    except Exception as error:  # whatever the parts of transformers raise for a broken folder
+        raise unloadable(Path(served.path), error) from error

@@ -236,6 +236,7 @@ def _arguments(served: Served, config: VllmConfig, rank: int) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "dtype": served.dtype,
         "load_format": "safetensors",
+        "trust_remote_code": False,
         "generation_config": "vllm",  # nothing of the checkpoint's that a request did not ask for
         "max_model_len": config.max_model_len or None,
         "enable_prefix_caching": True,
@@ -243,7 +244,8 @@ def _arguments(served: Served, config: VllmConfig, rank: int) -> dict[str, Any]:
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         "use_tqdm_on_load": False,
     }
-    window = config.max_model_len or window_of(AutoConfig.from_pretrained(served.path))
+    found = AutoConfig.from_pretrained(served.path, local_files_only=True, trust_remote_code=False)
+    window = config.max_model_len or window_of(found)
     kv_cache = config.kv_cache_mib
     if _on_gpu():
         arguments |= {"gpu_memory_utilization": config.memory, "enable_sleep_mode": True}

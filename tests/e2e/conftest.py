@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import IO
 
 import pytest
+from passages import PASSAGES
+from rounds import STAGES, Pipeline
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -76,3 +78,24 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     server.stdin.close()
     server.wait(timeout=30)
     server.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def pipeline(
+    forks: Forks, random_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Pipeline:
+    path = tmp_path_factory.mktemp("kill") / "passages.jsonl"
+    path.write_text("".join(json.dumps(passage) + "\n" for passage in PASSAGES))
+    return Pipeline(forks, random_model, path)
+
+
+@pytest.fixture(scope="session")
+def calm(
+    pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, str]]:
+    """A store in which every stage ran undisturbed, and the ids."""
+    store = tmp_path_factory.mktemp("calm") / "store"
+    ids: dict[str, str] = {}
+    for stage in STAGES:
+        ids[stage] = pipeline.run(stage, ids, store).id
+    return store, ids

@@ -22,7 +22,8 @@ import torch  # noqa: F401
 import transformers
 from transformers import AutoModelForCausalLM, LlamaForCausalLM  # noqa: F401
 
-from seal_cli import app
+from seal_cli import app  # noqa: F401
+from seal_cli.__main__ import main
 from seal_cli.execution import runner
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import write_sealed
@@ -73,7 +74,7 @@ def child(request: dict) -> None:
     sys.argv = ["seal", *request["argv"]]
     code = 0
     try:
-        app.main()
+        main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001  # it is printed, and the process ends

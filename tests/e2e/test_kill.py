@@ -9,88 +9,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from reading import tables_of, weights_of
+from rounds import STAGES, Pipeline, copy_inputs, same, same_stores
 
 from seal_cli.store.failpoints import FAILPOINTS
 from seal_cli.store.workspace import Workspace
 
 KILLED = -signal.SIGKILL
-SMALL = ["--epochs", "1", "--rank", "2", "--max-sequences", "2"]
-ONE = ["--slots", 1]  # a batch is one context
-STAGES = ["import", "generate", "adapt", "score", "filter", "update", "eval", "cpt", "continual"]
 BATCHED = {"generate", "adapt", "score", "eval", "cpt", "continual"}
-
-
-class Pipeline:
-    """The commands of one round, each given the ids of the ones before."""
-
-    def __init__(self, forks: Any, model: Path, passages: Path) -> None:
-        self.forks, self.model, self.passages = forks, model, passages
-
-    def command(self, stage: str, ids: dict[str, str]) -> list[object]:
-        scripted = ["--engine", "scripted"]
-        return {
-            "import": lambda: ["import", "contexts", self.passages],
-            "generate": lambda: [
-                "generate", ids["import"], "--policy", self.model, *scripted,
-                "--samples", 2, "--decode-batch", 2,
-            ],
-            "adapt": lambda: ["adapt", ids["generate"], "--repeats", 1, *SMALL, *ONE],
-            # Two slots and twelve adapters a context: batches of two contexts.
-            "score": lambda: ["score", ids["generate"], "--repeats", 6, *SMALL, "--slots", 2],
-            "filter": lambda: ["filter", ids["score"]],
-            "update": lambda: ["update", ids["filter"], "--rank", 2],
-            "eval": lambda: ["eval", self.model, ids["import"], *scripted, *SMALL, *ONE],
-            "cpt": lambda: [
-                "eval", self.model, ids["import"], "--regime", "cpt", *scripted, *SMALL, *ONE,
-                "--decode-batch", 2,
-            ],
-            # Written by the model as it is by then: a sequence taken up again must be the same.
-            "continual": lambda: [
-                "eval", self.model, ids["import"], "--regime", "continual", "--edits", 2,
-                "--sequences", 2, "--replay", 1, "--max-tokens", 20, *SMALL,
-            ],
-        }[stage]()  # fmt: skip
-
-    def run(self, stage: str, ids: dict[str, str], store: Path, **how: Any) -> Any:
-        return self.forks(*self.command(stage, ids), store=store, **how)
-
-
-@pytest.fixture(scope="module")
-def pipeline(forks: Any, random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    import json
-
-    from passages import PASSAGES
-
-    path = tmp_path_factory.mktemp("kill") / "passages.jsonl"
-    path.write_text("".join(json.dumps(passage) + "\n" for passage in PASSAGES))
-    return Pipeline(forks, random_model, path)
-
-
-@pytest.fixture(scope="module")
-def calm(
-    pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, str]]:
-    """A store in which every stage ran undisturbed, and the ids."""
-    store = tmp_path_factory.mktemp("calm") / "store"
-    ids: dict[str, str] = {}
-    for stage in STAGES:
-        ids[stage] = pipeline.run(stage, ids, store).id
-    return store, ids
-
-
-def same(left: Path, right: Path) -> None:
-    """Two artifact folders hold the same rows and weights, and nothing else."""
-    assert tables_of(left) == tables_of(right)
-    assert weights_of(left) == weights_of(right)
-    names = [sorted(p.name for p in folder.iterdir()) for folder in (left, right)]
-    assert names[0] == names[1]
-
-
-def copy_inputs(calm_store: Path, stage: str, ids: dict[str, str], store: Path) -> None:
-    """A store with what the stage needs and no more."""
-    for earlier in STAGES[: STAGES.index(stage)]:
-        shutil.copytree(calm_store / "artifacts" / ids[earlier], store / "artifacts" / ids[earlier])
 
 
 def kill_and_rerun(
@@ -223,13 +148,6 @@ def loop_killed_and_resumed(
         if ended.code != KILLED:
             return ended.id, kills
         kills += 1
-
-
-def same_stores(left: Path, right: Path) -> None:
-    """Two stores hold the same artifacts, row for row."""
-    assert Workspace(left).ids() == Workspace(right).ids()
-    for artifact in Workspace(left).ids():
-        same(left / "artifacts" / artifact, right / "artifacts" / artifact)
 
 
 def test_a_loop_on_tiny_killed_at_random_ends_with_the_same_policy(

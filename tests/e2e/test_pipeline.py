@@ -172,7 +172,7 @@ def test_a_rerun_is_a_hit_without_torch(made: tuple[Path, list[dict[str, str]]])
     store, rounds = made
     for command in (["score", rounds[0]["adapt"]], ["update", rounds[0]["filter"], "--rank", "2"]):
         program = (
-            "import sys\nfrom seal_cli.app import main\n"
+            "import sys\nfrom seal_cli.__main__ import main\n"
             f"sys.argv = ['seal', '--store', {str(store)!r}, *{command}]\n"
             "try:\n    main()\nexcept SystemExit as end:\n    code = end.code\n"
             "print(code, 'torch' in sys.modules)"

@@ -169,7 +169,7 @@ class Release:
         by them, so one that cannot be read is named and passed over.
         """
         for path in (Path(f"{file.path}.meta"), file.path.with_suffix(".meta")):
-            if path.is_file():
+            if path.is_file() and self._is_inside(path):
                 meta = File(path, self._name(path))
                 try:
                     found = _parsed(meta, re.sub(r",\s*}", "}", _text(meta)), "")
@@ -196,8 +196,15 @@ class Release:
             for name in names:
                 path = Path(folder, name)
                 found = path.is_file() or not path.exists()  # a link to nothing is named later
-                if found and path.suffix in SUFFIXES and not name.startswith("."):
+                if not found or path.suffix not in SUFFIXES or name.startswith("."):
+                    continue
+                if self._is_inside(path):
                     yield path
+                else:
+                    self.left_out[self._name(path)] = "a link that leads out of the folder"
+
+    def _is_inside(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.root.resolve())
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from seal_cli import boundary
 from seal_cli.store import query
+from stages import sandbox
 
 ROOT = Path(__file__).parents[3]
 
@@ -53,7 +53,7 @@ def test_a_table_for_people_is_cut_and_says_so(seal: Any, store: Path) -> None:
 def test_a_result_that_is_too_large_is_refused(
     seal: Any, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "RESULT_LIMIT", 1_000_000)
+    monkeypatch.setattr(query, "MEMORY", 1_000_000)
     assert seal("sql", "from range(1000)").code == 0
     result = seal("sql", "from range(1000000)")
     assert result.code == 5
@@ -76,7 +76,7 @@ def test_a_long_error_is_cut(seal: Any, store: Path) -> None:
 
 def test_a_query_that_cannot_be_interrupted_ends_all_the_same(store: Path) -> None:
     # One call of a function that takes a minute; its memory is not counted by DuckDB either.
-    program = "from seal_cli.app import main; main()"
+    program = "from seal_cli.__main__ import main; main()"
     query = "select md5(repeat('a', 4000000000))"
     arguments = ["--store", str(store), "sql", query, "--timeout", "0.5"]
     start = time.monotonic()
@@ -97,6 +97,7 @@ def test_memory_is_limited_while_a_query_runs_and_no_longer() -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    with boundary.confined(60):
-        assert resource.getrlimit(resource.RLIMIT_DATA)[0] <= boundary.PROCESS_LIMIT
+    with sandbox.confined(60):
+        limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
+        assert 0 < limit - sandbox._data_in_use() <= 3 * sandbox.MEMORY + (64 << 20)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before

@@ -159,7 +159,7 @@ def test_no_torch_is_loaded_to_ask_a_server(
         "--policy", "t", "--base-url", server.url, "--samples", "1",
     ]  # fmt: skip
     program = (
-        f"import sys\nsys.argv = {arguments}\nfrom seal_cli.app import main\n"
+        f"import sys\nsys.argv = {arguments}\nfrom seal_cli.__main__ import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
         "assert 'openai' in sys.modules\nassert 'torch' not in sys.modules, 'torch'\n"
     )
