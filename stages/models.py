@@ -138,20 +138,43 @@ def load(
 
     """
     check_counts(path, check_directory(path), len(weight_shapes(path)))
+    for folder in (*adapters, tokens or path):
+        check_files(folder)
+    place = find_device(device)
+    if dtype not in DTYPES:
+        raise ConfigError(f"there is no dtype {dtype!r}.", f"Choose one of: {', '.join(DTYPES)}.")
+    loaded, info = _opened(path, tokens or path, place, dtype)
+    lacking = [*info["missing_keys"], *info["mismatched_keys"]]
+    if lacking:
+        message = f"{path} lacks {len(lacking)} tensors, {lacking[0]} among them."
+        raise InputError(message, "Copy the model again: they would be random.")
+    if loaded.tokenizer.eos_token_id is None:
+        raise InputError(
+            f"the tokenizer of {path} has no end token.",
+            "Set eos_token in its tokenizer_config.json.",
+        )
+    loaded.model.eval().requires_grad_(False)
+    _fold(loaded.model, adapters)
+    if place == "cpu":
+        choose_threads(loaded.model.num_parameters())
+    return loaded
+
+
+def _opened(
+    path: Path, tokens: Path, place: str, dtype: str
+) -> tuple[LanguageModel, dict[str, Any]]:
+    """What transformers makes of these folders, used once, and what it says about the weights."""
     os.environ.setdefault("USE_HUB_KERNELS", "NO")  # some architectures fetch code by themselves
     import torch
     import transformers
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    place = find_device(device)
-    if dtype not in DTYPES:
-        raise ConfigError(f"there is no dtype {dtype!r}.", f"Choose one of: {', '.join(DTYPES)}.")
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            tokens or path, local_files_only=True, trust_remote_code=False
+            tokens, local_files_only=True, trust_remote_code=False
         )
         with _bare(path) as folder:
-            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            found: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=dtype,
                 local_files_only=True,
@@ -159,28 +182,16 @@ def load(
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-        model, info = loaded
+        model, info = found
         model.to(place)
-        _try(LanguageModel(model, tokenizer))
+        loaded = LanguageModel(model, tokenizer)
+        _try(loaded)
     except (torch.OutOfMemoryError, MemoryError) as error:
         message = f"{path} does not fit on {place}."
         raise ResourceError(message, "Use a smaller model, or --device cpu.") from error
     except Exception as error:  # whatever the parts of transformers raise for a broken folder
         raise unloadable(path, error) from error
-    lacking = [*info["missing_keys"], *info["mismatched_keys"]]
-    if lacking:
-        message = f"{path} lacks {len(lacking)} tensors, {lacking[0]} among them."
-        raise InputError(message, "Copy the model again: they would be random.")
-    if tokenizer.eos_token_id is None:
-        raise InputError(
-            f"the tokenizer of {path} has no end token.",
-            "Set eos_token in its tokenizer_config.json.",
-        )
-    model.eval().requires_grad_(False)
-    _fold(model, adapters)
-    if place == "cpu":
-        choose_threads(model.num_parameters())
-    return LanguageModel(model, tokenizer)
+    return loaded, info
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import (
+    MANIFEST,
+    REMOVED,
     Damaged,
     Digests,
     Stamp,
@@ -36,7 +38,6 @@ from stages.records import Record
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MANIFEST, REMOVED = "_manifest.json", "_removed.json"
 WEIGHTS = "__weights"
 ROWS_PER_PART = 100_000
 R = TypeVar("R")

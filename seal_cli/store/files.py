@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from stages.identity import canonical
 
 LOG = logging.getLogger(__name__)
+MANIFEST, REMOVED = "_manifest.json", "_removed.json"  # of an artifact
 LARGEST_JSON = 1 << 28  # bytes
 _LARGEST_CACHE = 1 << 25  # bytes; begun anew beyond: a quarter of a million files
 _RACY_SECONDS = 2.0  # a file this young may change again within its time stamp: not cached

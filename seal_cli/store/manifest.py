@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
-from seal_cli.store.artifact import MANIFEST, REMOVED
-from seal_cli.store.files import Damaged
+from seal_cli.store.files import MANIFEST, REMOVED, Damaged
 from seal_cli.store.identity import ID
 
 FORMAT = 3
