@@ -42,7 +42,7 @@ def make_model(path: Path, **options: Any) -> Path:
 @pytest.fixture(scope="session")
 def language_model(random_model: Path) -> Any:
     """The random model, loaded."""
-    from stages.models import load
+    from stages.loading import load
 
     return load(random_model, "cpu", "float32")
 

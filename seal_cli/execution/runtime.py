@@ -53,7 +53,8 @@ class Runtime:
 
     def model(self, model: ModelRef) -> "LanguageModel":
         """The model on this runtime's device: frozen, in evaluation mode."""
-        from stages.models import TOKENIZER, load
+        from stages.loading import load
+        from stages.models import TOKENIZER
 
         key = model.id, model.dtype
         if key not in self._models:

@@ -184,7 +184,7 @@ def test_an_adapter_is_folded_into_its_base(
     seal: Any, passages: Path, layout: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     """The same texts as the merged model of the same weights; other texts than the base."""
-    from stages.models import load
+    from stages.loading import load
     from stages.training import merge
 
     base = load(folders["plain"], "cpu", "float32", "once")

@@ -14,7 +14,7 @@ from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Settings
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
-from stages.models import load
+from stages.loading import load
 from stages.training import directory
 
 
