@@ -115,24 +115,24 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def load(
-    path: Path,
-    device: str = "auto",
-    dtype: str = "auto",
-    content: str = "",
-    adapters: tuple[Path, ...] = (),
-    tokens: Path | None = None,
+def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "") -> LanguageModel:
+    """As `read`; the last one stays loaded, so that chained stages load it once.
+
+    `content`: what the caller knows the folder's content by; another one is loaded anew.
+    """
+    return read(path, device, dtype)
+
+
+def read(
+    path: Path, device: str = "auto", dtype: str = "auto", tokens: Path | None = None
 ) -> LanguageModel:
-    """The model in `path`; the last one stays loaded, so that chained stages load it once.
+    """The model in `path`, without an adapter that may lie there, too.
 
     Args:
         path: a model directory.
         device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
         dtype: `auto` is the checkpoint's own, else float32, bfloat16 or float16.
-        content: what the caller knows the folders' content by; another one is loaded anew.
-        adapters: PEFT folders, folded into it one after the other. One that lies in `path` itself
-            counts only when it is named here.
-        tokens: the tokenizer's folder, if not `path`.
+        tokens: the tokenizer's directory, if not `path`.
 
     Raises:
         ConfigError: there is no such device or dtype.
@@ -171,6 +171,14 @@ def load(
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{path} cannot be loaded: {first}"
         raise InputError(message, "Check the folder, or copy the model again.") from error
+    _check_whole(path, info, tokenizer)
+    model.eval().requires_grad_(False)
+    if place == "cpu":
+        choose_threads(model.num_parameters())
+    return LanguageModel(model, tokenizer)
+
+
+def _check_whole(path: Path, info: dict[str, Any], tokenizer: Any) -> None:
     lacking = [*info["missing_keys"], *info["mismatched_keys"]]
     if lacking:
         message = f"{path} lacks {len(lacking)} tensors, {lacking[0]} among them."
@@ -180,11 +188,6 @@ def load(
             f"the tokenizer of {path} has no end token.",
             "Set eos_token in its tokenizer_config.json.",
         )
-    model.eval().requires_grad_(False)
-    _fold(model, adapters)
-    if place == "cpu":
-        choose_threads(model.num_parameters())
-    return LanguageModel(model, tokenizer)
 
 
 @contextmanager
@@ -198,15 +201,6 @@ def _bare(path: Path) -> Iterator[Path]:
             if not file.name.startswith("adapter_"):
                 (Path(folder) / file.name).symlink_to(file.resolve())
         yield Path(folder)
-
-
-def _fold(model: Any, adapters: tuple[Path, ...]) -> None:
-    from stages.training import directory, merge
-
-    for adapter in adapters:
-        lora = directory.load(adapter)
-        merge.fold(model, lora)
-        merge.compare(adapter, model, lora)
 
 
 def find_device(wanted: str) -> str:

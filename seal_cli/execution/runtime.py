@@ -58,8 +58,15 @@ class Runtime:
         key = model.id, model.dtype
         if key not in self._models:
             base, adapters = self._parts(model)
-            tokens = self.home(model, TOKENIZER)
-            self._models[key] = load(base, self.device, model.dtype, model.id, adapters, tokens)
+            if adapters:
+                from stages.training import merge
+
+                tokens = self.home(model, TOKENIZER)
+                self._models[key] = merge.load(
+                    base, adapters, self.device, model.dtype, tokens, model.id
+                )
+            else:
+                self._models[key] = load(base, self.device, model.dtype, model.id)
         return self._models[key]
 
     def _parts(self, model: ModelRef) -> tuple[Path, tuple[Path, ...]]:

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from seal_cli.store.artifact import MANIFEST, Artifact
-from seal_cli.store.files import Damaged, Digests, Stamp, stamp
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.files import MANIFEST, Damaged, Digests, Stamp, stamp
 from seal_cli.store.identity import ID
 from seal_cli.store.names import Names
 from stages import PIPELINE

@@ -11,15 +11,17 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
+from stages import models
 from stages.errors import InputError, ResourceError
 from stages.models import LanguageModel
-from stages.training import Lora
+from stages.training import Lora, directory
 from stages.training.attach import check_fits
 from stages.training.directory import MERGED
 
@@ -44,6 +46,23 @@ def _delta(module: Any, name: str, lora: Lora) -> torch.Tensor:
     delta = (lora.alpha / lora.rank) * (b.to(device) @ a.to(device))
     # GPT-2 stores its linear layers transposed.
     return delta.T if type(module).__name__ == "Conv1D" else delta
+
+
+@lru_cache(maxsize=1)
+def load(
+    path: Path, adapters: tuple[Path, ...], device: str, dtype: str, tokens: Path, content: str
+) -> LanguageModel:
+    """The model in `path` with these PEFT folders folded into it, one after the other.
+
+    The rest is as in `stages.models.read` and `load`, whose last model is let go.
+    """
+    models.load.cache_clear()
+    loaded = models.read(path, device, dtype, tokens)
+    for adapter in adapters:
+        lora = directory.load(adapter)
+        fold(loaded.model, lora)
+        compare(adapter, loaded.model, lora)
+    return loaded
 
 
 def fold(model: Any, lora: Lora) -> None:

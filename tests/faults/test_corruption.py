@@ -18,7 +18,7 @@ import pytest
 from small import Small
 
 from seal_cli.store import index
-from seal_cli.store.artifact import MANIFEST
+from seal_cli.store.files import MANIFEST
 from seal_cli.store.identity import model_digest
 from seal_cli.store.journal import Journal
 from seal_cli.store.ledger import Ledger

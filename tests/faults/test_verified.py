@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small import Small, flip
 
-from seal_cli.store.artifact import MANIFEST
-from seal_cli.store.files import Damaged, seal_of, sealed, unsealed
+from seal_cli.store.files import MANIFEST, Damaged, seal_of, sealed, unsealed
 from seal_cli.store.manifest import checked
 
 N_CONTEXTS = "select count(*) as n from contexts", "-f", "csv"

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from small import Small, flip
 
-from seal_cli.store.artifact import MANIFEST, entry
-from seal_cli.store.files import read_sealed
+from seal_cli.store.artifact import entry
+from seal_cli.store.files import MANIFEST, read_sealed
 
 
 def findings(seal: Any, *args: object) -> list[dict[str, Any]]:
