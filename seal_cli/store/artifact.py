@@ -27,7 +27,6 @@ from seal_cli.store.files import (
     fresh_digest,
     fsync,
     read_sealed,
-    seal_of,
     sealed,
     stamp,
 )
@@ -48,17 +47,18 @@ class Artifact:
     """A published artifact. Its manifest is read at once, its tables when asked for."""
 
     def __init__(self, path: Path, digests: Digests | None = None) -> None:
-        from seal_cli.store.manifest import checked
+        from seal_cli.store.manifest import read
 
         self.path = path
         self._digests = digests or Digests(None)
         try:
             if path.is_symlink():
                 raise Damaged("the folder is a link")
-            content = read_sealed(path / MANIFEST)
-            self.manifest: dict[str, Any] = checked(content)
+            found = read(path / MANIFEST)
         except Damaged as error:
             raise _bad(path.name, f"its manifest is missing or broken: {error}") from error
+        self.manifest: dict[str, Any] = found[0]
+        self.digest = found[1]  # by which what is made from it knows it
         self.id: str = self.manifest["artifact_id"]
         self.kind: str = self.manifest["kind"]
         self.stage: str = self.manifest["stage"]
@@ -67,11 +67,6 @@ class Artifact:
             raise InputError(
                 f"the folder {path.name} holds {self.id}.", "Name an artifact's folder by its id."
             )
-
-    @cached_property
-    def digest(self) -> str:
-        """The seal of the manifest, which holds the digests of everything else."""
-        return seal_of(self.manifest)
 
     @cached_property
     def moment(self) -> datetime:

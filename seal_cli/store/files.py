@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from stages.identity import canonical
 
 LOG = logging.getLogger(__name__)
-MANIFEST, REMOVED = "_manifest.json", "_removed.json"  # of an artifact
+MANIFEST, REMOVED = "_manifest.json", "_removed.json"  # in an artifact's folder
 LARGEST_JSON = 1 << 28  # bytes
 _LARGEST_CACHE = 1 << 25  # bytes; begun anew beyond: a quarter of a million files
 _RACY_SECONDS = 2.0  # a file this young may change again within its time stamp: not cached
@@ -182,16 +182,21 @@ def unsealed(text: bytes | str) -> dict[str, Any]:
     raise Damaged("its sha256 is not that of its content")
 
 
-def read_sealed(path: Path) -> dict[str, Any]:
-    """The content of a sealed file. Raises Damaged."""
+def read_json(path: Path) -> bytes:
+    """The text of a JSON file, which is regular and not endless. Raises Damaged."""
     opened, found = open_regular(path)
     with os.fdopen(opened, "rb") as stream:
         if found.size > LARGEST_JSON:
             raise Damaged(f"{found.size} bytes of JSON")
         try:
-            return unsealed(stream.read())
+            return stream.read()
         except OSError as error:
             raise Damaged(error.strerror or str(error)) from error
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The content of a sealed file. Raises Damaged."""
+    return unsealed(read_json(path))
 
 
 def write_sealed(path: Path, value: Mapping[str, Any], indent: int | None = None) -> None:

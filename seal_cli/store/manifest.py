@@ -4,16 +4,20 @@ A schema, with bounds on whatever becomes a path, a column or a number elsewhere
 here is carried along.
 """
 
+import hashlib
+import json
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
-from seal_cli.store.files import MANIFEST, REMOVED, Damaged
+from seal_cli.store.files import MANIFEST, REMOVED, Damaged, read_json, seal_of, unsealed
 from seal_cli.store.identity import ID
 
 FORMAT = 3
+_UNSEALED = 2  # the format of before: known by the sha256 of its whole text
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=+-]*")
 _LARGEST = 2**62
 
@@ -92,10 +96,33 @@ class _Manifest(BaseModel):
 _FILES = TypeAdapter(_Files)
 
 
+def read(path: Path) -> tuple[dict[str, Any], str]:
+    """The manifest in a file, and the digest that others know it by. Raises Damaged."""
+    text = read_json(path)
+    try:
+        found = unsealed(text)
+        digest = seal_of(found)
+    except Damaged:
+        earlier = _earlier(text)
+        if earlier is None:
+            raise
+        found, digest = earlier, hashlib.sha256(text).hexdigest()
+    return checked(found), digest
+
+
+def _earlier(text: bytes) -> dict[str, Any] | None:
+    """A manifest of before there were seals; null for anything else."""
+    try:
+        found = json.loads(text)
+        return found if found["format"] == _UNSEALED and "sha256" not in found else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
 def checked(manifest: dict[str, Any]) -> dict[str, Any]:
     """The manifest itself. Raises Damaged for what is none of ours, or of another format."""
     number = manifest.get("format")
-    if isinstance(number, int) and number != FORMAT:
+    if isinstance(number, int) and number not in (_UNSEALED, FORMAT):
         raise Damaged(f"its format is {number}, and this version reads {FORMAT}")
     try:
         _Manifest.model_validate(manifest, strict=True)
