@@ -269,8 +269,7 @@ def store_at(root: Path) -> Workspace:
     """The store in a folder. Raises ConfigError for a path that cannot be one."""
     if root.exists() and not root.is_dir():
         raise ConfigError(f"{root} is a file, not a store.", "Name another with --store.")
-    # DuckDB would take it for a pattern.
-    if any(letter in str(root.absolute()) for letter in "*?[\\"):
+    if any(letter in str(root.absolute()) for letter in "*?[\\"):  # to DuckDB, patterns
         raise ConfigError(f"{root} has one of * ? [ \\ in its path.", "Name another with --store.")
     return Workspace(root)
 

@@ -39,7 +39,8 @@ def fetch(
     """
     import duckdb
 
-    with index.sandbox(workspace, seconds=seconds, query=query) as connection:
+    box = index.sandbox(workspace, seconds=seconds, query=query)
+    with confined(seconds), box as connection:
         try:  # errors surface while fetching, so both are inside
             relation = connection.sql(query, params=dict(parameters or {}))
             if relation is None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,14 +148,36 @@ def test_a_signal_inside_a_query_is_a_sentence(
         assert time.monotonic() - start < 15
 
 
-@contextmanager
-def stopped(process: subprocess.Popen[str], until: Path) -> Iterator[None]:
-    """The process, stopped once a file is there."""
+def test_a_signal_inside_a_rule_is_a_sentence(
+    calm: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    store, ids = tmp_path / "store", calm[1]
+    copy_inputs(calm[0], "filter", ids, store)
+    rule = tmp_path / "mine.sql"
+    rule.write_text("SELECT 'e' || count(*) AS self_edit_id FROM range(1000000000000)")
+    named = ["filter", ids["score"], "--rule", "sql", "--query", rule]
+    with started("--store", store, *named) as process:
+        wait_for(process, lambda: any(store.glob("work/*/attempt.json")))
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=40)
+    assert (process.returncode, out, err.count(SAID)) == (143, "", 1), err
+    assert "Traceback" not in err
+
+
+def wait_for(process: subprocess.Popen[str], there: Callable[[], bool]) -> None:
+    """Until something is there, as long as the process lives."""
     deadline = time.monotonic() + 60
-    while not until.exists():
+    while not there():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@contextmanager
+def stopped(process: subprocess.Popen[str], until: Path) -> Iterator[None]:
+    """The process, stopped once a file is there."""
+    wait_for(process, until.exists)
     process.send_signal(signal.SIGSTOP)
     try:
         yield

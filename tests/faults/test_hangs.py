@@ -186,9 +186,10 @@ def test_a_rank_beyond_64_bits_is_a_sentence() -> None:
     assert "64 bits" in refused.value.hint
 
 
-def test_no_limit_stays_behind() -> None:
+def test_no_limit_stays_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     import resource
 
+    monkeypatch.setattr(sandbox, "_own", True)
     before = resource.getrlimit(resource.RLIMIT_DATA)
     run("SELECT self_edit_id FROM rewards")
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
