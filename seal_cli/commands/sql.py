@@ -17,7 +17,6 @@ from seal_cli.options import SecondsOption, store_of
 from seal_cli.store import index
 from seal_cli.store.query import BATCH, fetch, require
 from stages.errors import ConfigError
-from stages.sandbox import confined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,8 +57,7 @@ def sql(
     workspace = store_of(ctx)
     require(workspace)
     index.refresh(workspace)
-    with confined(timeout):  # here, not in `fetch`: it may end the process
-        result = fetch(workspace, console.piped() if query == "-" else query, timeout)
+    result = fetch(workspace, console.piped() if query == "-" else query, timeout)
     chosen = format or (Format.table if sys.stdout.isatty() else Format.csv)
     _PRINTERS[chosen](result)
 

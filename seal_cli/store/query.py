@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seal_cli.store import index
 from seal_cli.store.workspace import Workspace
 from stages.errors import ConfigError, InputError, ResourceError, SealError
-from stages.sandbox import MEMORY, MEMORY_LIMIT, spent
+from stages.sandbox import MEMORY, MEMORY_LIMIT, confined, spent
 
 if TYPE_CHECKING:
     import pyarrow as pa
