@@ -49,7 +49,7 @@ check: setup ## format, lint, types, tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-soak: setup ## what is too long for CI: random kills
+soak: setup ## what is too long for CI: random kills, bits flipped in every file
 	$(BIN)/pytest -m soak
 
 tiny-model: setup ## pretrain the shipped model again (about 15 minutes on one core)

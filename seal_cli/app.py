@@ -14,6 +14,7 @@ from seal_cli.commands import (
     bench_generate,
     doctor,
     filter,  # noqa: A004  # the stage's name
+    gc,
     generate,
     import_contexts,
     import_official,
@@ -24,10 +25,13 @@ from seal_cli.commands import (
     quiz,
     regrade,
     report,
+    rm,
     score,
     show,
     sql,
+    tag,
     update,
+    verify,
     why,
 )
 from seal_cli.commands import eval as evaluate
@@ -70,6 +74,10 @@ app.command("log")(log.log)
 app.command("why")(why.why)
 app.command("sql")(sql.sql)
 app.command("report")(report.report)
+app.command("tag")(tag.tag)
+app.command("verify")(verify.verify)
+app.command("gc")(gc.gc)
+app.command("rm")(rm.rm)
 app.command("doctor")(doctor.doctor)
 benching.command("adapters")(bench.adapters)
 benching.command("generate")(bench_generate.generate)

@@ -1,25 +1,24 @@
-"""Loading a causal language model and its tokenizer from a local directory, safely.
+"""What is known of a model: of its folder, without loading it, and of a loaded one.
 
-Only safetensors weights, no code from the checkpoint, no look-up on any hub
-(`seal_cli.pipeline.models` turns names into directories first).
+No code from the checkpoint, no look-up on any hub (`seal_cli.pipeline.models` turns names into
+folders first). `stages.loading` loads.
 """
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from stages.checkpoint import check_counts, check_files
-from stages.errors import ConfigError, InputError, ResourceError
+from stages.checkpoint import check_files
+from stages.errors import ConfigError, InputError
 
 LOG = logging.getLogger(__name__)
 SMALL_MODEL = 50_000_000  # parameters; below it a second CPU thread costs more than it brings
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _LARGEST_HEADER = 100_000_000  # bytes; the safetensors format's own limit
+ADAPTER, TOKENIZER = "adapter_config.json", "tokenizer_config.json"
 _SAID = 300  # characters of what transformers says
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
@@ -67,8 +66,8 @@ def check_directory(path: Path) -> dict[str, Any]:
 
     """
     check_files(path)
-    config = _json(path / "config.json")
-    if not any(path.glob("*.safetensors")):
+    config = read_json(path / "config.json")
+    if not set(path.glob("*.safetensors")) - set(path.glob("adapter_*")):
         pickled = any(f for pattern in _PICKLES for f in path.glob(pattern))
         what = "only pickled weights, which can run code" if pickled else "no weights"
         raise InputError(
@@ -81,7 +80,7 @@ def check_directory(path: Path) -> dict[str, Any]:
 
 def _check_shards(index: Path) -> None:
     """Raise InputError for an index that names weights outside of its own folder."""
-    shards = _json(index).get("weight_map")
+    shards = read_json(index).get("weight_map")
     names = shards.values() if isinstance(shards, dict) else [None]
     for name in names:
         if (
@@ -94,7 +93,7 @@ def _check_shards(index: Path) -> None:
             )
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     """One of a model's JSON files. Raises InputError."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -108,83 +107,10 @@ def _json(file: Path) -> dict[str, Any]:
     return content
 
 
-@lru_cache(maxsize=1)
-def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "") -> LanguageModel:
-    """The model in `path`; the last one stays loaded, so that chained stages load it once.
-
-    Args:
-        path: a model directory.
-        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
-        dtype: `auto` is the checkpoint's own, else float32, bfloat16 or float16.
-        content: what the caller knows the folder's content by; another one is loaded anew.
-
-    Raises:
-        ConfigError: there is no such device or dtype.
-        InputError: it cannot be loaded, or tensors are missing in it.
-        ResourceError: it does not fit.
-
-    """
-    check_counts(path, check_directory(path), len(weight_shapes(path)))
-    os.environ.setdefault("USE_HUB_KERNELS", "NO")  # some architectures fetch code by themselves
-    import torch
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    place = find_device(device)
-    if dtype not in DTYPES:
-        raise ConfigError(f"there is no dtype {dtype!r}.", f"Choose one of: {', '.join(DTYPES)}.")
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            path, local_files_only=True, trust_remote_code=False
-        )
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=dtype,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-        model, info = loaded
-        model.to(place)
-        _try(LanguageModel(model, tokenizer))
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        message = f"{path} does not fit on {place}."
-        raise ResourceError(message, "Use a smaller model, or --device cpu.") from error
-    except Exception as error:  # whatever the parts of transformers raise for a broken folder
-        raise unloadable(path, error) from error
-    lacking = [*info["missing_keys"], *info["mismatched_keys"]]
-    if lacking:
-        message = f"{path} lacks {len(lacking)} tensors, {lacking[0]} among them."
-        raise InputError(message, "Copy the model again: they would be random.")
-    if tokenizer.eos_token_id is None:
-        raise InputError(
-            f"the tokenizer of {path} has no end token.",
-            "Set eos_token in its tokenizer_config.json.",
-        )
-    model.eval().requires_grad_(False)
-    if place == "cpu":
-        choose_threads(model.num_parameters())
-    return LanguageModel(model, tokenizer)
-
-
 def unloadable(path: Path, error: Exception) -> InputError:
     """What to say of a folder in which a library came to grief."""
     said = (" ".join(str(error).split()) or type(error).__name__)[:_SAID]
     return InputError(f"{path} cannot be loaded: {said}", "Check it, or copy the model again.")
-
-
-def _try(loaded: LanguageModel) -> None:
-    """Use every part once: what is wrong with a folder shows in use. Raises whatever goes wrong."""
-    import torch
-
-    ids = loaded.tokenizer("a text")["input_ids"] or [0]
-    if loaded.window < 1 or not all(type(i) is int for i in loaded.end_ids):
-        raise ValueError(f"window {loaded.window}, end tokens {sorted(map(str, loaded.end_ids))}")
-    if max(ids) >= loaded.model.get_input_embeddings().num_embeddings:
-        raise ValueError("its tokenizer has more tokens than it has embeddings")
-    with torch.inference_mode():
-        loaded.model(torch.tensor([ids[: loaded.window]], device=loaded.device))
 
 
 def find_device(wanted: str) -> str:
@@ -221,14 +147,14 @@ def has_chat_template(path: Path) -> bool:
     """Whether the tokenizer carries a chat template, without loading it."""
     if (path / "chat_template.jinja").is_file() or (path / "chat_template.json").is_file():
         return True
-    config = path / "tokenizer_config.json"
-    return config.is_file() and bool(_json(config).get("chat_template"))
+    config = path / TOKENIZER
+    return config.is_file() and bool(read_json(config).get("chat_template"))
 
 
 def weight_shapes(path: Path) -> dict[str, Sequence[int]]:
     """Name and shape of every stored tensor, read from the safetensors headers alone."""
     shapes: dict[str, Sequence[int]] = {}
-    for file in sorted(path.glob("*.safetensors")):
+    for file in sorted(set(path.glob("*.safetensors")) - set(path.glob("adapter_*"))):
         try:
             with file.open("rb") as stream:
                 size = int.from_bytes(stream.read(8), "little")

@@ -10,7 +10,7 @@ import pytest
 from endpoint import Server
 from passages import PASSAGES
 
-pytest_plugins = ["stores"]
+pytest_plugins = ["stores", "small"]
 # Before torch is imported: two OpenMP threads on shared cores are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -42,7 +42,7 @@ def make_model(path: Path, **options: Any) -> Path:
 @pytest.fixture(scope="session")
 def language_model(random_model: Path) -> Any:
     """The random model, loaded."""
-    from stages.models import load
+    from stages.loading import load
 
     return load(random_model, "cpu", "float32")
 

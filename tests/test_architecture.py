@@ -25,7 +25,7 @@ FLOORS = (
     ("store",),
     ("execution", "importers"),
     ("pipeline",),
-    ("reports", "results", "boundary"),
+    ("reports", "results", "boundary", "discarding"),
     ("api",),
     ("options",),
     ("commands",),

@@ -16,10 +16,10 @@ from typing import Any
 from seal_cli import __version__
 from seal_cli.execution.spec import StageSpec
 from seal_cli.store.artifact import Artifact
+from seal_cli.store.manifest import FORMAT
 from seal_cli.store.workspace import Workspace
 from stages.records import Record
 
-FORMAT = 2
 _ADDRESS = re.compile(r"\b(https?://)(?:[^\s/?#]*@)?([^\s/?#@]+)[^\s,]*")
 
 

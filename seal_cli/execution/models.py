@@ -22,6 +22,10 @@ class ModelRef:
     round: int = field(default=0, compare=False)
     path: str | None = field(default=None, compare=False)  # null for an artifact's or a server's
     server: str | None = field(default=None, compare=False)
+    base: "ModelRef | None" = field(default=None, compare=False)  # its weights are an adapter's
+    tokens: str | None = field(
+        default=None, compare=False
+    )  # where its tokenizer lies, if not there
 
     @property
     def policy(self) -> Policy:
@@ -32,7 +36,8 @@ class ModelRef:
     def location(self) -> dict[str, dict[str, str]]:
         """Where it was found, for the manifest: provenance, not identity."""
         place = {"path": self.path, "server": self.server}
-        return {self.id: {"name": self.name} | {k: v for k, v in place.items() if v is not None}}
+        own = {self.id: {"name": self.name} | {k: v for k, v in place.items() if v is not None}}
+        return (self.base.location if self.base else {}) | own
 
     @property
     def inputs(self) -> tuple[str, ...]:

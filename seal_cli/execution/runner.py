@@ -4,6 +4,7 @@ Knows no stage by name. Lock, journal, attempts, deadline and order are known he
 Work is opened when the first batch that is not finished needs it, so a hit imports no torch.
 """
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from seal_cli import console, signals
-from seal_cli.execution.manifest import FORMAT, manifest
+from seal_cli.execution.manifest import manifest
 from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec, item_of
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact, publish, write_parts
@@ -27,6 +28,7 @@ from stages.errors import BusyError, ConfigError, OutOfTime
 from stages.records import Record
 
 SEEDED = "seeded"  # the batch that --retry-failed takes over from the attempt before
+GAP = 16  # attempts that may be missing between two, when some were copied or removed
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,20 @@ class Runner:
         """The artifact of a spec: found, or made. `check` is asked before a run, as the spec's."""
         self.store.create()
         material = material_of(spec)
-        newest = self._newest(artifact_id(spec.STAGE, material))
-        if newest is not None and self._is_hit(newest):
-            console.say(f"{newest.id} is there already.")
-            self._tidy(newest.id)
-            return newest
+        last = self._last_attempt(spec.STAGE, material)
+        newest = None
+        if last is not None and not self.options.force:
+            newest = self.store.artifact(attempt_id(spec.STAGE, material, last))
+            newest.check()
+            if self._is_hit(newest):
+                console.say(f"{newest.id} is there already.")
+                self._tidy(newest.id)
+                return newest
+        for needed in (*spec.inputs(), *spec.side_inputs()):
+            self.store.artifact(needed).check()
         check()
         spec.check(self.store)
-        attempt = newest.manifest["attempt"] + 1 if newest else 0
+        attempt = 0 if last is None else last + 1
         run = _Run(self.store, self.executor, self.options, spec, material, attempt, newest)
         with locked(self.store.lock_path(run.id), wait=self.options.wait):
             if not self.store.path(run.id).exists():
@@ -84,19 +92,21 @@ class Runner:
         if self.options.retry_failed and newest.n_failed == 0:
             console.say(f"{newest.id} has no failed rows.")
             return True
-        return not (self.options.force or self.options.retry_failed)
+        return not self.options.retry_failed
 
-    def _newest(self, base: str) -> Artifact | None:
-        """The highest published attempt of a key. The first attempt's id is the key itself."""
-        known = list(self.store.all(base.split("-")[0]))
-        attempts = [a for a in known if a.manifest.get("base") == base]
-        earlier = sum(a.manifest["format"] < FORMAT for a in known)
-        if earlier and not attempts:
-            console.say(
-                f"{earlier} artifacts of this stage are of an earlier version, which gave other "
-                "ids: they can be read, but this run does not find itself among them."
-            )
-        return max(attempts, key=lambda a: a.manifest["attempt"], default=None)
+    def _last_attempt(self, stage: str, material: dict[str, Any]) -> int | None:
+        """The highest published attempt at a key, be it whole or not."""
+        last, attempt = None, 0
+        while attempt - (last or 0) <= GAP:
+            if os.path.lexists(self.store.path(attempt_id(stage, material, attempt))):
+                last = attempt
+            attempt += 1
+        return last
+
+
+def attempt_id(stage: str, material: dict[str, Any], attempt: int) -> str:
+    """The id of one attempt at a key; that of the first is the key itself."""
+    return artifact_id(stage, material | ({"attempt": attempt} if attempt else {}))
 
 
 def material_of(spec: StageSpec) -> dict[str, Any]:
@@ -119,7 +129,7 @@ class _Run:
     ) -> None:
         self.store, self.executor, self.options = store, executor, options
         self.spec, self.material, self.attempt = spec, material, attempt
-        self.id = artifact_id(spec.STAGE, material | ({"attempt": attempt} if attempt else {}))
+        self.id = attempt_id(spec.STAGE, material, attempt)
         self.before = newest if options.retry_failed else None
         self.journal = Journal(store.work_path(self.id), self.id)
         self.started = datetime.now(UTC)
@@ -137,7 +147,7 @@ class _Run:
         plan = self._planned()
         done = self.journal.finished()
         if self.before and SEEDED not in done:
-            self.journal.append(SEEDED, self._kept_rows(self.before))
+            self.journal.append(SEEDED, *self._kept(self.before))
         batches = self._cut(plan.batch)
         n_done = sum(batch.name in done for batch in batches)
         if n_done:
@@ -150,7 +160,8 @@ class _Run:
         """How the run is cut: as it was when it was begun."""
         plan = self.executor.plan(self.spec)
         before = self.before.id if self.before else None
-        recorded = self.journal.begin(asdict(plan) | {"before": before})
+        needed = [*self.spec.inputs(), *self.spec.side_inputs()]
+        recorded = self.journal.begin(asdict(plan) | {"before": before, "inputs": needed})
         if recorded["slots"] != plan.slots:
             console.say(
                 f"{self.id}: going on with {recorded['slots']} slots, as it was begun; "
@@ -201,7 +212,7 @@ class _Run:
             target = self.journal.out / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (job.scratch / name).replace(target)
-        self.journal.append(result.batch.name, result.rows)
+        self.journal.append(result.batch.name, result.rows, result.files)
 
     def _check_time(self, done: int, total: int) -> None:
         """Raise OutOfTime between batches once the time is spent."""
@@ -212,20 +223,22 @@ class _Run:
                 "Run the same command to go on.",
             )
 
-    def _kept_rows(self, before: Artifact) -> list[Record]:
-        """The rows of every item in which nothing failed, with their weights."""
+    def _kept(self, before: Artifact) -> tuple[list[Record], list[str]]:
+        """The rows of every item in which nothing failed, and the files of their weights."""
         rows = [row for table in before.tables for row in before.rows(TABLES[table])]
         failed = {item_of(row) for row in rows if getattr(row, "status", "ok") == "failed"}
         kept = [row for row in rows if hasattr(row, "context_id") and item_of(row) not in failed]
-        for row in kept:
-            relative = getattr(row, "weights", None)
-            if relative:
-                target = self.journal.out / relative
-                shutil.copytree(before.weights(relative), target, dirs_exist_ok=True)
-        return kept
+        files: list[str] = []
+        for relative in filter(None, (getattr(row, "weights", None) for row in kept)):
+            target = self.journal.out / relative
+            shutil.copytree(before.weights(relative), target, dirs_exist_ok=True)
+            found = (path for path in target.rglob("*") if path.is_file())
+            files += [path.relative_to(self.journal.out).as_posix() for path in found]
+        return kept, files
 
     def _commit(self, names: list[str]) -> None:
         rows = list(self.journal.rows(names))
+        weights = self.journal.claimed(names)
         place = {name: i for i, name in enumerate(self.phases[0])}
         rows.sort(key=lambda row: place.get(item_of(row), 0))
         rows += self.spec.finish(self.store, rows)
@@ -245,7 +258,7 @@ class _Run:
             argv=self.options.argv,
         )
         try:
-            publish(self.journal.out, self.store.path(self.id), found)
+            publish(self.journal.out, self.store.path(self.id), found, weights)
         except FileExistsError:
             console.say(f"{self.id} was published by another process meanwhile.")
         if self.options.index:

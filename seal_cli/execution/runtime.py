@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from seal_cli.execution.models import ModelRef
@@ -38,6 +39,7 @@ class Runtime:
     ) -> None:
         self.store, self.device, self.environ = store, device, environ
         self._models: dict[tuple[str, str], LanguageModel] = {}
+        self._merged: dict[str, TemporaryDirectory[str]] = {}
         self._engines: dict[tuple[str, str], Engine] = {}  # the last of a kind for each model
 
     def folder(self, model: ModelRef) -> Path:
@@ -51,12 +53,39 @@ class Runtime:
 
     def model(self, model: ModelRef) -> "LanguageModel":
         """The model on this runtime's device: frozen, in evaluation mode."""
-        from stages.models import load
+        from stages.loading import load
+        from stages.models import TOKENIZER
 
         key = model.id, model.dtype
         if key not in self._models:
-            self._models[key] = load(self.folder(model).resolve(), self.device, model.dtype)
+            base, adapters = self._parts(model)
+            tokens = self.home(model, TOKENIZER)
+            self._models[key] = load(base, self.device, model.dtype, model.id, adapters, tokens)
         return self._models[key]
+
+    def _parts(self, model: ModelRef) -> tuple[Path, tuple[Path, ...]]:
+        """The folder of the base, and those of the adapters that are folded into it in turn."""
+        own = self.folder(model).resolve()
+        if model.base is None:
+            return own, ()
+        base, adapters = self._parts(model.base)
+        return base, (*adapters, own)
+
+    def home(self, model: ModelRef, name: str | Path) -> Path:
+        """Where a file lies that an adapter may bring itself, else that its base has."""
+        base, adapters = self._parts(model)
+        return next((a for a in reversed(adapters) if (a / name).is_file()), base)
+
+    def _whole(self, model: ModelRef) -> Path:
+        """A folder with all weights of a model, for engines of other processes."""
+        if model.base is None:
+            return self.folder(model).resolve()
+        if model.id not in self._merged:
+            folder = self._merged[model.id] = TemporaryDirectory(prefix="seal-merged-")
+            loaded = self.model(model)
+            loaded.model.save_pretrained(folder.name)
+            loaded.tokenizer.save_pretrained(folder.name)
+        return Path(self._merged[model.id].name)
 
     def keep(self, ids: Collection[str]) -> None:
         """Release every model but these, by their ids."""
@@ -69,7 +98,7 @@ class Runtime:
             Seat(
                 model_id=model.id,
                 name=model.name,
-                folder=self.folder(model).resolve() if spec.local else None,
+                folder=self._whole(model) if spec.local and not spec.sees_training else None,
                 dtype=model.dtype,
                 chat=model.chat,
                 batch=batch,
@@ -113,7 +142,7 @@ class Runtime:
         from stages.training.room import room
 
         self.rest()  # what an engine holds of a GPU is free when training begins
-        return room(slots, weight_shapes(self.folder(model)), model.targets, rank, self.device)
+        return room(slots, weight_shapes(self._parts(model)[0]), model.targets, rank, self.device)
 
     def rest(self) -> None:
         """Let engines that hold a GPU's memory give it away; they wake when they are asked."""

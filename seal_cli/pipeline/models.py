@@ -12,12 +12,15 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.identity import model_digest
 from seal_cli.store.workspace import Workspace
 from stages.errors import ConfigError, InputError
-from stages.models import check_directory, checkpoint_dtype
+from stages.identity import digest
+from stages.models import ADAPTER, check_directory, checkpoint_dtype, read_json
 from stages.records import Policy
+from stages.training import MERGE_SEMANTICS
 
 TINY = Path(__file__).parents[1] / "tiny"
 TINY_GRIDS = Path(__file__).parents[1] / "tiny-grids"
 SHIPPED = {"tiny": TINY, "tiny-grids": TINY_GRIDS}
+_DEEPEST = 8  # adapters on one another
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
@@ -29,6 +32,7 @@ class LocalModel:
     policy: Policy
     path: Path
     artifact: Artifact | None = None
+    base: "LocalModel | None" = None  # what an adapter in `path` is folded into
 
     @property
     def id(self) -> str:
@@ -40,13 +44,19 @@ class LocalModel:
         """The artifact that has to travel along, if it is one."""
         return [self.artifact] if self.artifact else []
 
-    def location(self) -> dict[str, dict[str, str]]:
-        """Where it was found, for the manifest: provenance, not identity."""
-        return {self.id: {"name": self.policy.name, "path": str(self.path.resolve())}}
+    @property
+    def weights(self) -> Path:
+        """The folder of whole weights: its own, or that of its base."""
+        return self.base.weights if self.base else self.path
+
+    def home(self, name: str | Path) -> Path:
+        """Where a file lies that an adapter may bring itself, else that its base has."""
+        there = self.base is None or (self.path / name).is_file()
+        return self.path if there else self.base.home(name)  # type: ignore[union-attr]
 
     def dtype(self, wanted: str) -> str:
         """What `auto` means for this checkpoint."""
-        return checkpoint_dtype(self.path) if wanted == "auto" else wanted
+        return checkpoint_dtype(self.weights) if wanted == "auto" else wanted
 
 
 def resolve_model(workspace: Workspace, reference: str) -> LocalModel:
@@ -58,8 +68,8 @@ def resolve_model(workspace: Workspace, reference: str) -> LocalModel:
     """
     if reference in SHIPPED:
         return _base(workspace, SHIPPED[reference], reference)
-    if re.match(r"@|update-", reference):
-        return _updated(workspace.artifact(workspace.resolve(reference)))
+    if re.match(r"@|update-", reference) or workspace.names.get(reference):
+        return _updated(workspace, workspace.artifact(workspace.resolve(reference)))
     if re.fullmatch(r"model-[0-9a-f]{16}", reference):
         return _known(workspace, reference)
     if re.fullmatch(r"endpoint-[0-9a-f]{16}", reference):
@@ -106,15 +116,17 @@ def writer_of(workspace: Workspace, self_edits: Artifact, *, wanted: str | None)
 
 
 def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> LocalModel:
-    """A model by its id, looked for where a manifest says it was, then by its name.
+    """A model by its id, looked for where a manifest says it was, then by its name on this machine.
+
+    A manifest may come from anywhere: what it names is asked of no hub.
 
     Raises:
         ConfigError: neither place has these very weights.
 
     """
     if policy.startswith("update-"):
-        return _updated(workspace.artifact(policy))
-    name, path = known["name"], Path(known["path"])
+        return _updated(workspace, workspace.artifact(policy))
+    name, path = known.get("name", ""), Path(known.get("path", ""))
     candidates = [path] if path.is_dir() else []
     if name in SHIPPED:
         candidates.append(SHIPPED[name])
@@ -140,19 +152,67 @@ def _known(workspace: Workspace, policy: str) -> LocalModel:
 
 def _base(workspace: Workspace, path: Path, name: str) -> LocalModel:
     """A model that no `update` of ours made: named by its content."""
+    return (
+        _adapted(workspace, path, name)
+        if (path / ADAPTER).exists()
+        else _whole(workspace, path, name)
+    )
+
+
+def _whole(workspace: Workspace, path: Path, name: str) -> LocalModel:
     check_directory(path)
     model_id = f"model-{model_digest(path, workspace.digests)[:16]}"
     return LocalModel(Policy(model_id, name, None, 0, None, "base", None), path)
 
 
-def _updated(artifact: Artifact) -> LocalModel:
+def _adapted(workspace: Workspace, path: Path, name: str, depth: int = 0) -> LocalModel:
+    """A PEFT folder: its base, in the folder itself or where it says, and the adapter on top.
+
+    Raises:
+        InputError: the base is not on this machine.
+
+    """
+    wanted = read_json(path / ADAPTER).get("base_model_name_or_path")
+    if (path / "config.json").exists():
+        base = _whole(workspace, path, name)
+    elif not isinstance(wanted, str) or depth > _DEEPEST:
+        raise InputError(
+            f"{path} is an adapter that does not say its base.",
+            f"Put the base's folder or name as base_model_name_or_path into its {ADAPTER}.",
+        )
+    elif wanted in SHIPPED:
+        base = _whole(workspace, SHIPPED[wanted], wanted)
+    else:
+        there = next((p for p in (Path(wanted).expanduser(), *_cached(wanted)) if p.is_dir()), None)
+        if there is None:
+            raise InputError(
+                f"{wanted}, the base of the adapter {path}, is not on this machine.",
+                f"Download it, or put its folder as base_model_name_or_path into {ADAPTER}.",
+            )
+        deeper = (there / ADAPTER).exists()
+        base = (
+            _adapted(workspace, there, wanted, depth + 1)
+            if deeper
+            else _whole(workspace, there, wanted)
+        )
+    own = model_digest(path, workspace.digests)
+    model_id = f"model-{digest(base.id, own, MERGE_SEMANTICS)}"
+    return LocalModel(Policy(model_id, name, None, 0, None, "base", None), path, None, base)
+
+
+def _updated(workspace: Workspace, artifact: Artifact) -> LocalModel:
     if artifact.kind != "policies":
         raise InputError(
             f"{artifact.id} is not a policy but {artifact.kind}.",
             "Give the id that `seal update` printed.",
         )
     (policy,) = artifact.rows(Policy)
-    return LocalModel(policy, artifact.weights(str(policy.path)), artifact)
+    path = artifact.weights(str(policy.path))
+    base = None
+    if (path / ADAPTER).exists():
+        parent = str(policy.parent)
+        base = find_model(workspace, parent, artifact.manifest["models"].get(parent, {}))
+    return LocalModel(policy, path, artifact, base)
 
 
 def _cached(name: str) -> list[Path]:

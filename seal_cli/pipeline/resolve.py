@@ -13,7 +13,7 @@ from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import endpoint_id
 from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.models import LocalModel, find_model, resolve_model, writer_of
-from seal_cli.settings import Settings
+from seal_cli.settings import DEFAULT_FILE, Settings
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages.domains import SETTINGS, ChosenDomain, Domain
@@ -23,7 +23,7 @@ from stages.errors import ConfigError, InputError
 from stages.fields import Config
 from stages.grading import ChosenGrader, spec_of
 from stages.grading.judge import JudgeConfig
-from stages.models import has_chat_template, weight_shapes
+from stages.models import TOKENIZER, has_chat_template, weight_shapes
 from stages.training.targets import resolve_targets
 
 C = TypeVar("C", bound=Config)
@@ -42,7 +42,8 @@ class Resolver:
 
     def config(self, cls: type[C], model: LocalModel | None = None) -> C:
         """One configuration, for a model that may bring settings of its own."""
-        return self.settings.resolve(cls, self.flags.get(cls), model.path if model else None)
+        folder = model.home(DEFAULT_FILE) if model else None
+        return self.settings.resolve(cls, self.flags.get(cls), folder)
 
     def artifact(self, reference: str, *kinds: str) -> Artifact:
         """The artifact a reference stands for. Raises InputError when it is not of these kinds."""
@@ -86,7 +87,7 @@ class Resolver:
 
     def reference(self, model: LocalModel, chat: str, targets: str | None = None) -> ModelRef:
         """A model as a spec holds it. `chat` is a mode, `targets` what a LoRA is to adapt."""
-        shapes = weight_shapes(model.path) if targets is not None else {}
+        shapes = weight_shapes(model.weights) if targets is not None else {}
         return ModelRef(
             id=model.id,
             dtype=model.dtype(self.dtype),
@@ -95,11 +96,12 @@ class Resolver:
             name=model.policy.name,
             round=model.policy.round,
             path=None if model.artifact else str(model.path.resolve()),
+            base=self.reference(model.base, chat) if model.base else None,
         )
 
     def _chat(self, mode: str, model: LocalModel) -> bool:
         """Whether prompts go through the model's chat template. Raises ConfigError."""
-        template = has_chat_template(model.path)
+        template = has_chat_template(model.home(TOKENIZER))
         if mode == "on" and not template:
             raise ConfigError(f"{model.policy.name} has no chat template.", "Use --chat off.")
         return template if mode == "auto" else mode == "on"

@@ -21,6 +21,7 @@ from stages.config import UpdateConfig
 from stages.domains import ChosenDomain
 from stages.errors import ConfigError, InputError
 from stages.records import Policy, Record, Selection, SelfEdit
+from stages.training import MERGE_SEMANTICS
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
 from stages.training.objectives import ChosenObjective
 
@@ -40,7 +41,7 @@ class Update(StageSpec):
     STAGE = "update"
     KIND = "policies"
 
-    SEMANTICS = (stage.SEMANTICS, TRAINER_SEMANTICS)
+    SEMANTICS = (stage.SEMANTICS, TRAINER_SEMANTICS, MERGE_SEMANTICS)
 
     selection: str
     model: ModelRef
@@ -107,7 +108,8 @@ class Update(StageSpec):
         drawn: Sequence[stage.Earlier],
         job: Job,
     ) -> Policy:
-        from stages.training.merge import save_merged
+        from stages.training import directory
+        from stages.training.merge import merged_state, record, save_merged
 
         loaded = runtime.model(self.model)
         console.say(f"finetuning {self.model.name} on {len(edits)} self-edits.")
@@ -124,8 +126,12 @@ class Update(StageSpec):
         )
         assert trained.lora is not None  # the stage raises otherwise
         folder = job.weights()
-        save_merged(loaded, trained.lora, folder)
-        settings = runtime.folder(self.model) / DEFAULT_FILE
+        if self.settings.keep == "adapter":
+            directory.save(trained.lora, folder)
+            record(folder, merged_state(loaded.model, trained.lora), trained.lora)
+        else:
+            save_merged(loaded, trained.lora, folder)
+        settings = runtime.home(self.model, DEFAULT_FILE) / DEFAULT_FILE
         if settings.is_file():  # what suited the parent suits its child
             shutil.copyfile(settings, folder / DEFAULT_FILE)
         return Policy(

@@ -5,17 +5,16 @@ hashed. What has no canonical JSON is an error.
 """
 
 import hashlib
-import json
-import os
-import time
+import re
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stages.errors import ConfigError
+from seal_cli.store.files import Damaged, Digests
+from stages.errors import ConfigError, InputError
 from stages.identity import canonical
 
+ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s\d+of\d+)?")
 # Every file that transformers may open in a model's folder; what is left are words and pictures.
 _MODEL_FILES = (
     "*.safetensors",
@@ -30,7 +29,6 @@ _MODEL_FILES = (
     "chat_templates/*",
     "additional_chat_templates/*",
 )
-_RACY_SECONDS = 2.0  # a file this young may change again within its time stamp: not cached
 
 
 def artifact_id(stage: str, material: dict[str, Any]) -> str:
@@ -57,36 +55,20 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     return hashlib.sha256(canonical(entries).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def model_digest(path: Path, cache: Path) -> str:
-    """sha256 over every file that transformers may open; each file's digest is cached.
+def model_digest(path: Path, digests: Digests) -> str:
+    """sha256 over every file that transformers may open in a model's folder.
 
-    `cache` is a JSON file that may be deleted at any time. A file is known again by its place,
-    inode, size and times: content that was put in its place changes the inode or the ctime.
+    A file may be a link, as the hub's cache has them: its content counts.
+
+    Raises:
+        InputError: one of them cannot be read.
+
     """
-    files = sorted(
-        {file for pattern in _MODEL_FILES for file in path.glob(pattern) if file.is_file()}
-    )
-    known = _read_cache(cache)
-    digests, fresh = {}, dict(known)
-    for file in files:
-        stat = file.stat()
-        known_by = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        stamp = "|".join(map(str, (file.resolve(), *known_by)))
-        digests[str(file.relative_to(path))] = known.get(stamp) or file_digest(file)
-        if time.time() - max(stat.st_mtime, stat.st_ctime) > _RACY_SECONDS:
-            fresh[stamp] = digests[str(file.relative_to(path))]
-    if fresh != known and cache.parent.is_dir():
-        temporary = cache.with_suffix(f".{os.getpid()}.tmp")
-        with suppress(OSError):  # a full disk or a read-only store: it is only a cache
-            temporary.write_text(json.dumps(fresh, indent=1), encoding="utf-8")
-            os.replace(temporary, cache)
-    return hashlib.sha256(canonical(digests).encode()).hexdigest()
-
-
-def _read_cache(cache: Path) -> dict[str, str]:
-    """A damaged cache is an empty one."""
-    try:
-        known = json.loads(cache.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    files = {file for pattern in _MODEL_FILES for file in path.glob(pattern) if not file.is_dir()}
+    found = {}
+    for file in sorted(files):
+        try:
+            _, found[file.relative_to(path).as_posix()] = digests.of(file.resolve())
+        except Damaged as error:
+            raise InputError(f"{file} cannot be read: {error}.", "Copy the model again.") from error
+    return hashlib.sha256(canonical(found).encode("utf-8", "surrogatepass")).hexdigest()

@@ -9,13 +9,14 @@ come from other people too).
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.failpoints import failpoint
+from seal_cli.store.files import Damaged, Stamp, read_sealed, stamp, write_sealed
 from seal_cli.store.journal import locked
 from seal_cli.store.schema import TABLES, empty_select, versioned_select
 from seal_cli.store.workspace import Workspace
@@ -64,39 +65,64 @@ _LINEAGE = """
 def refresh(workspace: Workspace) -> None:
     """Write the index if artifacts came or went since, be it by cp or rsync.
 
-    It is a cache: where it cannot be written (a full disk, a read-only store), that is said and the
-    command goes on.
+    It is a cache: where it cannot be written (a full disk, a read-only store, another process that
+    is writing it), the command goes on.
     """
     if not workspace.artifacts.is_dir():
         return
+    recorded = _recorded(workspace)
+    if recorded == _stamp(workspace, workspace.ids()):  # what it leaves out is tried again
+        return
     import duckdb
 
-    stamp = workspace.root / STAMP
     try:
-        if not stamp.exists() or stamp.read_text(encoding="utf-8") != _stamp(workspace):
-            workspace.create()
-            # Tried, never waited for: whoever holds the lock may have been stopped.
-            with suppress(BusyError), locked(workspace.locks / "index.lock", wait=False):
-                _write(workspace)
-                stamp.write_text(_stamp(workspace), encoding="utf-8")
-    except (OSError, duckdb.Error) as error:
+        workspace.create()
+        with suppress(BusyError), locked(workspace.locks / "index.lock", wait=False):
+            included = [artifact for artifact in workspace.all() if _is_proven(workspace, artifact)]
+            if recorded != _stamp(workspace, [artifact.id for artifact in included]):
+                _write(workspace, included)
+    except (OSError, duckdb.Error, InputError) as error:
         if getattr(error, "errno", None) not in (errno.EROFS, errno.EACCES):
             LOG.warning(
                 "index.duckdb could not be written (%s); the next command tries again.", error
             )
 
 
-def _stamp(workspace: Workspace) -> str:
-    """What the index is made from and the file it is: equal means up to date and undamaged.
+def _recorded(workspace: Workspace) -> dict[str, Any] | None:
+    """What stands beside the index; a damaged note is as good as none."""
+    file = workspace.root / STAMP
+    if not os.path.lexists(file):
+        return None
+    try:
+        return read_sealed(file)
+    except Damaged as error:
+        LOG.info("%s is damaged (%s): the index is written anew.", file.name, error)
+        return None
+
+
+def _stamp(workspace: Workspace, ids: list[str]) -> dict[str, Any]:
+    """Which artifacts an index is about, where they lie, and the file that it is.
 
     The root is in it because the views hold absolute paths: a moved store needs them anew.
     """
-    file = workspace.index.stat() if workspace.index.exists() else None
-    made = [file.st_size, file.st_mtime_ns] if file else []
-    return digest(str(workspace.root), workspace.ids(), made)
+    made: list[int] = []
+    with suppress(Damaged):
+        made = list(stamp(workspace.index))
+    return {"root": str(workspace.root), "ids": digest(sorted(ids)), "index": made}
 
 
-def _write(workspace: Workspace) -> None:
+def _is_proven(workspace: Workspace, artifact: Artifact) -> bool:
+    """Whether all its tables may be read; if not, that is said."""
+    try:
+        for table in artifact.tables:
+            artifact.files(table)
+    except InputError as error:
+        workspace.leave_out(artifact.id, error)
+        return False
+    return True
+
+
+def _write(workspace: Workspace, artifacts: list[Artifact]) -> None:
     """Make index.duckdb anew beside itself and put it in place by one rename."""
     import duckdb
 
@@ -106,10 +132,12 @@ def _write(workspace: Workspace) -> None:
         leftover.unlink(missing_ok=True)
     try:
         with duckdb.connect(str(temporary)) as connection:
-            _define(connection, list(workspace.all()))
+            _define(connection, artifacts, lambda path, _: str(path))
         failpoint("index-written")
         os.replace(temporary, workspace.index)
         failpoint("index-replaced")
+        ids = [artifact.id for artifact in artifacts]
+        write_sealed(workspace.root / STAMP, _stamp(workspace, ids))
     finally:
         for leftover in (temporary, log):
             leftover.unlink(missing_ok=True)
@@ -131,6 +159,8 @@ def sandbox(
 
     from seal_cli.store.readonly import PREFIX, PublishedFiles, last_words
 
+    files = PublishedFiles()
+
     # DuckDB counts the cores of the machine, be they ours or not.
     own = hasattr(os, "sched_getaffinity")
     threads = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
@@ -139,9 +169,9 @@ def sandbox(
         ":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": threads}
     )
     connection.execute("SET parquet_metadata_cache = true")
-    connection.register_filesystem(PublishedFiles(workspace.root, artifacts))
+    connection.register_filesystem(files)
     try:
-        _define(connection, artifacts, prefix=PREFIX, query=query)
+        _define(connection, artifacts, files.admit, query=query)
     except duckdb.Error as error:
         text = last_words(error)
         raise spent(text, seconds) or InputError(
@@ -159,13 +189,14 @@ def sandbox(
 def _define(
     connection: "duckdb.DuckDBPyConnection",
     artifacts: list[Artifact],
+    admit: Callable[[Path, Stamp], str],
     *,
-    prefix: str = "",
     query: str | None = None,
 ) -> None:
     """The catalogue of artifacts and their lineage as tables, every table of the schema as a view.
 
-    What `query` cannot be about is there without rows: opening a thousand footers takes a second.
+    `admit` names a proven file for DuckDB. What `query` cannot be about is there without rows:
+    opening a thousand footers takes a second.
     """
     views = {name: (SQL / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS}
     for name in reversed(VIEWS):
@@ -176,12 +207,12 @@ def _define(
     connection.execute(_LINEAGE)
     for table in TABLES:
         files = [
-            file
+            admit(*file)
             for artifact in artifacts
             if table in artifact.tables and _may_name(query, table)
             for file in artifact.files(table)
         ]
-        connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files, prefix)}')
+        connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files)}')
     connection.execute((SQL / "macros.sql").read_text(encoding="utf-8"))
     for name in VIEWS:
         connection.execute(f"CREATE VIEW {name} AS {views[name]}")
@@ -223,10 +254,10 @@ def _catalogue_row(artifact: Artifact) -> list[Any]:
     ]
 
 
-def _select(table: str, files: list[Path], prefix: str) -> str:
+def _select(table: str, files: list[str]) -> str:
     """The view's query; the empty typed row set fixes names and types whatever the files have."""
     if not files:
         return empty_select(table)
-    quoted = ", ".join("'" + f"{prefix}{file}".replace("'", "''") + "'" for file in files)
+    quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     files_select = f"SELECT * FROM read_parquet([{quoted}], union_by_name=true)"
     return versioned_select(table, files_select)

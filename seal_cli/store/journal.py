@@ -2,13 +2,14 @@
 
       attempt.json                 how the rows are cut into batches; written once
       batches/000007/<table>.parquet   one folder per finished batch, put there by one rename
+      batches/000007/batch.json    the digests of these, and of the batch's files in out/
       out/                         the artifact being put together; weights are written here at once
 
-A batch counts when its folder has its final name. Whoever holds the lock owns the folder.
+A batch counts when its folder has its final name; one that is damaged is made again. Whoever holds
+the lock owns the folder.
 """
 
 import fcntl
-import json
 import logging
 import os
 import shutil
@@ -18,13 +19,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from seal_cli.store.artifact import fsync, write_parquet
+from seal_cli.store.artifact import entry, write_parquet
 from seal_cli.store.failpoints import failpoint
+from seal_cli.store.files import (
+    Damaged,
+    Stamp,
+    fresh_digest,
+    fsync,
+    read_sealed,
+    stamp,
+    write_sealed,
+)
 from seal_cli.store.schema import TABLES, by_table, from_table, to_table
 from stages.errors import BusyError, InputError
 from stages.records import Record
 
 LOG = logging.getLogger(__name__)
+ATTEMPT, BATCH = "attempt.json", "batch.json"
 
 
 @contextmanager
@@ -61,73 +72,124 @@ class Journal:
         self.artifact_id = artifact_id
         self.batches = folder / "batches"
         self.out = folder / "out"
-        self._synced: set[Path] = set()
+        self._proven: dict[Path, tuple[Stamp, str]] = {}  # what this process hashed itself
 
     def begin(self, attempt: dict[str, Any]) -> dict[str, Any]:
-        """Record how this run is cut, or give back how it was cut when it was first started."""
+        """Record how this run is cut, or give back how it was cut when it was first started.
+
+        Raises:
+            InputError: it is not known any more how it was cut.
+
+        """
         self.batches.mkdir(parents=True, exist_ok=True)
         self.out.mkdir(exist_ok=True)
-        record = self.folder / "attempt.json"
+        record = self.folder / ATTEMPT
         if not record.exists():
-            temporary = record.with_suffix(".tmp")
-            temporary.write_text(json.dumps(attempt), encoding="utf-8")
-            fsync(temporary)
-            os.replace(temporary, record)
-            fsync(self.folder)
+            write_sealed(record, attempt)
         failpoint("attempt-written")
         try:
-            recorded: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError as error:
+            return read_sealed(record)
+        except Damaged as error:
             raise InputError(
-                f"{record} is damaged.", f"Delete {self.folder} and run again."
+                f"{record} is damaged: {error}.",
+                f"Without it the batches beside it are lost: `seal rm {self.artifact_id} --yes`, "
+                "and run again.",
             ) from error
-        return recorded
 
     def finished(self) -> set[str]:
-        """Names of the batches that count; leftovers of unfinished ones are removed."""
+        """Names of the batches that count; what is left of others is removed."""
         for leftover in self.batches.glob("*.tmp"):
             shutil.rmtree(leftover)
-        return {path.name for path in self.batches.iterdir()}
+        found = set()
+        for batch in sorted(self.batches.iterdir()):
+            try:
+                self._check(batch.name)
+                found.add(batch.name)
+            except Damaged as error:
+                LOG.warning("%s of %s is made again: %s.", batch.name, self.artifact_id, error)
+                shutil.rmtree(batch)
+        return found
 
-    def append(self, name: str, rows: Iterable[Record]) -> None:
-        """Write one batch; it counts when this returns."""
+    def append(self, name: str, rows: Iterable[Record], files: Iterable[str] = ()) -> None:
+        """Write one batch, whose `files` are in out/; it counts when this returns."""
         temporary = self.batches / f"{name}.tmp"
         temporary.mkdir()
+        tables = {}
         for table, records in by_table(rows).items():
-            write_parquet(
-                to_table(table, records, self.artifact_id), temporary / f"{table}.parquet"
-            )
-        fsync(temporary)
-        self._sync_weights()
+            path = temporary / f"{table}.parquet"
+            write_parquet(to_table(table, records, self.artifact_id), path)
+            tables[path.name] = entry(path)
+        weights = {file: self._entry(self.out / file) for file in files}
+        for folder in {folder for file in weights for folder in (self.out / file).parents}:
+            if folder.is_relative_to(self.out):
+                fsync(folder)
+        write_sealed(temporary / BATCH, {"tables": tables, "files": weights})
         failpoint("batch-written")
         os.rename(temporary, self.batches / name)
         fsync(self.batches)
         failpoint("batch-renamed")
 
-    def _sync_weights(self) -> None:
-        """Put on disk what the batch's rows speak of, before they count."""
-        for path in set(self.out.rglob("*")) - self._synced:
-            fsync(path)
-            self._synced.add(path)
-
     def rows(self, names: Iterable[str]) -> Iterator[Record]:
-        """The rows of these batches, table by table within each batch."""
-        import pyarrow as pa
+        """The rows of these batches, table by table within each batch.
+
+        Raises:
+            InputError: a batch is damaged.
+
+        """
         import pyarrow.parquet as pq
 
         for name in names:
+            try:
+                tables = self._check(name)["tables"]
+            except Damaged as error:
+                raise self._again(name, error) from error
             for table, record in TABLES.items():
-                file = self.batches / name / f"{table}.parquet"
-                if not file.exists():
-                    continue
-                try:
-                    with pq.ParquetFile(file) as parquet:
+                if f"{table}.parquet" in tables:
+                    with pq.ParquetFile(self.batches / name / f"{table}.parquet") as parquet:
                         yield from from_table(record, parquet.read())
-                except (OSError, pa.ArrowException) as error:
-                    raise InputError(
-                        f"{file} is damaged.", f"Delete {file.parent} and run again."
-                    ) from error
+
+    def claimed(self, names: Iterable[str]) -> dict[str, Any]:
+        """The files in out/ that these batches speak of, proven; all others are removed.
+
+        Raises:
+            InputError: one of them is damaged.
+
+        """
+        found: dict[str, Any] = {}
+        for name in names:
+            try:
+                found |= self._check(name)["files"]
+            except Damaged as error:
+                raise self._again(name, error) from error
+        for path in list(self.out.rglob("*")):  # of a batch that was begun and not finished
+            if not path.is_dir() and path.relative_to(self.out).as_posix() not in found:
+                path.unlink()
+        return found
 
     def discard(self) -> None:
         """Remove the work folder of a published run."""
         shutil.rmtree(self.folder)
+
+    def _entry(self, path: Path) -> dict[str, Any]:
+        found = entry(path)
+        self._proven[path] = stamp(path), found["sha256"]
+        return found
+
+    def _check(self, name: str) -> dict[str, Any]:
+        """What a batch says of its files, all of them proven. Raises Damaged."""
+        record = read_sealed(self.batches / name / BATCH)
+        places = {self.batches / name / table: e for table, e in record["tables"].items()}
+        places |= {self.out / file: e for file, e in record["files"].items()}
+        for path, expected in places.items():
+            known = self._proven.get(path)
+            if known is None or known[0] != stamp(path):
+                known = self._proven[path] = fresh_digest(path)
+            if known[1] != expected["sha256"]:
+                raise Damaged(f"{path.name} is not what was written")
+        return record
+
+    def _again(self, name: str, error: Damaged) -> InputError:
+        return InputError(
+            f"{name} of {self.artifact_id} is damaged: {error}.",
+            "Run the same command again: it is made anew.",
+        )

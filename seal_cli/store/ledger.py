@@ -2,22 +2,26 @@
 
 One file of JSON lines per model under `requests/`, appended to by every process that asks it. A
 line holds an answer under the digest of all that was sent: no prompt, no address, no key. A line
-that a killed process left unfinished is passed over. Deletable: then everything is asked again.
+that a killed process left unfinished, or that is damaged, is passed over: what it was the answer to
+is asked again. Deletable: then everything is.
 """
 
 import errno
 import fcntl
-import json
+import logging
 import os
+import re
 import stat
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from seal_cli.store.files import Damaged, sealed, unsealed
 from stages.engines import Completion
 from stages.errors import InputError
 
+LOG = logging.getLogger(__name__)
+_BEGINS = re.compile(rb'\{"key": "(\w+)", "completion": ')  # read whole when it is asked for
 _TOGETHER = 16  # answers that one fsync may wait for
 _SECONDS = 1.0  # and how long they may
 
@@ -27,6 +31,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._name = path.name
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise InputError(f"{path} is no regular file.", "Move it away.")
@@ -46,11 +51,19 @@ class Ledger:
         if place is None:
             return None
         start, length = place
-        return Completion(**json.loads(os.pread(self._file, length, start))["completion"])
+        try:
+            entry = unsealed(os.pread(self._file, length, start))
+            if entry["key"] == key:
+                return Completion(**entry["completion"])
+        except (Damaged, KeyError, TypeError):
+            pass
+        LOG.warning("an answer in %s is damaged: it is asked for again.", self._name)
+        del self._places[key]
+        return None
 
     def __setitem__(self, key: str, completion: Completion, /) -> None:
         """Keep an answer: in the file when this returns, on the disk a moment later."""
-        entry = json.dumps({"key": key, "completion": asdict(completion)})
+        entry = sealed({"key": key, "completion": asdict(completion)})
         fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
             line = self._mend() + entry.encode() + b"\n"
@@ -86,10 +99,6 @@ class Ledger:
 
 
 def _key(line: bytes) -> str | None:
-    """The digest of a whole line; None for what is none."""
-    try:
-        entry: Any = json.loads(line)
-        Completion(**entry["completion"])
-        return str(entry["key"])
-    except (ValueError, TypeError, KeyError):
-        return None
+    """The key that a whole line begins with; None for what has none."""
+    found = _BEGINS.match(line)
+    return found[1].decode() if found else None

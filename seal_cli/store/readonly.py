@@ -1,4 +1,4 @@
-"""The files that a query may read: published Parquet that manifests name, and nothing else.
+"""The files that a query may read: published Parquet that was proven, and nothing else.
 
 A file system for DuckDB under a protocol of its own, which cannot write. What is not in its list
 does not exist for it: no other file of the store, no folder, no pattern, no `..`, no link.
@@ -6,17 +6,14 @@ does not exist for it: no other file of the store, no folder, no pattern, no `..
 
 import os
 import re
-import stat
 import threading
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from seal_cli.store.artifact import Artifact
+from seal_cli.store.files import Damaged, Stamp, open_regular
 
 PROTOCOL = "sealro"
 PREFIX = f"{PROTOCOL}://"
@@ -24,51 +21,44 @@ _UNCHANGED = datetime(2000, 1, 1, tzinfo=UTC)  # an artifact is immutable
 
 
 class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """Reads the Parquet files of some artifacts. DuckDB asks several times per file: be quick."""
+    """Reads files as they were when they were proven. DuckDB asks several times each: be quick."""
 
     protocol = PROTOCOL
     cachable = False
 
-    def __init__(self, root: Path, artifacts: Iterable[Artifact]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._root = root.resolve()
-        self._sizes = {
-            f"{artifact.path}/{name}": entry["bytes"]
-            for artifact in artifacts
-            for name, entry in artifact.manifest["files"].items()
-            if name.endswith(".parquet")
-        }
-        self._is_inside = cache(self._folder_is_inside)
+        self._proven: dict[str, Stamp] = {}
 
-    def _folder_is_inside(self, folder: str) -> bool:
-        return Path(folder).resolve().is_relative_to(self._root)
+    def admit(self, path: Path, proven: Stamp) -> str:
+        """Let a file be read as long as it stays what it is; its name for a query."""
+        self._proven[str(path)] = proven
+        return f"{PREFIX}{path}"
 
     def _known(self, path: str) -> str:
-        """A path without its protocol. Raises FileNotFoundError for anything not published."""
+        """A path without its protocol. Raises FileNotFoundError for anything not admitted."""
         name = path.removeprefix(PREFIX)
-        if name not in self._sizes:
-            raise FileNotFoundError(f"{name} is no published Parquet file of this store")
+        if name not in self._proven:
+            raise FileNotFoundError(f"{name} is no published Parquet file that the query is about")
         return name
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> "_File":
-        """A published file, for reading. Raises PermissionError for any other mode, or a link."""
+        """An admitted file, for reading. Raises PermissionError for any other mode."""
         if mode != "rb":
             raise PermissionError("the store is read-only")
         name = self._known(path)
-        if not self._is_inside(name.rpartition("/")[0]):
-            raise PermissionError(f"{name} leads outside the store")
         try:
-            file = _File(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
-        except OSError as error:
-            raise OSError(f"{name} cannot be read: {error.strerror}") from None
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size != self._sizes[name]:
-            raise OSError(f"{name} is damaged: expected {self._sizes[name]} bytes")
+            opened, found = open_regular(name)
+        except Damaged as error:
+            raise OSError(f"{name} cannot be read: {error}") from None
+        file = _File(opened)
+        if found != self._proven[name]:
+            raise OSError(f"{name} changed after it was proven")
         return file
 
     def size(self, path: str) -> int:
-        """What the manifest says; `open` compares it with the file."""
-        return int(self._sizes[self._known(path)])
+        """What it was when it was proven; `open` compares it with the file."""
+        return self._proven[self._known(path)].size
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """What DuckDB wants to know of a file."""
@@ -76,7 +66,7 @@ class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
 
     def exists(self, path: str, **_: Any) -> bool:
         """Whether it is in the list."""
-        return path.removeprefix(PREFIX) in self._sizes
+        return path.removeprefix(PREFIX) in self._proven
 
     def glob(self, path: str, **_: Any) -> list[str]:
         """The file itself: patterns match nothing."""

@@ -4,21 +4,25 @@ seal-store/
   artifacts/<stage>-<key16>/   immutable, published by one rename
   work/<stage>-<key16>/        an unfinished run, private to whoever holds its lock
   requests/                    what servers answered, by what they were asked (ledger.py)
-  locks/  trash/  index.duckdb  digests.json
+  names/                       what `seal tag` gave (names.py)
+  locks/  trash/  index.duckdb  digests.txt
 """
 
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from seal_cli.store.artifact import MANIFEST, Artifact
+from seal_cli.store.artifact import Artifact
+from seal_cli.store.files import MANIFEST, Damaged, Digests, Stamp, stamp
+from seal_cli.store.identity import ID
+from seal_cli.store.names import Names
 from stages import PIPELINE
 from stages.errors import ConfigError, InputError
 
 LOG = logging.getLogger(__name__)
 STAGES = ("import", "quiz", *PIPELINE, "regrade")
-_ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s\d+of\d+)?")
 
 
 class Workspace:
@@ -30,9 +34,13 @@ class Workspace:
         self.work = self.root / "work"
         self.locks = self.root / "locks"
         self.trash = self.root / "trash"
+        self.shards = self.root / "shards"
         self.requests = self.root / "requests"
+        self.names = Names(self.root / "names", STAGES)
         self.index = self.root / "index.duckdb"
-        self.digests = self.root / "digests.json"
+        self.digests = Digests(self.root / "digests.txt")
+        self._read: dict[str, tuple[Stamp, Artifact]] = {}
+        self._named: set[str] = set()  # bad artifacts that were complained of
 
     def create(self) -> None:
         """Make the folders that are not there.
@@ -70,12 +78,12 @@ class Workspace:
         return self.locks / f"{_checked(artifact_id)}.lock"
 
     def ids(self, stage: str | None = None) -> list[str]:
-        """Published artifacts, of one stage if given, sorted by id."""
+        """What is called like an artifact, of one stage if given, sorted; whole or not."""
         if not self.artifacts.is_dir():
             return []
-        names = (path.name for path in self.artifacts.iterdir() if (path / MANIFEST).is_file())
+        names = (path.name for path in self.artifacts.iterdir())
         return sorted(
-            name for name in names if _ID.fullmatch(name) and stage in (None, name.split("-")[0])
+            name for name in names if ID.fullmatch(name) and stage in (None, name.split("-")[0])
         )
 
     def artifact(self, artifact_id: str) -> Artifact:
@@ -86,7 +94,13 @@ class Workspace:
                 f"artifact {artifact_id} is not in {self.root}.",
                 "Copy its folder into artifacts/ of this store, or run the stage that makes it.",
             )
-        return Artifact(path)
+        with suppress(Damaged):  # the artifact says it better
+            found = stamp(path / MANIFEST)
+            known = self._read.get(artifact_id)
+            if known is None or known[0] != found:
+                known = self._read[artifact_id] = found, Artifact(path, self.digests)
+            return known[1]
+        return Artifact(path, self.digests)
 
     def all(self, stage: str | None = None) -> Iterator[Artifact]:
         """Every readable artifact, oldest first; an unreadable one is named and passed over."""
@@ -95,11 +109,17 @@ class Workspace:
             try:
                 readable.append(self.artifact(artifact_id))
             except InputError as error:
-                LOG.warning("%s Left out. %s", error.message, error.hint)
-        yield from sorted(readable, key=lambda a: (a.manifest["created_at"], a.id))
+                self.leave_out(artifact_id, error)
+        yield from sorted(readable, key=lambda a: (a.moment, a.id))
+
+    def leave_out(self, artifact_id: str, error: InputError) -> None:
+        """Say once that an artifact is left out, and why."""
+        if artifact_id not in self._named:
+            self._named.add(artifact_id)
+            LOG.warning("%s It is left out. %s", error.message, error.hint)
 
     def resolve(self, reference: str) -> str:
-        """An id, a unique prefix of one, or `@latest:<stage>` -> the id.
+        """An id, a unique prefix of one, a name, or `@latest:<stage>` -> the id.
 
         Raises:
             InputError: nothing matches. ConfigError: several do, or the reference is malformed.
@@ -107,10 +127,14 @@ class Workspace:
         """
         if reference.startswith("@"):
             return self._latest(reference)
+        named = self.names.get(reference)
+        if named is not None:
+            return _checked(named)
         if not re.fullmatch(r"[a-z]+(-[0-9a-z]*)?", reference):
             raise ConfigError(
                 f"{reference!r} is not an artifact id.",
-                "Give an id such as score-2f9c1a0d4b7e8c31, a prefix of it, @latest:score, or -.",
+                "Give an id such as score-2f9c1a0d4b7e8c31, a prefix of it, a name that `seal tag` "
+                "gave, @latest:score, or -.",
             )
         found = [name for name in self.ids() if name.startswith(reference)]
         if reference in found:
@@ -178,6 +202,6 @@ def check_stage(stage: str) -> None:
 
 def _checked(artifact_id: str) -> str:
     """Nothing but an id ever becomes part of a path."""
-    if not _ID.fullmatch(artifact_id):
+    if not ID.fullmatch(artifact_id):
         raise InputError(f"{artifact_id!r} is not an artifact id.", "See `seal ls`.")
     return artifact_id

@@ -28,6 +28,11 @@ class UpdateConfig(LoraConfig):
     objective: str = option(
         "rest-em", "what the finetuning minimises", choices=tuple(OBJECTIVES), elsewhere=True
     )
+    keep: str = option(
+        "merged",
+        "what is stored: the 'merged' model, or the 'adapter' alone, which needs its base",
+        choices=("merged", "adapter"),
+    )
     replay: float = option(
         0.0,
         "learn earlier rounds' self-edits again: up to 1 a share of the new ones, else how many",

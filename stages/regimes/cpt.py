@@ -21,6 +21,7 @@ from stages.identity import canonical, derive_seed, digest
 from stages.models import LanguageModel
 from stages.probe import Probe, State
 from stages.records import Adapter, Context, Example, Metric, Question, Record, SelfEdit
+from stages.tokens import Row
 from stages.training import Job, Trained, Trainer
 
 SEMANTICS = 2  # of stages.training.full, too
@@ -92,9 +93,7 @@ def planned(
     texts = dict.fromkeys(tokenised(student, example, adapting) for example in examples)
     rows, note = fitting(list(texts), adapting)
     said = also(left_out, note)
-    unfit = None if rows else also("no token to learn from", said)
-    if edits and all(edit.status == "failed" for edit in edits):
-        unfit = f"every self-edit failed: {edits[0].reason}"
+    unfit = _unfit(edits, rows, said)
     assert config.epochs is not None  # settled when the configuration was made
     assert config.learning_rate is not None
     assert config.batch_size is not None
@@ -134,6 +133,13 @@ def planned(
         warmup_steps=adapting.warmup_steps or _rising(len(rows), config),
     )
     return adapter, None if unfit else job
+
+
+def _unfit(edits: Sequence[SelfEdit], rows: Sequence[Row], said: str | None) -> str | None:
+    """Why nothing can be trained, where that is so."""
+    if edits and all(edit.status == "failed" for edit in edits):
+        return f"every self-edit failed: {edits[0].reason}"
+    return None if rows else also("no token to learn from", said)
 
 
 def _rising(n_rows: int, config: CptConfig) -> int:

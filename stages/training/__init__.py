@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Raised by hand when the same job would give another LoRA; in the key of what was trained.
 SEMANTICS = 1
+# The same for how LoRAs are folded into a base: float32, cast back to the checkpoint's dtype.
+MERGE_SEMANTICS = 1
 
 
 @dataclass(frozen=True, slots=True)

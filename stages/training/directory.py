@@ -11,6 +11,7 @@ from stages.errors import InputError
 from stages.training import Lora
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MERGED = "merged.json"  # the digest of what came of merging it, where `update` wrote it
 # Settings of PEFT that change what a LoRA means; applying one without them would be wrong.
 _NOT_PLAIN = (
     "use_rslora",

@@ -1,9 +1,14 @@
 """Folding LoRAs into their base weights: in float32, cast back to the checkpoint's dtype.
 
-Either into a copy that is saved (`update`), or one after another into the loaded model itself, for
-as long as a block lasts (`eval` in the regime continual).
+Into a copy that is saved (`update`), into a model that is being loaded (a policy kept as base and
+adapter), or one after another into the loaded model itself, for as long as a block lasts (`eval` in
+the regime continual).
 """
 
+import hashlib
+import json
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +17,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from stages.errors import ResourceError
+from stages.errors import InputError, ResourceError
 from stages.models import LanguageModel
 from stages.training import Lora
+from stages.training.attach import check_fits
+from stages.training.directory import MERGED
+
+LOG = logging.getLogger(__name__)
 
 
 def merged_state(model: Any, lora: Lora) -> dict[str, torch.Tensor]:
@@ -35,6 +44,50 @@ def _delta(module: Any, name: str, lora: Lora) -> torch.Tensor:
     delta = (lora.alpha / lora.rank) * (b.to(device) @ a.to(device))
     # GPT-2 stores its linear layers transposed.
     return delta.T if type(module).__name__ == "Conv1D" else delta
+
+
+def fold(model: Any, lora: Lora) -> None:
+    """Let the model be the merged one.
+
+    Raises:
+        ConfigError: the LoRA is of another architecture or size.
+        InputError: it adapts weights that several modules share.
+
+    """
+    check_fits(model, lora)
+    modules = dict(model.named_modules())
+    shared = Counter(id(getattr(module, "weight", None)) for module in modules.values())
+    if any(shared[id(modules[name].weight)] > 1 for name in lora.weights):
+        raise InputError(
+            "the adapter changes weights that several modules share.",
+            "Merge it with PEFT, and give the merged folder.",
+        )
+    state = merged_state(model, lora)
+    for name in lora.weights:
+        modules[name].weight.data = state[f"{name}.weight"]
+
+
+def record(folder: Path, state: Mapping[str, torch.Tensor], lora: Lora) -> None:
+    """Write down beside a LoRA what came of merging it."""
+    (folder / MERGED).write_text(json.dumps(_summary(state, lora)))
+
+
+def compare(folder: Path, model: Any, lora: Lora) -> None:
+    """Say so where merging gave other numbers than on the machine that trained the LoRA."""
+    file = folder / MERGED
+    if file.is_file():
+        found, recorded = _summary(model.state_dict(), lora), json.loads(file.read_text())
+        if found["dtype"] == recorded["dtype"] and found != recorded:
+            LOG.warning("%s: merged here, its weights differ from those it was made with.", folder)
+
+
+def _summary(state: Mapping[str, torch.Tensor], lora: Lora) -> dict[str, str]:
+    found, dtypes = hashlib.sha256(), set()
+    for name in sorted(lora.weights):
+        tensor = state[f"{name}.weight"].detach().cpu().contiguous()
+        dtypes.add(str(tensor.dtype).removeprefix("torch."))
+        found.update(tensor.view(torch.uint8).numpy().tobytes())
+    return {"dtype": " ".join(sorted(dtypes)), "sha256": found.hexdigest()}
 
 
 class Merged:

@@ -10,7 +10,9 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb  # noqa: F401  # all of these are here to be loaded before the fork
 import openai  # noqa: F401
@@ -24,6 +26,7 @@ from seal_cli import app  # noqa: F401
 from seal_cli.__main__ import main
 from seal_cli.execution import runner
 from seal_cli.store.failpoints import failpoint
+from seal_cli.store.files import write_sealed
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -31,10 +34,10 @@ transformers.utils.logging.disable_progress_bar()
 def commit_in_pieces() -> None:
     """Publish file by file, as if a directory rename were not needed: what must be noticed."""
 
-    def publish(folder: Path, target: Path, manifest: dict) -> None:
-        manifest["files"] = runner_inventory(folder)
+    def publish(folder: Path, target: Path, manifest: dict, known: object) -> None:
+        manifest["files"] = runner_inventory(folder, {})
         target.mkdir()
-        (target / "_manifest.json").write_text(json.dumps(manifest))
+        write_sealed(target / "_manifest.json", manifest)
         failpoint("manifest-written")
         shutil.copytree(folder, target, dirs_exist_ok=True)
         failpoint("published")
@@ -50,11 +53,11 @@ def count_before_writing() -> None:
 
     whole = Journal.append
 
-    def append(self: Journal, name: str, rows: object) -> None:
-        (self.batches / name).mkdir()
-        failpoint("batch-written")
-        (self.batches / name).rmdir()
-        whole(self, name, rows)
+    def append(self: Journal, name: str, rows: Iterable[Any], files: Sequence[str] = ()) -> None:
+        every = list(rows)
+        whole(self, name, every[:1], files)
+        shutil.rmtree(self.batches / name)
+        whole(self, name, every, files)
 
     Journal.append = append  # type: ignore[method-assign, assignment]
 

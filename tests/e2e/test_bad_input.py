@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from seal_cli.store.artifact import entry
+from seal_cli.store.files import read_sealed, write_sealed
 from seal_cli.store.workspace import Workspace
 
 
@@ -241,9 +243,9 @@ def test_another_version_of_a_table(fails: Any, edits: str, tmp_path: Path) -> N
     folder = tmp_path / "store/artifacts" / edits
     part = folder / "part-00000.parquet"
     pq.write_table(pq.read_table(part).drop_columns(["seed"]), part)
-    manifest = json.loads((folder / "_manifest.json").read_text())
-    manifest["files"]["part-00000.parquet"]["bytes"] = part.stat().st_size
-    (folder / "_manifest.json").write_text(json.dumps(manifest))
+    manifest = read_sealed(folder / "_manifest.json")
+    manifest["files"]["part-00000.parquet"] = entry(part)
+    write_sealed(folder / "_manifest.json", manifest)
     fails(3, "adapt", edits, says="column seed of self_edits is missing")
 
 
@@ -333,7 +335,7 @@ def test_weights_that_lead_outside(fails: Any, seal: Any, edits: str, tmp_path: 
     place = table.schema.get_field_index("weights")
     hostile = pa.array(["../../../../etc"] * table.num_rows)
     pq.write_table(table.set_column(place, table.schema.field("weights"), hostile), part)
-    manifest = json.loads((folder / "_manifest.json").read_text())
-    manifest["files"]["part-00000.parquet"]["bytes"] = part.stat().st_size
-    (folder / "_manifest.json").write_text(json.dumps(manifest))
+    manifest = read_sealed(folder / "_manifest.json")
+    manifest["files"]["part-00000.parquet"] = entry(part)
+    write_sealed(folder / "_manifest.json", manifest)
     fails(3, "score", adapters, says="has no ../../../../etc")

@@ -64,7 +64,7 @@ def test_killed_at_every_step_a_stage_ends_the_same(
 
 @pytest.mark.parametrize(
     ("patch", "failpoint"),
-    [("commit_in_pieces", "manifest-written"), ("count_before_writing", "batch-written")],
+    [("commit_in_pieces", "manifest-written"), ("count_before_writing", "batch-renamed")],
 )
 def test_a_broken_commit_would_be_noticed(
     pipeline: Pipeline,

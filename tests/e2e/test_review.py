@@ -199,7 +199,7 @@ def test_a_read_only_store_serves_hits(
 
     command = ["generate", contexts, "--policy", random_model, *SCRIPTED]
     first = seal(*command).id
-    cache = tmp_path / "store/digests.json"
+    cache = tmp_path / "store/digests.txt"
     cache.unlink(missing_ok=True)
     cache.mkdir()  # as good as not writable, for root too
     assert seal(*command).id == first

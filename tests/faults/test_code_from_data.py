@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from stages.errors import InputError
-from stages.models import check_directory, load
+from stages.loading import load
+from stages.models import check_directory
 
 ROOT = Path(__file__).parents[2]
 

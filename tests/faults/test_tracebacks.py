@@ -25,7 +25,7 @@ from stages.engines import Request
 from stages.engines.settings import EndpointConfig
 from stages.engines.transformers import TransformersEngine
 from stages.errors import SealError
-from stages.models import load
+from stages.loading import load
 from stages.records import Context
 
 ROOT = Path(__file__).parents[2]

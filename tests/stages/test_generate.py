@@ -16,7 +16,8 @@ from stages.engines.scripted import ScriptedEngine
 from stages.engines.transformers import TransformersEngine
 from stages.errors import ConfigError, RowFailure
 from stages.generate import generate
-from stages.models import LanguageModel, load
+from stages.loading import load
+from stages.models import LanguageModel
 from stages.recipes import texts
 from stages.records import Context, Policy, SelfEdit
 from stages.tokens import render

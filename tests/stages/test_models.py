@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from stages.errors import ConfigError, InputError, SealError
+from stages.loading import load
 from stages.models import (
     LanguageModel,
     check_directory,
     checkpoint_dtype,
     has_chat_template,
-    load,
     weight_shapes,
 )
 

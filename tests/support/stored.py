@@ -10,6 +10,7 @@ from seal_cli.execution.runner import Runner, RunOptions
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.store.artifact import Artifact
+from seal_cli.store.manifest import FORMAT
 from seal_cli.store.workspace import Workspace
 from stages.records import Record
 
@@ -80,6 +81,35 @@ def publish(
         rows=lambda: list(rows),
     )
     return run(spec, store)
+
+
+def manifest(artifact_id: str, kind: str, rows: int = 0) -> dict[str, Any]:
+    """A manifest that no run wrote."""
+    moment = "2026-01-01T00:00:00+00:00"
+    return {
+        "format": FORMAT,
+        "artifact_id": artifact_id,
+        "stage": artifact_id.split("-")[0],
+        "kind": kind,
+        "status": "ok",
+        "inputs": [],
+        "about": {},
+        "source": None,
+        "base": artifact_id,
+        "attempt": 0,
+        "key": {},
+        "config": {},
+        "models": {},
+        "tables": {kind: {"rows": rows, "status": {"ok": rows}}},
+        "argv": [],
+        "versions": {},
+        "host": "here",
+        "device": "cpu",
+        "git": None,
+        "started_at": moment,
+        "created_at": moment,
+        "seconds": 0.0,
+    }
 
 
 def run(spec: StageSpec, store: Path, options: RunOptions = RunOptions()) -> Artifact:  # noqa: B008

@@ -28,7 +28,8 @@ os.environ |= {
 from stages.engines.settings import VllmConfig
 from stages.engines.vllm import VllmEngine
 from stages.engines.vllm_process import Served
-from stages.models import LanguageModel, load
+from stages.loading import load
+from stages.models import LanguageModel
 from stages.training import Lora
 
 ROOT = Path(__file__).parent.parent.parent

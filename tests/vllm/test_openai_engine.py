@@ -10,7 +10,7 @@ from stages.engines import Completion, Request
 from stages.engines.openai import OpenAIEngine
 from stages.engines.settings import EndpointConfig
 from stages.engines.transformers import TransformersEngine
-from stages.models import load
+from stages.loading import load
 
 TINY = Path(__file__).parent.parent.parent / "seal_cli" / "tiny"
 PROMPTS = ["Ada", "Ada Zeller\nNow a jeweler.", "Question: What does Ada Zeller like?\nAnswer:"]

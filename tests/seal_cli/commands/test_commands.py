@@ -11,7 +11,7 @@ COMMANDS = [
     ["score"],
     ["filter"], ["update"],
     ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["report"],
-    ["doctor"], ["bench", "adapters"],
+    ["doctor"], ["bench", "adapters"], ["tag"], ["verify"], ["rm"], ["gc"],
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from reading import tables_of, weights_of
 from seal_cli.execution import runner
 from seal_cli.execution.runner import RunOptions
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
+from seal_cli.store.files import read_sealed
 from seal_cli.store.workspace import Workspace
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine, some_sentences
@@ -161,7 +162,7 @@ def test_slots_are_decided_once_and_kept_on_going_on(
     assert seal("adapt", edits, *small, "--slots", 3).code == 5
     (attempt,) = work.glob("*/attempt.json")
     # Six adapters of each of two self-edits a context: two contexts have eight times three.
-    assert json.loads(attempt.read_text()) == {"batch": 2, "slots": 3, "before": None}
+    assert read_sealed(attempt) == {"batch": 2, "slots": 3, "before": None, "inputs": [edits]}
     going_on = seal("adapt", edits, *small, "--slots", 5)
     first = going_on.id
     assert used == [3, 3]

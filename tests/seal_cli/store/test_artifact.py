@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from stored import manifest
 
 from seal_cli.store.artifact import Artifact, publish, write_parts
 from stages.errors import InputError
@@ -18,14 +19,7 @@ def draft(folder: Path) -> dict[str, object]:
     """An artifact folder that is not published yet, and its manifest."""
     folder.mkdir(parents=True)
     write_parts(folder, {"contexts": ROWS}, "contexts", ID)
-    tables = {"contexts": {"rows": len(ROWS), "status": {"ok": len(ROWS)}}}
-    return {
-        "artifact_id": ID,
-        "kind": "contexts",
-        "stage": "import",
-        "inputs": [],
-        "tables": tables,
-    }
+    return manifest(ID, "contexts", len(ROWS))
 
 
 @pytest.fixture
@@ -93,7 +87,6 @@ def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     write_parts(folder, {"contexts": []}, "contexts", ID)
-    manifest = draft(tmp_path / "other") | {"tables": {"contexts": {"rows": 0, "status": {}}}}
-    publish(folder, tmp_path / ID, manifest)
+    publish(folder, tmp_path / ID, manifest(ID, "contexts"))
     assert Artifact(tmp_path / ID).rows(Context) == []
     assert json.loads((tmp_path / ID / "_manifest.json").read_text())["artifact_id"] == ID

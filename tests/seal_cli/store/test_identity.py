@@ -1,14 +1,13 @@
 """Keys hold what decides the rows, and nothing else."""
 
-import json
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from seal_cli.store.files import Digests
 from seal_cli.store.identity import artifact_id, content_digest, model_digest
 from stages.errors import ConfigError
 
@@ -36,33 +35,32 @@ def test_content_and_name_count_and_place_does_not(tmp_path: Path) -> None:
 def test_a_models_digest_is_cached_and_notices_a_change(
     random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, cache = tmp_path / "model", tmp_path / "digests.json"
+    model, cache = tmp_path / "model", tmp_path / "digests.txt"
     shutil.copytree(random_model, model)
-    old = time.time() - 60
-    monkeypatch.setattr("seal_cli.store.identity._RACY_SECONDS", -60)  # a ctime is always young
+    monkeypatch.setattr("seal_cli.store.files._RACY_SECONDS", -60)  # a ctime is always young
+    first = model_digest(model, Digests(cache))
+    whole = cache.read_text()
+    assert len(whole.splitlines()) >= 3
+    # A cache is used,
+    with monkeypatch.context() as patched:
+        patched.setattr("seal_cli.store.files.fresh_digest", None)
+        assert model_digest(model, Digests(cache)) == first
+    # a wrong line is not believed, a damaged one or one that is cut costs time alone,
+    for damage in (whole.replace("0", "1"), whole[:-30], "{", "\x00\xff\n", whole + whole):
+        cache.write_text(damage)
+        assert model_digest(model, Digests(cache)) == first
+    # and another time stamp is another file.
+    cache.write_text(whole)
     for file in model.iterdir():
-        os.utime(file, (old, old))
-    first = model_digest(model, cache)
-    known = json.loads(cache.read_text())
-    assert len(known) >= 3
-    # A wrong cache entry shows that it is used,
-    cache.write_text(json.dumps(dict.fromkeys(known, "0" * 64)))
-    assert model_digest(model, cache) != first
-    # a changed time stamp that it is not used for another file,
-    for file in model.iterdir():
-        os.utime(file, (old + 1, old + 1))
-    assert model_digest(model, cache) == first
-    # and a damaged one that it is only a cache.
-    cache.write_text("{")
-    assert model_digest(model, cache) == first
+        os.utime(file, (1, 1))
+    assert model_digest(model, Digests(cache)) == first
+    assert len(cache.read_text().splitlines()) == 2 * len(whole.splitlines())
 
 
 def test_a_young_file_is_not_cached(random_model: Path, tmp_path: Path) -> None:
-    model, cache = tmp_path / "model", tmp_path / "digests.json"
+    model, cache = tmp_path / "model", tmp_path / "digests.txt"
     shutil.copytree(random_model, model)
-    for file in model.iterdir():
-        os.utime(file)
-    model_digest(model, cache)
+    model_digest(model, Digests(cache))
     assert not cache.exists()
 
 
@@ -72,7 +70,7 @@ def test_weights_config_and_tokenizer_make_the_model(
 ) -> None:
     model = tmp_path / "model"
     shutil.copytree(random_model, model)
-    cache = tmp_path / "digests.json"
+    cache = Digests(tmp_path / "digests.txt")
     before = model_digest(model, cache)
     (model / "README.md").write_text("words")
     assert model_digest(model, cache) == before
@@ -94,7 +92,7 @@ def test_weights_config_and_tokenizer_make_the_model(
 def test_whatever_transformers_would_open_makes_the_model(
     random_model: Path, tmp_path: Path, name: str
 ) -> None:
-    model, cache = tmp_path / "model", tmp_path / "digests.json"
+    model, cache = tmp_path / "model", Digests(tmp_path / "digests.txt")
     shutil.copytree(random_model, model)
     before = model_digest(model, cache)
     (model / name).parent.mkdir(exist_ok=True)
@@ -105,8 +103,8 @@ def test_whatever_transformers_would_open_makes_the_model(
 def test_other_content_of_the_same_size_and_time_is_another_model(
     random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seal_cli.store.identity._RACY_SECONDS", -60)
-    model, cache = tmp_path / "model", tmp_path / "digests.json"
+    monkeypatch.setattr("seal_cli.store.files._RACY_SECONDS", -60)
+    model, cache = tmp_path / "model", Digests(tmp_path / "digests.txt")
     shutil.copytree(random_model, model)
     weights = model / "model.safetensors"
     before, stat = model_digest(model, cache), weights.stat()

@@ -19,12 +19,15 @@ def artifact(seal: Any, passages: Path, tmp_path: Path) -> Artifact:
 
 
 @pytest.fixture
-def files(artifact: Artifact, tmp_path: Path) -> PublishedFiles:
-    return PublishedFiles(tmp_path / "store", [artifact])
+def files(artifact: Artifact) -> PublishedFiles:
+    files = PublishedFiles()
+    for proven in artifact.files("contexts"):
+        files.admit(*proven)
+    return files
 
 
 def test_a_published_file_is_read(files: PublishedFiles, artifact: Artifact) -> None:
-    (part,) = artifact.files("contexts")
+    ((part, _),) = artifact.files("contexts")
     path = f"{PREFIX}{part}"
     assert files.open(path).read() == part.read_bytes()
     assert files.info(path) == {"name": path, "size": part.stat().st_size, "type": "file"}
@@ -36,7 +39,7 @@ def test_a_published_file_is_read(files: PublishedFiles, artifact: Artifact) -> 
 def test_no_mode_but_reading_opens_anything(
     files: PublishedFiles, artifact: Artifact, mode: str
 ) -> None:
-    for path in (artifact.files("contexts")[0], artifact.path / "new.parquet"):
+    for path in (artifact.files("contexts")[0][0], artifact.path / "new.parquet"):
         with pytest.raises(PermissionError, match="read-only"):
             files.open(f"{PREFIX}{path}", mode)
     assert not (artifact.path / "new.parquet").exists()
@@ -60,16 +63,19 @@ def test_what_no_manifest_names_does_not_exist(
         files.ls(path)
 
 
-def test_weights_are_no_tables(artifact: Artifact, tmp_path: Path) -> None:
-    (artifact.path / "__weights").mkdir()
-    weights = artifact.path / "__weights/model.safetensors"
-    weights.write_bytes(b"12")
-    artifact.manifest["files"]["__weights/model.safetensors"] = {"bytes": 2, "sha256": ""}
-    assert not PublishedFiles(tmp_path / "store", [artifact]).exists(f"{PREFIX}{weights}")
+def test_a_file_that_changes_after_it_was_proven_is_not_read(
+    files: PublishedFiles, artifact: Artifact
+) -> None:
+    ((part, _),) = artifact.files("contexts")
+    content = bytearray(part.read_bytes())
+    content[40] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(OSError, match="changed after it was proven"):
+        files.open(f"{PREFIX}{part}")
 
 
 def test_a_file_that_is_dropped_is_closed(files: PublishedFiles, artifact: Artifact) -> None:
-    file = files.open(f"{PREFIX}{artifact.files('contexts')[0]}")
+    file = files.open(f"{PREFIX}{artifact.files('contexts')[0][0]}")
     descriptor = file.fileno()
     del file
     gc.collect()
@@ -79,7 +85,7 @@ def test_a_file_that_is_dropped_is_closed(files: PublishedFiles, artifact: Artif
 
 def test_each_thread_has_a_position_of_its_own(files: PublishedFiles, artifact: Artifact) -> None:
     """DuckDB's threads share an open file: none may move another's position."""
-    (part,) = artifact.files("contexts")
+    ((part, _),) = artifact.files("contexts")
     content = part.read_bytes()
     file = files.open(f"{PREFIX}{part}")
     file.seek(10)

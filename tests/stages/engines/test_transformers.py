@@ -12,7 +12,8 @@ from trace_model import Trace
 from stages.engines import Completion, Request
 from stages.engines.transformers import TransformersEngine, _Batch, _Row
 from stages.errors import ConfigError
-from stages.models import LanguageModel, load
+from stages.loading import load
+from stages.models import LanguageModel
 from stages.tokens import render
 from stages.training import Lora
 

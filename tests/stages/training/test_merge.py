@@ -57,7 +57,7 @@ def test_the_merged_model_answers_as_the_adapted_one(
 def test_the_saved_directory_loads_like_any_other(
     any_model: LanguageModel, lora: Lora, tmp_path: Path
 ) -> None:
-    from stages.models import load
+    from stages.loading import load
 
     save_merged(any_model, lora, tmp_path)
     assert not list(tmp_path.glob("*.bin"))

@@ -1,0 +1,53 @@
+"""`seal verify`: whether everything is what was written."""
+
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from seal_cli import console
+from seal_cli.options import from_stdin, store_of
+from seal_cli.store.verify import Verifier
+from stages.errors import ConfigError, InputError
+
+IdsArg = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]…", help="Artifacts, and what they are made from."),
+]
+AllFlag = Annotated[bool, typer.Option("--all", help="The whole store.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def verify(
+    ctx: typer.Context, ids: IdsArg = None, every: AllFlag = False, as_json: JsonFlag = False
+) -> None:
+    """Read everything again and compare it with its digests; one line per finding, exit 3."""
+    if bool(ids) == every:
+        raise ConfigError("it is not said what to verify.", "Name artifacts, or use --all.")
+    store = store_of(ctx)
+    verifier, start = Verifier(store), time.perf_counter()
+    named = [store.resolve(from_stdin() if one == "-" else one) for one in ids or ()]
+    found = []
+    for finding in verifier.everything() if every else verifier.closure(named):
+        found.append(finding)
+        if not as_json:
+            where = " ".join(filter(None, (finding.artifact, finding.file)))
+            console.out(console.safe(f"{where}: {finding.reason}. {finding.heal}"))
+    seconds = time.perf_counter() - start
+    counted = {
+        "artifacts": verifier.artifacts,
+        "files": verifier.files,
+        "bytes": verifier.bytes,
+        "seconds": round(seconds, 3),
+    }
+    if as_json:
+        console.out_json(counted | {"findings": [asdict(finding) for finding in found]})
+    speed = verifier.bytes / 1e6 / max(seconds, 1e-9)
+    console.say(
+        f"verified {verifier.artifacts} artifacts, {verifier.files} files, "
+        f"{verifier.bytes / 1e6:.1f} MB in {seconds:.1f} s ({speed:.0f} MB/s)."
+    )
+    if found:
+        plural = "is 1 finding" if len(found) == 1 else f"are {len(found)} findings"
+        raise InputError(f"there {plural}.", "Each line says how to heal it.")

@@ -1,0 +1,205 @@
+"""What may go from a store, and how it goes: to trash/ first, by a rename.
+
+An artifact stays while a name, an unfinished run or another artifact needs it, unless it is proven
+bad. Of a kept artifact only weights go; `_removed.json` says which.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from seal_cli.store.artifact import Artifact, Files
+from seal_cli.store.files import REMOVED, Damaged, read_sealed, write_sealed
+from seal_cli.store.identity import ID
+from seal_cli.store.journal import ATTEMPT, locked
+from seal_cli.store.workspace import Workspace
+from stages.errors import ConfigError, InputError
+from stages.records import Adapter, Reward
+
+_YOUNG = 3600.0  # seconds; a temporary file this young may still be written
+
+
+@dataclass(frozen=True)
+class Going:
+    """Something that would go: a place in the store, why, and the lock that has to be free.
+
+    A `leftover` is deleted, all else goes to trash/.
+    """
+
+    path: Path
+    why: str
+    lock: Path | None = None
+    leftover: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """How much of the disk it takes; what is gone meanwhile takes none."""
+        inside = self.path.rglob("*") if self.path.is_dir() else (self.path,)
+        return sum(found.lstat().st_size for found in inside if os.path.lexists(found))
+
+
+def leftovers(store: Workspace) -> Iterator[Going]:
+    """What nothing needs any more: trash, finished work, merged shards, temporary files."""
+    for path in _inside(store.trash):
+        yield Going(path, "trash", leftover=True)
+    for path in _inside(store.work):
+        if ID.fullmatch(path.name) and store.path(path.name).exists():
+            yield Going(path, "its artifact is published", store.lock_path(path.name), True)
+    for path in _inside(store.shards):
+        if ID.fullmatch(path.name) and store.path(path.name.rsplit("-s", 1)[0]).exists():
+            yield Going(path, "its unsharded artifact is published", leftover=True)
+    old = time.time() - _YOUNG
+    for folder in (store.root, store.names.folder, *_inside(store.work)):
+        for path in _inside(folder):
+            if path.name.endswith((".tmp", ".tmp.wal")) and path.lstat().st_mtime < old:
+                yield Going(path, "a temporary file", store.locks / "index.lock", True)
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What needs which artifact: others that were made from it, or something that cannot go."""
+
+    made: dict[str, list[str]]
+    other: dict[str, str]
+
+    def of(self, artifact_id: str, going: Collection[str] = ()) -> str | None:
+        """What needs an artifact, apart from artifacts that are `going` too."""
+        for child in self.made.get(artifact_id, ()):
+            if child not in going:
+                return f"{child} was made from it"
+        return self.other.get(artifact_id)
+
+
+def needs(store: Workspace) -> Needs:
+    """Who needs what in this store."""
+    made: dict[str, list[str]] = {}
+    other: dict[str, str] = {}
+    for artifact in store.all():
+        for needed in artifact.inputs:
+            made.setdefault(needed, []).append(artifact.id)
+    for path in _inside(store.work):
+        with suppress(Damaged):  # such a run cannot go on
+            attempt = read_sealed(path / ATTEMPT)
+            if not os.path.lexists(store.artifacts / path.name):
+                used = [*attempt.get("inputs", ()), attempt.get("before")]
+                other |= dict.fromkeys(used, f"the unfinished {path.name} needs it")
+    for name in store.names.all():
+        with suppress(InputError):
+            other[store.names.get(name) or ""] = f"it is called {name}"
+    return Needs(made, other)
+
+
+def chosen(store: Workspace, ids: list[str]) -> Iterator[Going]:
+    """Artifacts, or unfinished runs, that were asked to go.
+
+    Raises:
+        ConfigError: one of them is needed, and is not proven bad.
+
+    """
+    found = needs(store)
+    for one in ids:
+        if not os.path.lexists(store.path(one)):
+            yield Going(store.work_path(one), "an unfinished run", store.lock_path(one))
+            continue
+        try:
+            store.artifact(one).prove()
+        except InputError:
+            yield Going(store.path(one), "not whole", store.lock_path(one))
+            continue
+        if why := found.of(one, ids):
+            hint = "Remove that first; a name goes with `seal tag NAME --delete`."
+            raise ConfigError(f"{one} stays: {why}.", hint)
+        yield Going(store.path(one), "asked for", store.lock_path(one))
+
+
+def older(store: Workspace, age: timedelta) -> Iterator[Going]:
+    """Artifacts of this age that nothing needs, once those made from them are gone too."""
+    found, limit, going = needs(store), datetime.now(UTC) - age, set[str]()
+    for artifact in reversed(list(store.all())):  # what is made from another is younger
+        if artifact.moment < limit and found.of(artifact.id, going) is None:
+            going.add(artifact.id)
+            why = f"made {artifact.moment:%Y-%m-%d}"
+            yield Going(artifact.path, why, store.lock_path(artifact.id))
+
+
+@dataclass(frozen=True)
+class Worse:
+    """Adapters of one artifact whose weights may go, and why."""
+
+    artifact: Artifact
+    folders: list[str]
+    why: str
+
+    @property
+    def bytes(self) -> int:
+        """How much of the disk they take."""
+        return sum(int(entry["bytes"]) for entry in self.files.values())
+
+    @property
+    def files(self) -> Files:
+        """Their files, as the manifest has them."""
+        prefixes = tuple(f"{folder}/" for folder in self.folders)
+        every = self.artifact.manifest["files"].items()
+        return {name: entry for name, entry in every if name.startswith(prefixes)}
+
+
+def all_but_top(store: Workspace, n: int, by: str) -> Iterator[Worse]:
+    """Of every adapters artifact the weights of all but the `n` self-edits that earned most.
+
+    What was not scored, what has a name and what an unfinished run needs stays whole.
+    """
+    artifacts = list(store.all())
+    kept = needs(store).other
+    for adapters in (a for a in artifacts if a.kind == "adapters" and a.id not in kept):
+        scores = [a for a in artifacts if a.kind == "rewards" and adapters.id in a.inputs]
+        if not scores:
+            continue
+        earned = {row.self_edit_id: getattr(row, by) for row in scores[-1].rows(Reward)}
+        ranked = sorted((e for e, v in earned.items() if v is not None), key=lambda e: -earned[e])
+        best = set(ranked[:n])
+        rows = adapters.rows(Adapter)
+        folders = [r.weights for r in rows if r.weights and r.self_edit_id not in best]
+        here = [folder for folder in folders if (adapters.path / folder).exists()]
+        if here:
+            why = f"weights of {len(here)} adapters that are not among the best {n} by {by}"
+            yield Worse(adapters, here, why)
+
+
+def forget(worse: Worse, store: Workspace) -> None:
+    """Move these weights to trash/; the artifact says which are gone, its tables stay valid."""
+    artifact = worse.artifact
+    with locked(store.lock_path(artifact.id), wait=False):
+        removed = {**artifact.removed, **worse.files}
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        write_sealed(artifact.path / REMOVED, {"removed_at": moment, "files": removed}, indent=1)
+        for i, folder in enumerate(worse.folders):
+            os.rename(artifact.path / folder, _trash(store, f"{artifact.id}-{i}"))
+
+
+def discard(going: Going, store: Workspace) -> None:
+    """Move an artifact or a run to trash/; delete what is left over. Raises BusyError if in use."""
+    with locked(going.lock, wait=False) if going.lock else nullcontext():
+        if going.leftover:
+            _delete(going.path)
+        else:
+            os.rename(going.path, _trash(store, going.path.name))
+
+
+def _trash(store: Workspace, name: str) -> Path:
+    return store.trash / f"{name}.{time.time_ns()}"
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
