@@ -95,9 +95,6 @@ def planned(
     unfit = None if rows else also("no token to learn from", said)
     if edits and all(edit.status == "failed" for edit in edits):
         unfit = f"every self-edit failed: {edits[0].reason}"
-    assert config.epochs is not None  # settled when the configuration was made
-    assert config.learning_rate is not None
-    assert config.batch_size is not None
     known = adapting.key() | config.key()
     del known["repeats"], known["seed"]
     hyperparameters = canonical(known | {"targets": list(student.targets), "chat": student.chat})
@@ -121,19 +118,11 @@ def planned(
         last_loss=None,
         seconds=0.0,
     )
-    job = Job(
-        rows=tuple(rows),
-        rank=adapting.rank,
-        alpha=adapting.alpha,
-        targets=student.targets,
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        batch_size=config.batch_size,
-        seed=seed,
-        schedule=adapting.schedule,
-        warmup_steps=adapting.warmup_steps or _rising(len(rows), config),
-    )
-    return adapter, None if unfit else job
+    if unfit:
+        return adapter, None
+    rising = adapting.warmup_steps or _rising(len(rows), config)
+    own = {name: getattr(config, name) for name in ("epochs", "learning_rate", "batch_size")}
+    return adapter, adapting.job(rows, student.targets, seed, **own, warmup_steps=rising)
 
 
 def _rising(n_rows: int, config: CptConfig) -> int:
