@@ -12,7 +12,7 @@ from functools import partial
 
 from stages.config import ContinualConfig
 from stages.eval import Measured, accuracy_of
-from stages.records import Adapter, Answer, Metric, Question, Verdict
+from stages.records import Adapter, Answer, Metric, Question, Record, Verdict
 
 # (sequence, step, position) -> accuracy; null where it failed. Sequences from 0, the others from 1.
 Cells = dict[tuple[int, int, int], float | None]
@@ -62,7 +62,7 @@ class Matrix:
 
 
 def matrix(
-    records: Sequence[Adapter | Answer | Verdict],
+    records: Sequence[Record],
     *,
     dealt: Sequence[Sequence[str]],
     questions: Mapping[str, Sequence[Question]],
