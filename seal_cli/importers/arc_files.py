@@ -17,9 +17,7 @@ FORMS = "Known: a task ({train, test}), challenges by name, .jsonl of tasks, a f
 def read(path: Path, split: str | None = None) -> Iterator[dict[str, Any]]:
     """The tasks of a file or folder, in order of name or file; no form has splits of its own.
 
-    Raises:
-        InputError: a file is missing, broken, too large or of no known form.
-
+    Raises InputError for a file that is missing, broken, too large or of no known form.
     """
     for _, file in files_of(path):
         if file != solutions_of(path):

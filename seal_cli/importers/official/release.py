@@ -228,7 +228,6 @@ def _content(file: File) -> Any:
 
 
 def _parsed(file: File, text: str, place: str) -> Any:
-    """The JSON of a text."""
     try:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -245,7 +244,6 @@ def _check_depth(file: File, content: Any) -> None:
 
 
 def _items(value: Any) -> Iterable[Any]:
-    """What a list or an object holds."""
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()

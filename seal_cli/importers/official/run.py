@@ -1,7 +1,4 @@
-"""One file of `results/query_server/**`: the experiment, and how its numbers were made.
-
-An RL round, an evaluation of one passage at a time, or a round of the proxy reward.
-"""
+"""One file of `results/query_server/**`: its experiment, and how its numbers were made."""
 
 from dataclasses import dataclass
 from functools import cached_property
