@@ -112,7 +112,7 @@ def why(
         title=context.title,
         rank=[row.self_edit_id for row in order].index(edit.self_edit_id) + 1,
         n_siblings=len(order),
-        changes=_total(question.changes for question in asked),
+        changes=dict(sum((Counter(one.changes) for one in asked), Counter())),
         questions=asked,
         winner=_winner(order[0], reward, self_edits, asked, said),
     )
@@ -150,7 +150,7 @@ def _asked(question: Question, said: _Said, edit_id: str, lines: Sequence[Cover]
         golds=question.answers,
         before=tuple(before),
         after=tuple(after),
-        changes=_counted(row.change for row in after),
+        changes=dict(Counter(row.change for row in after if row.change is not None)),
         cover=_cover(question, lines),
     )
 
@@ -166,17 +166,6 @@ def _change(before: Sequence[Said], after: Said) -> Change:
     if after.correct:
         return "kept right" if was_right else "learned"
     return "lost" if was_right else "still wrong"
-
-
-def _counted(changes: Iterable[Change | None]) -> dict[Change, int]:
-    return dict(Counter(change for change in changes if change is not None))
-
-
-def _total(counts: Iterable[Mapping[Change, int]]) -> dict[Change, int]:
-    total: Counter[Change] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)
 
 
 def _lines(context: Context, edit: SelfEdit, domain: Domain) -> list[Cover]:
@@ -196,10 +185,7 @@ def _lines(context: Context, edit: SelfEdit, domain: Domain) -> list[Cover]:
 
 
 def _cover(question: Question, lines: Sequence[Cover]) -> Cover | None:
-    """The text that covers the gold best, a line before the passage; null if none has a word of it.
-
-    One that has some of the words but would not do as an answer is named, too: it came closest.
-    """
+    """The text that covers the gold best, or comes closest; null if none has a word of it."""
     offline = SCORES["offline-2"]
     compared = []
     for line in lines:
