@@ -129,10 +129,7 @@ _OF_SEAL = ("assignments", "config", "preset", "device", "dtype")
 def stage_command(
     takes: Takes, verb: Callable[..., Made]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a command of a verb of `Seal`: its names as a function declares them, its settings.
-
-    The function has no more to do than that: what the verb made is printed.
-    """
+    """Make a command of a verb of `Seal`: a function declares its names, and does nothing more."""
     flags = _flags(takes)
     left_out = {*(() if takes.models else ("device", "dtype"))}
     left_out |= {"retry_failed"} - set(takes.how)
@@ -228,12 +225,7 @@ def _stdin(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_stdin() -> str:
-    """The one id on stdin.
-
-    Raises:
-        ConfigError: none or several; an empty stdin means that the stage before failed.
-
-    """
+    """The one id on stdin. Raises ConfigError for several, or none: the stage before failed."""
     ids = sys.stdin.read().split()
     if len(ids) != 1:
         what = "nothing" if not ids else f"{len(ids)} words"

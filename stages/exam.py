@@ -1,7 +1,4 @@
-"""Asking a model the questions of a context and having its answers judged.
-
-What `score` and `eval` share; decides nothing about rewards.
-"""
+"""Asking a model questions and having its answers judged, for `score` and `eval`."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence

@@ -118,12 +118,7 @@ def _drafts(
 class _Asking:
     """How the steps of one recipe become requests."""
 
-    def __init__(
-        self,
-        domain: Domain,
-        recipe: Recipe,
-        config: GenerateConfig,
-    ) -> None:
+    def __init__(self, domain: Domain, recipe: Recipe, config: GenerateConfig) -> None:
         self.domain, self.recipe, self.config = domain, recipe, config
         self.grammar = domain.grammar() if config.constrained else None
         if config.constrained and self.grammar is None:
@@ -134,10 +129,7 @@ class _Asking:
             )
 
     def about(self, draft: _Draft, step: Step) -> list[tuple[int, tuple[str, ...]]]:
-        """What to ask this draft in this step: the items of each request, numbered; none if lost.
-
-        A draft whose earlier step listed too few items is invalid from here on.
-        """
+        """The items of each request of this step, numbered; none where a step listed too few."""
         if draft.status != "ok":
             return []
         if step.each is None:
@@ -170,7 +162,6 @@ class _Asking:
 
 
 def _self_edit(draft: _Draft, policy: Policy, asking: _Asking) -> SelfEdit:
-    """The row of a finished draft."""
     recipe, context, entries = asking.recipe, draft.context, draft.entries
     text, split = _completion(draft, recipe)
     if draft.status == "ok":
@@ -201,11 +192,7 @@ def _self_edit(draft: _Draft, policy: Policy, asking: _Asking) -> SelfEdit:
 
 
 def _completion(draft: _Draft, recipe: Recipe) -> tuple[str, recipes.Split]:
-    """The text of a self-edit and where one training text of it ends.
-
-    The only step's text stays as it was written. Of several steps the texts of those that are
-    learned from are joined, a blank line between them.
-    """
+    """The text of a self-edit, of several steps the learned texts together, and how it splits."""
     if recipe.single:
         (entry,) = draft.entries
         return entry.output, recipe.steps[0].split

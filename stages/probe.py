@@ -55,12 +55,7 @@ class Probe:
         return [one.outcome.accuracy for one in self.unadapted]
 
     def baseline(self) -> float:
-        """Mean accuracy of the model before.
-
-        Raises:
-            ResourceError: it could not be examined; nothing can be said about forgetting then.
-
-        """
+        """Mean accuracy of the model before. Raises ResourceError where it is not known."""
         found = mean(self.before)
         if found is None:
             reasons = (one.outcome.reason for one in self.unadapted)

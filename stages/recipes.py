@@ -76,11 +76,8 @@ def load(
     """A preset (`default`: the first), or a user's UTF-8 file: a recipe if it ends in .toml.
 
     `folder` holds `<preset>.txt` or `.toml`. `slots` are what a domain puts into prompts; the first
-    of them, which stands for the `about`, has to be in the first prompt.
-
-    Raises:
-        ConfigError: neither a preset nor a readable file, or not a recipe that can be followed.
-
+    of them, which stands for the `about`, has to be in the first prompt. Raises ConfigError for
+    neither a preset nor a readable file, and for a recipe that cannot be followed.
     """
     if prompt in ("default", *presets):
         name = presets[0] if prompt == "default" else prompt

@@ -1,7 +1,4 @@
-"""What can be chosen by name: the entries of a table, and a choice as a run holds it.
-
-Each table (engines, graders, reward rules, objectives) stands in the module of its kind.
-"""
+"""What can be chosen by name: the entries of a table, and a choice as a run holds it."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -42,17 +42,14 @@ Run = Callable[..., Artifact]  # of a spec; besides, a check before it is run an
 
 @dataclass(frozen=True)
 class Round:
-    """A policy as it was measured; round 0 is the one that the loop began with.
-
-    `gain` is since round 0, `step` over the best round before: null in round 0.
-    """
+    """A policy as it was measured; round 0 is the one that the loop began with."""
 
     number: int
     policy: LocalModel
     metrics: Artifact
     accuracy: float | None
-    gain: Gain | None = None
-    step: Gain | None = None
+    gain: Gain | None = None  # since round 0
+    step: Gain | None = None  # over the best round before
 
     def told(self) -> dict[str, Any]:
         """As JSON has it; gains are paired by context, with their 95 % intervals."""

@@ -61,10 +61,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportContexts(StageSpec):
-    """One run of `seal import contexts`.
-
-    `content` is what the sources are known by or, of `only` some contexts, what those say.
-    """
+    """One run of `seal import contexts`."""
 
     STAGE = "import"
     KIND = "contexts"
@@ -73,28 +70,24 @@ class ImportContexts(StageSpec):
     SEMANTICS = SEMANTICS
 
     sources: tuple[Source, ...] = field(compare=False)
-    content: tuple[str, ...]
+    content: tuple[str, ...]  # what the sources are known by; of `only` some, what those say
     domain: ChosenDomain
     split: str | None
     limit: int | None
     only: tuple[str, ...] | None = field(compare=False)
 
     def inputs(self) -> tuple[str, ...]:
-        """None."""
         return ()
 
     def about(self) -> dict[str, str]:
-        """The domain."""
         return {"domain": self.domain.name}
 
     def config(self) -> dict[str, Any]:
-        """What was asked for."""
         asked = {"split": self.split, "limit": self.limit, "only": self.only}
         found = {"domain": self.domain.name, **asked}
         return {"import": {name: keyed(value) for name, value in found.items()}}
 
     def source(self) -> str:
-        """The files and datasets."""
         return ", ".join(source.name for source in self.sources)
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
@@ -122,10 +115,8 @@ def import_contexts(
 ) -> ImportContexts:
     """The run that was asked for. `only` are titles or ids of contexts, in a text with commas.
 
-    Raises:
-        InputError: there is no such file, or one of `only` is not there.
-        ConfigError: there is no such domain, or a limit goes with `only`.
-
+    Raises InputError where there is no such file, or one of `only` is not there, and ConfigError
+    where there is no such domain, or a limit goes with `only`.
     """
     if domain is not None and domain not in DOMAINS:
         raise ConfigError(

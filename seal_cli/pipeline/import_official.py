@@ -46,19 +46,15 @@ class ImportOfficial(StageSpec):
         return self.__dict__ | {"read": None}
 
     def config(self) -> dict[str, Any]:
-        """What the release says of the file."""
         return {"official": {"file": self.name, "meta": json.loads(self.meta)}}
 
     def about(self) -> dict[str, str]:
-        """The domain."""
         return {"domain": self.domain.name}
 
     def inputs(self) -> tuple[str, ...]:
-        """None."""
         return ()
 
     def source(self) -> str:
-        """The file."""
         return str(Path(self.root, self.name).resolve())
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
@@ -86,12 +82,7 @@ TAKES = Takes(models=False)
 
 
 def import_official(directory: Path, run: Run) -> tuple[dict[str, Artifact], dict[str, str]]:
-    """File name -> its artifact, or why it was left out. `run` gives the artifact of a spec.
-
-    Raises:
-        InputError: no file can be used.
-
-    """
+    """File name -> its artifact, or why it was left out. Raises InputError when all were."""
     from seal_cli.importers.official.release import Release  # its schemas take a while to import
 
     release = Release(directory)

@@ -52,11 +52,9 @@ class Update(StageSpec):
     allow_split: tuple[str, ...] = field(compare=False)
 
     def inputs(self) -> tuple[str, ...]:
-        """The selection, and the policy that we made."""
         return self.selection, *self.model.inputs
 
     def side_inputs(self) -> tuple[str, ...]:
-        """What is replayed."""
         return self.replayed
 
     def check(self, store: Workspace) -> None:
@@ -162,12 +160,7 @@ def update(
     allow_split: Sequence[str] = (),
     **own: Any,
 ) -> Update:
-    """The run that was asked for; `own` are settings of the loop's own.
-
-    Raises:
-        InputError: there is nothing to learn from.
-
-    """
+    """The run that was asked for; `own` are the loop's settings. InputError: none is kept."""
     found = resolve.artifact(selection, "selections")
     if not any(row.kept for row in found.rows(Selection)):
         raise InputError(
