@@ -1,8 +1,4 @@
-"""Every option that two commands share, and what makes a command of a function.
-
-`stage_command` gives a command its `Seal` and the flags of its configurations: they are made from
-the fields in `stages.config`, so their names, help and defaults stand in one place.
-"""
+"""Every option that two commands share, and what makes a command of a verb and its settings."""
 
 import functools
 import inspect
@@ -149,7 +145,13 @@ def stage_command(
             seal = seal_of(ctx, **{name: run[name] for name in _OF_SEAL})
             names = {name: value for name, value in given.items() if value is not None}
             found = verb(seal, **_stdin(names), **settings)
-            _answer(found, as_json=run["as_json"], strict=run["strict"])
+            if run["as_json"]:
+                for told in found.told():
+                    console.out_json(told)
+            else:
+                console.out(str(found))
+            if run["strict"]:
+                found.check()
 
         context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
@@ -195,17 +197,6 @@ def seal_of(
     settings = Settings(file, assignments or (), os.environ, preset)
     where |= {"environ": os.environ, "argv": sys.argv[1:]}
     return Seal(store_of(ctx).root, settings, **where)
-
-
-def _answer(found: Made, *, as_json: bool, strict: bool) -> None:
-    """Print what was made: an id a line, or JSON. Raises RowsFailed under --strict."""
-    if as_json:
-        for told in found.told():
-            console.out_json(told)
-    else:
-        console.out(str(found))
-    if strict:
-        found.check()
 
 
 def store_of(ctx: typer.Context) -> Workspace:

@@ -22,15 +22,12 @@ SEMANTICS = 3
 
 @dataclass(frozen=True)
 class Student:
-    """The model that is adapted: its id, its tokenizer, and the modules a LoRA is put on.
-
-    With `chat` a prompt goes into its chat template.
-    """
+    """The model that is adapted: its id, its tokenizer, and the modules a LoRA is put on."""
 
     student: str
     tokenizer: Any
     targets: tuple[str, ...]
-    chat: bool = False
+    chat: bool = False  # whether a prompt goes into its chat template
 
 
 @dataclass(frozen=True)
@@ -115,28 +112,22 @@ class Inner:
             "epochs": wanted.epochs or config.epochs,
             "learning_rate": wanted.learning_rate or config.learning_rate,
         }
-        hyperparameters = self._hyperparameters(decided)
+        hyperparameters = self.hyperparameters(decided)
         source = edit.self_edit_id if edit else f"passage {context.context_id}"
         # By the text, not by the sample: one self-edit sampled twice is one job.
         content = digest(context.context_id, edit.prompt_name, edit.completion) if edit else source
         seed = derive_seed(config.seed, content, repeat)
-        adapter = Adapter(
+        adapter = self.untrained(
+            rows,
             adapter_id=digest(student.student, source, repeat, config.seed, hyperparameters),
             self_edit_id=edit.self_edit_id if edit else None,
             context_id=context.context_id,
             method="self-edits" if edit else "passage-only",
-            student=student.student,
             repeat=repeat,
             seed=seed,
             status=status,
             reason=reason,
             hyperparameters=hyperparameters,
-            n_sequences=len(rows),
-            n_tokens=sum(len(r.ids) for r in rows),
-            n_steps=0,
-            first_loss=None,
-            last_loss=None,
-            seconds=0.0,
         )
         if status != "ok":
             return _Planned(adapter, None)
@@ -145,17 +136,14 @@ class Inner:
     def _rows(
         self, context: Context, edit: SelfEdit | None
     ) -> tuple[Status, str | None, list[Row]]:
-        """What is trained on, and how that went: nothing where the status is not ok.
-
-        Rows that are dropped for their length make room for others under `max_sequences`.
-        """
+        """What is trained on, and how that went: nothing where the status is not ok."""
         config, known = self.config, {}
         limit = config.max_sequences
-        while True:
+        while True:  # rows that are dropped for their length make room for others
             status, reason, examples = self._lessons(context, edit, limit)
             for example in examples:
                 if example not in known:
-                    known[example] = tokenised(self.student, example, config)
+                    known[example] = self.tokenised(example)
             every = [known[example] for example in examples]
             rows, note = fitting(every, config)
             wanted = config.max_sequences + len(every) - len(rows)
@@ -192,7 +180,29 @@ class Inner:
         )
         return "ok", note, kept
 
-    def _hyperparameters(self, decided: Mapping[str, object]) -> str:
+    def tokenised(self, example: Example) -> Row:
+        """An example as the student will read it; a text without a prompt needs no template."""
+        tokenizer, config = self.student.tokenizer, self.config
+        if example.prompt:
+            chat = self.student.chat
+            given = render(tokenizer, example.prompt, example.system, chat=chat)
+            example = replace(example, prompt=given)
+        return row(tokenizer, example, max_length=config.max_length, pad_targets=config.pad_targets)
+
+    def untrained(self, rows: Sequence[Row], **columns: Any) -> Adapter:
+        """An adapter's row before it is trained on these."""
+        return Adapter(
+            student=self.student.student,
+            n_sequences=len(rows),
+            n_tokens=sum(len(row.ids) for row in rows),
+            n_steps=0,
+            first_loss=None,
+            last_loss=None,
+            seconds=0.0,
+            **columns,
+        )
+
+    def hyperparameters(self, decided: Mapping[str, object]) -> str:
         """What decided this adapter, as JSON for SQL to look into."""
         settled = {"targets": list(self.student.targets), "chat": self.student.chat}
         domain = self.domain
@@ -234,16 +244,6 @@ def finished(row: Adapter, trained: Trained) -> tuple[Adapter, Lora | None]:
     return Adapter(**fields), trained.lora
 
 
-def tokenised(student: Student, example: Example, config: AdaptConfig) -> Row:
-    """An example as the student will read it; a text without a prompt needs no chat template."""
-    if example.prompt:
-        given = render(student.tokenizer, example.prompt, example.system, chat=student.chat)
-        example = replace(example, prompt=given)
-    return row(
-        student.tokenizer, example, max_length=config.max_length, pad_targets=config.pad_targets
-    )
-
-
 def _beyond(wanted: Training, n_rows: int, config: AdaptConfig) -> str | None:
     """Why what a self-edit wants is more than it may have; None where it may, or wants nothing."""
     if wanted.epochs is not None and wanted.epochs > config.max_epochs:
@@ -258,10 +258,7 @@ def _beyond(wanted: Training, n_rows: int, config: AdaptConfig) -> str | None:
 
 
 def fitting(every: Sequence[Row], config: AdaptConfig) -> tuple[list[Row], str | None]:
-    """The rows to train on, and what is to be said of the others.
-
-    A row without a target is never one of them; one that was cut is none where `over_length` drops.
-    """
+    """The rows to train on, and what is to be said of the others."""
     drops = config.over_length == "drop"
     targeted = learnable(every)
     rows = [row for row in targeted if not (drops and row.cut)]

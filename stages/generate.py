@@ -34,7 +34,7 @@ def generate(
     with; `failed` when the engine gave none.
     """
     asking = _Asking(domain, recipe, config)
-    drafts = _drafts(contexts, policy, asking.recipe, config)
+    drafts = asking.drafts(contexts, policy)
     for step in asking.recipe.steps:
         asked = [(draft, about) for draft in drafts for about in asking.about(draft, step)]
         requests = [asking.request(draft, step, *about) for draft, about in asked]
@@ -57,7 +57,7 @@ def requests(
 ) -> Iterator[Request]:
     """What `generate` asks an engine first, sample by sample: for measuring engines."""
     asking = _Asking(domain, recipe, config)
-    for draft in _drafts(contexts, policy, asking.recipe, config):
+    for draft in asking.drafts(contexts, policy):
         yield asking.request(draft, asking.recipe.steps[0])
 
 
@@ -100,21 +100,6 @@ class _Draft:
             self.status, self.reason = "failed", completion.error
 
 
-def _drafts(
-    contexts: Sequence[Context], policy: Policy, recipe: Recipe, config: GenerateConfig
-) -> list[_Draft]:
-    """A draft for each sample of each context, with its seed."""
-    return [
-        _Draft(
-            context,
-            sample,
-            derive_seed(config.seed, context.context_id, policy.round, recipe.name, sample),
-        )
-        for context in contexts
-        for sample in range(config.samples)
-    ]
-
-
 class _Asking:
     """How the steps of one recipe become requests."""
 
@@ -127,6 +112,15 @@ class _Asking:
             raise ConfigError(
                 f"{recipe.name} has several steps, which are free text.", "Leave --constrained out."
             )
+
+    def drafts(self, contexts: Sequence[Context], policy: Policy) -> list[_Draft]:
+        """A draft for each sample of each context, with its seed."""
+        seed, name = self.config.seed, self.recipe.name
+        return [
+            _Draft(c, sample, derive_seed(seed, c.context_id, policy.round, name, sample))
+            for c in contexts
+            for sample in range(self.config.samples)
+        ]
 
     def about(self, draft: _Draft, step: Step) -> list[tuple[int, tuple[str, ...]]]:
         """The items of each request of this step, numbered; none where a step listed too few."""

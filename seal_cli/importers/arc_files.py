@@ -1,8 +1,4 @@
-"""ARC's files -> plain dicts `{title, train, test, split}`; what a dict means the domain says.
-
-One task per file ({train, test}), such a file or a folder of them; challenges by name, with the
-solutions beside them (the same file name with `solutions`); JSON lines of tasks.
-"""
+"""ARC's files -> plain dicts `{title, train, test, split}`; what a dict means the domain says."""
 
 from collections.abc import Iterator
 from pathlib import Path

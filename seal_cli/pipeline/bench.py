@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.pipeline.contexts import ContextSet
-from seal_cli.pipeline.import_contexts import import_contexts, records
+from seal_cli.pipeline.import_contexts import import_contexts
 from seal_cli.pipeline.models import SHIPPED, LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
@@ -96,8 +96,7 @@ def requests(
     if contexts in SHIPPED:  # measuring leaves nothing in the user's store
         spec = import_contexts([contexts], split="train")
         domain = spec.domain.domain
-        rows = records(spec.sources, spec.domain.name, spec.split, None, None)
-        chosen = [row for row in rows if isinstance(row, Context)]
+        chosen = [row for row in spec.records() if isinstance(row, Context)]
     else:
         known = ContextSet(resolve.artifact(contexts, "contexts"))
         domain, chosen = known.domain, list(known.contexts.values())

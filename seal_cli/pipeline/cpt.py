@@ -48,13 +48,7 @@ class Cpt(Evaluation):
         loaded = runtime.model(self.adapting.model)
         learn = cpt.full(loaded) if self.cpt.full else cpt.lora(inner.trainer, loaded)
         probe = self.open_probe(runtime, store, inner, examiner)
-        planned = partial(
-            cpt.planned,
-            student=inner.student,
-            domain=self.domain.domain,
-            adapting=self.adapting.config,
-            config=self.cpt,
-        )
+        planned = partial(cpt.planned, inner=inner, config=self.cpt)
         write = self.writing.open(runtime, self.rank)
 
         def prepare(ids: Sequence[str]) -> list[Record]:

@@ -13,7 +13,7 @@ from seal_cli.pipeline.probe import ChosenProbe
 from seal_cli.pipeline.score import Examining
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
-from stages.adapt import Inner, tokenised
+from stages.adapt import Inner
 from stages.config import EvalConfig
 from stages.domains import ChosenDomain
 from stages.engines import ChosenEngine
@@ -96,7 +96,7 @@ class Evaluation(StageSpec):
             return None
         passages = map(inner.domain.passage_lessons, self.probe.asked(store))
         lessons = [one for passage in passages for one in passage]
-        rows = learnable([tokenised(inner.student, one, inner.config) for one in lessons])
+        rows = learnable(list(map(inner.tokenised, lessons)))
         lm = runtime.model(self.adapting.model)
         return self.probe.open(store, examiner, lm=lm, rows=rows)
 

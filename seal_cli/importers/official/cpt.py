@@ -45,19 +45,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Run:
-    """A file of results, of either layout, as the same thing.
-
-    `seeds` are those that the questions may have been drawn with, likeliest first; none where all
-    were asked. `trained` is how, as the file has it; null for a model that was not.
-    """
+    """A file of results, of either layout, as the same thing."""
 
     file: File
     dataset: str
     experiment: Experiment
     n_articles: int
     n_questions: int
-    seeds: Sequence[int]
-    trained: str | None
+    seeds: Sequence[int]  # the questions were drawn with, likeliest first; none: all were asked
+    trained: str | None  # how, as the file has it; null for a model that was not
     answers_at: str
     answers: schemas.PerQuestion
 
@@ -149,10 +145,7 @@ def _experiment(file: File, data: schemas.CptRunV1 | schemas.CptRunV2) -> Experi
 def check_order(
     run: Run, validation: Validation, named: tuple[File, Sequence[schemas.Passage]] | None
 ) -> None:
-    """Raise InputError when the dataset that the run names has other passages than we join.
-
-    It may have more passages than were learned: naive_val has 250.
-    """
+    """Raise InputError when the dataset that the run names has other passages than we join."""
     if run.n_articles > len(validation.passages):
         why = f"{run.n_articles} passages, but {validation.file.name} has"
         raise run.file.broken(f"{why} {len(validation.passages)}", pointer("n_articles"))
@@ -162,6 +155,7 @@ def check_order(
     if len(data) < run.n_articles:
         why = f"{file.name}, its dataset, has {len(data)} passages and not {run.n_articles}"
         raise run.file.broken(why, pointer("n_articles"))
+    # It may have more passages than were learned: naive_val has 250.
     for i, (ours, _) in enumerate(validation.passages[: run.n_articles]):
         theirs, _ = context(file, data[i], i, "eval", pointer(i))
         if ours.context_id != theirs.context_id:

@@ -32,16 +32,13 @@ MISTRAL = "Mistral-7B-Instruct-v0.2"  # of the generative adapter, where a file 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One evaluation: `method` is what the adapted answers stand for, as in `answers`.
-
-    `prompt` is null where no self-edit was learned, `dataset` is what the metrics call it.
-    """
+    """One evaluation."""
 
     student: Writer
     writer: Writer
-    method: str
-    prompt: str | None
-    dataset: str
+    method: str  # what the adapted answers stand for, as in `answers`
+    prompt: str | None  # null where no self-edit was learned
+    dataset: str  # what the metrics call it
 
     @property
     def models(self) -> Iterator[Policy]:
@@ -81,11 +78,6 @@ class Experiment:
             prompt_name=self.prompt if edits else None,
             **columns,
         )
-
-
-def student_of(writer: Writer) -> Writer:
-    """Whom the release adapted to these texts: a model of its own writes for itself."""
-    return writer if writer.is_ours else Writer("base", 0, writer.size)
 
 
 def adapts_at_once(*names: str | None) -> bool:

@@ -45,7 +45,9 @@ def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, 
         raise InputError(
             f"task {ordinal} has no title, 'train' and 'test'.", "Give ARC's own JSON."
         )
-    context = context_of(title, [_pair(pair, f"task {title}") for pair in pairs], ordinal, split)
+    sides, place = ("input", "output"), f"task {title}"
+    shown = [{side: _grid(pair, side, place) for side in sides} for pair in pairs]
+    context = context_of(title, shown, ordinal, split)
     if not pairs:
         raise InputError(f"task {title} has no demonstrations.", "Leave it out.")
     return context, [_question(test, context, i) for i, test in enumerate(tests)]
@@ -65,10 +67,6 @@ def question_of(context: Context, ordinal: int, test: Cells, golds: Sequence[Cel
     answers = tuple(map(grids.to_json, golds))
     question_id = digest(context.context_id, ordinal, text)
     return Question(question_id, context.context_id, ordinal, text, answers)
-
-
-def _pair(pair: Any, place: str) -> dict[str, grids.Grid]:
-    return {side: _grid(pair, side, place) for side in ("input", "output")}
 
 
 def _question(test: Any, context: Context, ordinal: int) -> Question:
