@@ -3,8 +3,6 @@
 The default is the one in `stages.config`; a model may bring a seal.toml of its own in its folder.
 The presets lie in `seal_cli/presets`. Which settings a run takes is said where the run is defined
 (`Takes`): the flags of the shell and the keywords of `seal_cli.api` are made from that.
-
-Unknown keys are errors with a suggestion, whichever way they came in.
 """
 
 import difflib

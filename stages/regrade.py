@@ -120,12 +120,9 @@ def _asked(questions: Sequence[Question], given: set[str], regime: str) -> Seque
 def judged(
     answers: Iterable[Answer], questions: Mapping[str, Question], grader: Grader
 ) -> list[Verdict]:
-    """A verdict on every answer that there is, in order; `questions` are by id.
-
-    The same text to the same question is judged once: imports repeat the unadapted answers.
-    """
+    """A verdict on every answer that there is, in order; `questions` are by id."""
     given = {answer.answer_id: answer for answer in answers if answer.status == "ok"}
-    once: dict[tuple[str, str], Answer] = {}
+    once: dict[tuple[str, str], Answer] = {}  # imports repeat the unadapted answers
     for answer in given.values():
         once.setdefault((answer.question_id, answer.text), answer)
     known = [a for a in once.values() if a.question_id in questions]

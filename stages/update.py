@@ -26,15 +26,12 @@ SEMANTICS = 1
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What was learned before the selection (a self-edit, a text), under its own id.
-
-    `asks`: its prompts are questions to the policy that have not gone through a chat template yet.
-    """
+    """What was learned before the selection (a self-edit, a text), under its own id."""
 
     name: str
     context_id: str
     examples: tuple[Example, ...]
-    asks: bool = False
+    asks: bool = False  # its prompts are questions that have gone through no chat template yet
 
     def given(self, tokenizer: object, *, chat: bool) -> list[Example]:
         """The examples with the questions among them as the policy is given them."""

@@ -31,17 +31,13 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """The training text that comes closest to a gold answer.
-
-    `line` counts from 1 within the self-edit and is null for the passage. `covers` says whether it
-    would do as an answer, `recall` how many of the gold's content words it has.
-    """
+    """The training text that comes closest to a gold answer."""
 
     source: Literal["self-edit", "passage"]
-    line: int | None
+    line: int | None  # from 1 within the self-edit; null for the passage
     text: str
-    recall: float
-    covers: bool
+    recall: float  # share of the gold's content words that it has
+    covers: bool  # whether it would do as an answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,29 +62,24 @@ class Round:
 
 @dataclass
 class Chain:
-    """The rounds of one loop, made one at a time. `run` gives the artifact of a spec.
-
-    The `writer` is the policy that is trained; `student`, or else the policy itself, is adapted and
-    examined; on the contexts of `probe`, too. A `judge` gives the proxy reward. `stopped` says why
-    there are no more rounds.
-    """
+    """The rounds of one loop, made one at a time."""
 
     resolve: Resolver
     run: Run
     source: Artifact
     measured: Artifact
-    writer: LocalModel
+    writer: LocalModel  # the policy that is trained
     config: LoopConfig
     _: KW_ONLY
     reward: RewardConfig
-    student: LocalModel | None = None
-    judge: LocalModel | None = None
-    probe: Artifact | None = None
+    student: LocalModel | None = None  # is adapted and examined; else the policy itself is
+    judge: LocalModel | None = None  # gives the proxy reward
+    probe: Artifact | None = None  # the student is examined on these contexts, too
     allow_split: Sequence[str] = ()
     prompt: str | None = None
     rounds: list[Round] = field(default_factory=list)
     made: list[Artifact] = field(default_factory=list)
-    stopped: str | None = None
+    stopped: str | None = None  # why there are no more rounds
 
     def __post_init__(self) -> None:
         if self.prompt is not None:

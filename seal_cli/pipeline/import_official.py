@@ -23,23 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOfficial(StageSpec):
-    """The import of one file of a release.
-
-    `content` are the digests of the file and of those that it is read with, `labels` what was read
-    from names. `read` gives the rows where the file was read already; pickled, a spec has it not.
-    """
+    """The import of one file of a release."""
 
     STAGE = "import"
     SEMANTICS = 4
 
     KIND: str
     TABLES: tuple[str, ...] = field(compare=False)
-    content: tuple[str, ...]
-    labels: tuple[str, ...]
+    content: tuple[str, ...]  # digests of the file and of those that it is read with
+    labels: tuple[str, ...]  # what was read from names
     domain: ChosenDomain
     root: str = field(compare=False)
     name: str = field(compare=False)
     meta: str = field(compare=False)  # how the file was made, as JSON
+    # Gives the rows where the file was read already; pickled, a spec has it not.
     read: Callable[[], list[Record]] | None = field(default=None, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:

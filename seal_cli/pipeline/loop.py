@@ -33,10 +33,7 @@ def loop(
     proxy_model: str | None = None,
     allow_split: Sequence[str] = (),
 ) -> list[Chain]:
-    """Make the rounds. Without a policy it is the model that `contexts` names, else tiny.
-
-    Raises OutOfTime when the budget is spent; the same call goes on.
-    """
+    """Make the rounds. Raises OutOfTime when the budget is spent; the same call goes on then."""
     started = time.monotonic()
     require_local(resolve.config(GenerateConfig).engine)  # before a server's model is looked for
     model = resolve.model(policy or (contexts if contexts in SHIPPED else "tiny"))

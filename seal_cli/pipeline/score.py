@@ -68,11 +68,7 @@ class Examining:
 
 @dataclass(frozen=True, kw_only=True)
 class Score(StageSpec):
-    """One run of `seal score`.
-
-    `self_edits` are scored: by the adapters of the artifact `adapters`, else by adapters trained in
-    memory as `adapting` says. `questions` are those of the contexts artifact, their own or another.
-    """
+    """One run of `seal score`: by stored `adapters`, else by those trained as `adapting` says."""
 
     STAGE = "score"
     KIND = "rewards"
@@ -81,7 +77,7 @@ class Score(StageSpec):
     self_edits: str
     adapters: str | None
     contexts: str
-    questions: str | None
+    questions: str | None  # another contexts artifact, whose questions are asked
     domain: ChosenDomain
     examining: Examining
     adapting: Adapting | None

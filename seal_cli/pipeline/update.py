@@ -29,13 +29,7 @@ TAKES = Takes(UpdateConfig)
 
 @dataclass(frozen=True, kw_only=True)
 class Update(StageSpec):
-    """One run of `seal update`.
-
-    `replayed` are the artifacts that more is drawn from, `rehearsed` is the domain of the contexts
-    among them. `named`: the model was asked for, so the
-    self-edits may have several writers. `allow_split`: evaluation splits that may be learned from,
-    a permission and no setting.
-    """
+    """One run of `seal update`."""
 
     STAGE = "update"
     KIND = "policies"
@@ -46,10 +40,10 @@ class Update(StageSpec):
     model: ModelRef
     objective: ChosenObjective
     settings: UpdateConfig
-    replayed: tuple[str, ...]
-    rehearsed: ChosenDomain | None
-    named: bool = field(compare=False)
-    allow_split: tuple[str, ...] = field(compare=False)
+    replayed: tuple[str, ...]  # artifacts that more is drawn from
+    rehearsed: ChosenDomain | None  # of the contexts among them
+    named: bool = field(compare=False)  # the model: the self-edits may have several writers
+    allow_split: tuple[str, ...] = field(compare=False)  # a permission and no setting
 
     def inputs(self) -> tuple[str, ...]:
         return self.selection, *self.model.inputs

@@ -51,24 +51,19 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one method took. `parity` and `same_answers` compare with one at a time, unpadded.
-
-    `parity`: the median and largest relative error of an adapter's update (alpha / rank * B A).
-    `floor`: the share of the time that the matrix products alone would take at the rate that this
-    machine reached on one large product. `extrapolated`: not all steps were measured.
-    """
+    """What one method took. `parity` and `same_answers` compare with one at a time, unpadded."""
 
     method: str
     slots: int
     n_self_edits: int
     train_seconds_per_self_edit: float
     score_seconds_per_self_edit: float
-    parity: dict[str, float] | None
+    parity: dict[str, float] | None  # median and largest relative error of alpha / rank * B A
     same_answers: float | None
     tokens_per_step: float
-    floor: float
+    floor: float  # share of the time that its matrix products would take at this machine's rate
     peak_bytes: int
-    extrapolated: bool = False
+    extrapolated: bool = False  # not all steps were measured
 
     @property
     def seconds(self) -> float:

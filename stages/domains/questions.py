@@ -1,8 +1,4 @@
-"""Questions that a model writes about a passage: how it is asked for them, how they are read.
-
-And how they are asked with the passage in view, in the form in which they were written. Decides
-nothing about which are good: that is `stages.quiz`.
-"""
+"""Questions that a model writes about a passage: how it is asked for them, how they are read."""
 
 import re
 
