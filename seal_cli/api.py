@@ -87,10 +87,7 @@ class Seal:
         only: str | Sequence[str] | None = None,
         **settings: Any,
     ) -> Result:
-        """Passages and their questions, or tasks, from files or a dataset of the hub.
-
-        `only` are titles or ids of contexts, in one text with commas between.
-        """
+        """Passages with questions, or tasks; `only` are titles or ids, in a text with commas."""
         several = [paths] if isinstance(paths, str | PathLike) else paths
         _, run = self._begin(import_contexts.TAKES, settings)
         spec = import_contexts.import_contexts(

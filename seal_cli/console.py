@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -107,13 +107,22 @@ def out_rich(renderable: "RenderableType") -> None:
     )
 
 
+def out_facts(facts: Mapping[str, Any]) -> None:
+    """Names and what they stand for, a line each, on stdout."""
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, safe(str(value)))
+    out_rich(table)
+
+
 def out_columns(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()
 ) -> None:
-    """A plain table on stdout, one line a row, cut at the edge of a terminal.
-
-    For lists that may be long: rich lays out a thousand rows in half a second.
-    """
+    """A plain table on stdout, a line a row: rich lays out a thousand rows in half a second."""
     lines = [headings, *([safe(cell).replace("\n", " ") for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -172,22 +181,12 @@ def progress(label: str, *, total: int, done: int = 0) -> Iterator[Callable[[int
 
 @contextmanager
 def _bar(label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
+    from rich import progress as parts
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    text, bars, left = "{task.description}", parts.BarColumn(), parts.TimeRemainingColumn()
+    columns = (text, bars, parts.MofNCompleteColumn(), left)
+    with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total, completed=done)
         yield lambda n: bar.advance(task, n)
 

@@ -1,8 +1,4 @@
-"""Every option that two commands share, and what makes a command of a function.
-
-`stage_command` gives a command its `Seal` and the flags of its configurations: they are made from
-the fields in `stages.config`, so their names, help and defaults stand in one place.
-"""
+"""Every option that two commands share, and what makes a command of a verb and its settings."""
 
 import functools
 import inspect
@@ -129,10 +125,7 @@ _OF_SEAL = ("assignments", "config", "preset", "device", "dtype")
 def stage_command(
     takes: Takes, verb: Callable[..., Made]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a command of a verb of `Seal`: its names as a function declares them, its settings.
-
-    The function has no more to do than that: what the verb made is printed.
-    """
+    """Make a command of a verb of `Seal`: a function declares its names, and does nothing more."""
     flags = _flags(takes)
     left_out = {*(() if takes.models else ("device", "dtype"))}
     left_out |= {"retry_failed"} - set(takes.how)
@@ -152,7 +145,13 @@ def stage_command(
             seal = seal_of(ctx, **{name: run[name] for name in _OF_SEAL})
             names = {name: value for name, value in given.items() if value is not None}
             found = verb(seal, **_stdin(names), **settings)
-            _answer(found, as_json=run["as_json"], strict=run["strict"])
+            if run["as_json"]:
+                for told in found.told():
+                    console.out_json(told)
+            else:
+                console.out(str(found))
+            if run["strict"]:
+                found.check()
 
         context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
@@ -200,17 +199,6 @@ def seal_of(
     return Seal(store_of(ctx).root, settings, **where)
 
 
-def _answer(found: Made, *, as_json: bool, strict: bool) -> None:
-    """Print what was made: an id a line, or JSON. Raises RowsFailed under --strict."""
-    if as_json:
-        for told in found.told():
-            console.out_json(told)
-    else:
-        console.out(str(found))
-    if strict:
-        found.check()
-
-
 def store_of(ctx: typer.Context) -> Workspace:
     """The store that `--store` or SEAL_STORE named."""
     workspace: Workspace = ctx.find_root().obj
@@ -228,12 +216,7 @@ def _stdin(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def from_stdin() -> str:
-    """The one id on stdin.
-
-    Raises:
-        ConfigError: none or several; an empty stdin means that the stage before failed.
-
-    """
+    """The one id on stdin. Raises ConfigError for several, or none: the stage before failed."""
     ids = console.piped().split()
     if len(ids) != 1:
         what = "nothing" if not ids else f"{len(ids)} words"

@@ -1,7 +1,4 @@
-"""What a verb of `seal_cli.api` gives: artifacts, or a query's rows, as Arrow, pandas or records.
-
-The shell prints their ids or, with --json, what they tell.
-"""
+"""What a verb of `seal_cli.api` gives: artifacts or rows, as Arrow, pandas or records."""
 
 from collections.abc import Mapping, Sequence
 from html import escape

@@ -3,11 +3,10 @@
 The default is the one in `stages.config`; a model may bring a seal.toml of its own in its folder.
 The presets lie in `seal_cli/presets`. Which settings a run takes is said where the run is defined
 (`Takes`): the flags of the shell and the keywords of `seal_cli.api` are made from that.
-
-Unknown keys are errors with a suggestion, whichever way they came in.
 """
 
 import difflib
+import json
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, fields
@@ -84,10 +83,7 @@ class Takes:
         """What was given, by configuration, without what only another of them has as a choice.
 
         `seal eval --engine scripted` says who writes; scripts cannot answer as an adapted model.
-
-        Raises:
-            ConfigError: it takes no such setting.
-
+        Raises ConfigError for a setting that it does not take.
         """
         flags: dict[type[Config], dict[str, Any]] = {cls: {} for cls in self.configs}
         for name, value in given.items():
@@ -102,10 +98,7 @@ class Takes:
 
 
 class Settings:
-    """Preset, file or mapping, environment and `--set`, checked once; `resolve` adds the flags.
-
-    Nothing is read but what is given. `source` is a settings file, or what one holds.
-    """
+    """Preset, file or mapping, environment and `--set`, checked once; nothing else is read."""
 
     def __init__(
         self,
@@ -298,10 +291,5 @@ def _header(preset: str) -> list[str]:
 
 
 def toml_value(value: Any) -> str:
-    """One plain value as TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    return repr(value)
+    """One plain value as TOML: JSON spells texts, numbers, true and false the same."""
+    return json.dumps(value, ensure_ascii=False)

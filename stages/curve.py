@@ -9,13 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """A difference of accuracies, paired by context, with its 95 % interval.
+    """A difference of accuracies, paired by context, with its 95 % interval."""
 
-    Null where there is none: no context in common, or too few of them for an interval.
-    """
-
-    value: float | None
-    low: float | None
+    value: float | None  # null without a context in common
+    low: float | None  # null with too few of them for an interval
     high: float | None
     n: int
 

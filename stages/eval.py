@@ -103,18 +103,15 @@ class Measured:
 
 
 def summarise(
-    records: Sequence[Adapter | Answer | Verdict],
+    records: Sequence[Record],
     *,
     questions: Mapping[str, Sequence[Question]],
-    policy: Policy,
-    dataset: str,
-    grader: str,
-    regime: Regime = "single",
+    measured: Measured,
     methods: Sequence[str] = METHODS,
 ) -> Iterator[Metric]:
     """Accuracy of each method and its gain over the first of them, with 95 % intervals.
 
-    Only the verdicts of `grader` count; others may stand beside them. `questions` are those that
+    Only the verdicts of its grader count; others may stand beside them. `questions` are those that
     were asked about each context. A context counts for a method only when every examination of it
     worked; `n` says how many did and `n_failed` how many did not. An invalid self-edit answers
     nothing right. In the regime `cpt` (one adapter for all contexts) means go over questions, and
@@ -122,8 +119,8 @@ def summarise(
     also `success`, the share of tasks all of whose tests are right (the paper's measure, Table 1),
     and its gain.
     """
-    measured = Measured(policy, dataset, regime, grader)
-    judged = [r for r in records if not isinstance(r, Verdict) or r.grader == grader]
+    regime = measured.regime
+    judged = [r for r in records if not isinstance(r, Verdict) or r.grader == measured.grader]
     kinds = {("accuracy", "gain"): _scores(judged, questions)}
     if regime == "fewshot":
         kinds["success", "success_gain"] = _scores(judged, questions, whole=True)
@@ -177,7 +174,7 @@ def probed(adapters: Sequence[Adapter], measured: Measured) -> Iterator[Metric]:
 
 
 def _scores(
-    records: Sequence[Adapter | Answer | Verdict],
+    records: Sequence[Record],
     questions: Mapping[str, Sequence[Question]],
     *,
     whole: bool = False,

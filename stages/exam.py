@@ -1,7 +1,4 @@
-"""Asking a model the questions of a context and having its answers judged.
-
-What `score` and `eval` share; decides nothing about rewards.
-"""
+"""Asking a model questions and having its answers judged, for `score` and `eval`."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,18 +35,14 @@ class Examined(NamedTuple):
 
 @dataclass(frozen=True)
 class Examination:
-    """Who is asked what: the student, or (with `adapter`) the student as adapted by `lora`.
-
-    `made_for` is the context that its rows are made for, where that is not the one asked about:
-    then it is of a probe. `method` and `step` are the unadapted student's; an adapter has its own.
-    """
+    """Who is asked what: the student, or (with `adapter`) the student as adapted by `lora`."""
 
     context: Context
     questions: Sequence[Question]
     adapter: Adapter | None = None
     lora: Lora | None = None
-    made_for: str | None = None
-    method: str = "unadapted"
+    made_for: str | None = None  # another context, of a probe: the one that its rows are made for
+    method: str = "unadapted"  # the student's, as is the step; an adapter has its own
     step: int | None = None
 
     @property
@@ -72,11 +65,7 @@ class Examiner:
     beside: Sequence[Grader] = ()  # whose verdicts are stored, too, and count for nothing here
 
     def examine(self, examinations: Sequence[Examination]) -> list[Examined]:
-        """One answer (greedy) with its verdicts per question, and the outcomes, in order.
-
-        All are asked together; with voting, each question in every way the domain has. Then all are
-        judged together.
-        """
+        """One greedy answer with its verdicts per question, and the outcomes; asked in one go."""
         held = [one for one in examinations if one.refused is None]
         views = range(self._views)
         requests = [

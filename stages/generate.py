@@ -34,7 +34,7 @@ def generate(
     with; `failed` when the engine gave none.
     """
     asking = _Asking(domain, recipe, config)
-    drafts = _drafts(contexts, policy, asking.recipe, config)
+    drafts = asking.drafts(contexts, policy)
     for step in asking.recipe.steps:
         asked = [(draft, about) for draft in drafts for about in asking.about(draft, step)]
         requests = [asking.request(draft, step, *about) for draft, about in asked]
@@ -57,7 +57,7 @@ def requests(
 ) -> Iterator[Request]:
     """What `generate` asks an engine first, sample by sample: for measuring engines."""
     asking = _Asking(domain, recipe, config)
-    for draft in _drafts(contexts, policy, asking.recipe, config):
+    for draft in asking.drafts(contexts, policy):
         yield asking.request(draft, asking.recipe.steps[0])
 
 
@@ -100,30 +100,10 @@ class _Draft:
             self.status, self.reason = "failed", completion.error
 
 
-def _drafts(
-    contexts: Sequence[Context], policy: Policy, recipe: Recipe, config: GenerateConfig
-) -> list[_Draft]:
-    """A draft for each sample of each context, with its seed."""
-    return [
-        _Draft(
-            context,
-            sample,
-            derive_seed(config.seed, context.context_id, policy.round, recipe.name, sample),
-        )
-        for context in contexts
-        for sample in range(config.samples)
-    ]
-
-
 class _Asking:
     """How the steps of one recipe become requests."""
 
-    def __init__(
-        self,
-        domain: Domain,
-        recipe: Recipe,
-        config: GenerateConfig,
-    ) -> None:
+    def __init__(self, domain: Domain, recipe: Recipe, config: GenerateConfig) -> None:
         self.domain, self.recipe, self.config = domain, recipe, config
         self.grammar = domain.grammar() if config.constrained else None
         if config.constrained and self.grammar is None:
@@ -133,11 +113,17 @@ class _Asking:
                 f"{recipe.name} has several steps, which are free text.", "Leave --constrained out."
             )
 
-    def about(self, draft: _Draft, step: Step) -> list[tuple[int, tuple[str, ...]]]:
-        """What to ask this draft in this step: the items of each request, numbered; none if lost.
+    def drafts(self, contexts: Sequence[Context], policy: Policy) -> list[_Draft]:
+        """A draft for each sample of each context, with its seed."""
+        seed, name = self.config.seed, self.recipe.name
+        return [
+            _Draft(c, sample, derive_seed(seed, c.context_id, policy.round, name, sample))
+            for c in contexts
+            for sample in range(self.config.samples)
+        ]
 
-        A draft whose earlier step listed too few items is invalid from here on.
-        """
+    def about(self, draft: _Draft, step: Step) -> list[tuple[int, tuple[str, ...]]]:
+        """The items of each request of this step, numbered; none where a step listed too few."""
         if draft.status != "ok":
             return []
         if step.each is None:
@@ -170,7 +156,6 @@ class _Asking:
 
 
 def _self_edit(draft: _Draft, policy: Policy, asking: _Asking) -> SelfEdit:
-    """The row of a finished draft."""
     recipe, context, entries = asking.recipe, draft.context, draft.entries
     text, split = _completion(draft, recipe)
     if draft.status == "ok":
@@ -201,11 +186,7 @@ def _self_edit(draft: _Draft, policy: Policy, asking: _Asking) -> SelfEdit:
 
 
 def _completion(draft: _Draft, recipe: Recipe) -> tuple[str, recipes.Split]:
-    """The text of a self-edit and where one training text of it ends.
-
-    The only step's text stays as it was written. Of several steps the texts of those that are
-    learned from are joined, a blank line between them.
-    """
+    """The text of a self-edit, of several steps the learned texts together, and how it splits."""
     if recipe.single:
         (entry,) = draft.entries
         return entry.output, recipe.steps[0].split

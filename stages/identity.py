@@ -10,10 +10,8 @@ Part = str | int | float | bool | None
 def canonical(value: object) -> str:
     """JSON with one spelling per value.
 
-    Raises:
-        ValueError: for NaN and infinities, which JSON does not have.
-        TypeError: for anything that is not JSON: a silent hash of it would be a wrong hit one day.
-
+    Raises ValueError for NaN and infinities, which JSON does not have, and TypeError for anything
+    that is not JSON: a silent hash of it would be a wrong hit one day.
     """
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

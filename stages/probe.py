@@ -2,8 +2,7 @@
 
 Two things are told of an adapted model: its accuracy on the probe's questions, and how far it is
 from the model before on the probe's passages, KL(before || after) in nats per token (the predictor
-of forgetting of arXiv 2509.04259). For `score --probe` and `eval --probe`, the gate of the regime
-continual, and whoever has an adapter that must not harm. Decides nothing.
+of forgetting of arXiv 2509.04259). Decides nothing.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,17 +31,15 @@ State = Callable[[], AbstractContextManager[Any]]
 class Probe:
     """Contexts that no adapter is trained on, and the model that is asked about them.
 
-    `questions` are by context. The unadapted model's rows are made for the context `first`; what is
-    of the model before must be read while it is as it was. `rows` are the passages as token ids,
-    prefixed as in training: by them it is told how far `lm` is from what it was.
+    What is of the model before must be read while it is as it was.
     """
 
     contexts: Sequence[Context]
     questions: Mapping[str, Sequence[Question]]
     examiner: Examiner
-    first: str | None = None
-    lm: LanguageModel | None = None
-    rows: Sequence[Row] = ()
+    first: str | None = None  # the context that the unadapted model's rows are made for
+    lm: LanguageModel | None = None  # how far it is from what it was is told by `rows`
+    rows: Sequence[Row] = ()  # the passages as token ids, prefixed as in training
 
     @cached_property
     def unadapted(self) -> list[Examined]:
@@ -55,12 +52,7 @@ class Probe:
         return [one.outcome.accuracy for one in self.unadapted]
 
     def baseline(self) -> float:
-        """Mean accuracy of the model before.
-
-        Raises:
-            ResourceError: it could not be examined; nothing can be said about forgetting then.
-
-        """
+        """Mean accuracy of the model before. Raises ResourceError where it is not known."""
         found = mean(self.before)
         if found is None:
             reasons = (one.outcome.reason for one in self.unadapted)

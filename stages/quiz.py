@@ -13,11 +13,10 @@ from stages.config import QuizConfig
 from stages.domains import knowledge, questions
 from stages.engines import Completion, Engine, Request
 from stages.errors import InvalidSelfEdit
-from stages.exam import judge
-from stages.grading import Grader
+from stages.grading import Grader, Item
 from stages.grading.squad import contained, normalise
 from stages.identity import derive_seed, digest
-from stages.records import Answer, Context, Draft, Policy, Question
+from stages.records import Context, Draft, Policy, Question
 
 SEMANTICS = 1
 MAX_QUESTION = 500  # characters
@@ -26,15 +25,12 @@ MAX_ANSWER = 200
 
 @dataclass(frozen=True)
 class Quizmaster:
-    """A policy on an engine that writes and answers, and the grader of its answers.
-
-    `prompt` is the name and the text of what it is asked to write.
-    """
+    """A policy on an engine that writes and answers, and the grader of its answers."""
 
     policy: Policy
     engine: Engine
     grader: Grader
-    prompt: tuple[str, str]
+    prompt: tuple[str, str]  # the name and the text of what it is asked to write
     config: QuizConfig
 
 
@@ -183,14 +179,9 @@ def _judged(
     if error is not None:
         return replace(draft, status="failed", reason=error)
     answers = [knowledge.answer(said.text) for said in (in_view, without)]
-    verdicts = judge(
-        master.grader,
-        [
-            (question, _answer(draft, text, said))
-            for text, said in zip(answers, (in_view, without), strict=True)
-        ],
-    )
-    right, known = (verdict.correct for verdict in verdicts)
+    items = [Item(question.question, question.answers, answer) for answer in answers]
+    judged = master.grader.grade_all(items)
+    right, known = (judgement.correct for judgement in judged)
     draft = replace(
         draft,
         open_book=answers[0],
@@ -198,7 +189,7 @@ def _judged(
         closed_book=answers[1],
         closed_book_correct=known,
     )
-    unjudged = next((v for v in verdicts if v.correct is None), None)
+    unjudged = next((one for one in judged if one.correct is None), None)
     if unjudged is not None:
         return replace(draft, status="failed", reason=unjudged.reason)
     if not right:
@@ -206,22 +197,6 @@ def _judged(
     if known:
         return replace(draft, reason="answered right without the passage")
     return replace(draft, kept=True)
-
-
-def _answer(draft: Draft, text: str, said: Completion) -> Answer:
-    """An answer for the grader to look at; it is not stored as one: the student is not examined."""
-    return Answer(
-        answer_id=digest(draft.question_id, text),
-        context_id=draft.context_id,
-        question_id=draft.question_id,
-        student=draft.policy,
-        self_edit_id=None,
-        adapter_id=None,
-        method="unadapted",
-        repeat=0,
-        text=text,
-        n_tokens=said.n_tokens,
-    )
 
 
 def _chosen(drafts: Sequence[Draft], limit: int) -> list[Draft]:

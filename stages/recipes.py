@@ -33,22 +33,16 @@ _MARK = re.compile(r"^(?:[-*•]|\(?\d{1,3}[.):])\s+")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One question to the policy; in a TOML file the keys of a `[[steps]]` table.
-
-    `split` says where one text ends in what it writes: at each line, at each blank line (`blocks`),
-    before each "Question N:", or not at all. `each` names an earlier step: the prompt is then given
-    once for every `choose` of its items, `most` of them drawn by chance. `items` is how many of its
-    texts later steps draw from. Of the steps that `learn`, the texts are what is trained on.
-    """
+    """One question to the policy; in a TOML file the keys of a `[[steps]]` table."""
 
     name: str
     prompt: str
-    split: Split = "lines"
-    each: str | None = None
-    choose: int = 1
-    most: int = 10
-    items: int = 20
-    learn: bool = False
+    split: Split = "lines"  # where a text ends; blocks: at blank lines, questions: before each
+    each: str | None = None  # an earlier step: the prompt is given once for every `choose` items
+    choose: int = 1  # of its items at once
+    most: int = 10  # of these choices, drawn by chance
+    items: int = 20  # of its own texts that later steps draw from
+    learn: bool = False  # whether its texts are trained on
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -76,11 +70,8 @@ def load(
     """A preset (`default`: the first), or a user's UTF-8 file: a recipe if it ends in .toml.
 
     `folder` holds `<preset>.txt` or `.toml`. `slots` are what a domain puts into prompts; the first
-    of them, which stands for the `about`, has to be in the first prompt.
-
-    Raises:
-        ConfigError: neither a preset nor a readable file, or not a recipe that can be followed.
-
+    of them, which stands for the `about`, has to be in the first prompt. Raises ConfigError for
+    neither a preset nor a readable file, and for a recipe that cannot be followed.
     """
     if prompt in ("default", *presets):
         name = presets[0] if prompt == "default" else prompt
@@ -242,14 +233,11 @@ def joined(documents: Sequence[str]) -> str:
 
 
 def items(step: Step, outputs: Sequence[str]) -> list[str]:
-    """What a step listed: without list marks, each once, `step.items` at most.
-
-    A line that ends in a colon announces the list; it is not an item.
-    """
+    """What a step listed: without list marks, each once, `step.items` at most."""
     found: dict[str, str] = {}
     for text in (text for output in outputs for text in texts(output, step.split)):
         bare = _MARK.sub("", text).strip()
-        if bare and not bare.endswith(":"):
+        if bare and not bare.endswith(":"):  # such a line announces the list
             found.setdefault(bare.casefold(), bare)
     return list(found.values())[: step.items]
 

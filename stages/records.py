@@ -112,18 +112,14 @@ class Adapter(Sourced):
     """One LoRA trained on one self-edit, one repeat (θ′).
 
     `self_edit_id` is null for an adapter trained on the passage alone, both it and `context_id` in
-    the regime `cpt`, where one adapter stands for many passages. `method` is what its answers stand
-    for. `sequence` (from 0) and `step` (from 1) are its place in the regime `continual`. `n_tokens`
-    counts one epoch, `weights` is a path inside the artifact (null when not kept), losses are means
-    over the targets of the first and last optimizer step. Seed, counts and seconds are null where
-    an import does not know them. The last three are about a probe set asked before and after (else
-    null): the accuracy after, its change, and the KL divergence from before, in nats per token.
+    the regime `cpt`, where one adapter stands for many passages. Seed, counts, losses and seconds
+    are null where an import does not know them.
     """
 
     adapter_id: str
     self_edit_id: str | None
     context_id: str | None
-    method: str
+    method: str  # what its answers stand for
     student: str
     repeat: int
     seed: int | None
@@ -131,17 +127,18 @@ class Adapter(Sourced):
     reason: str | None
     hyperparameters: str
     n_sequences: int | None
-    n_tokens: int | None
+    n_tokens: int | None  # of one epoch
     n_steps: int | None
-    first_loss: float | None
-    last_loss: float | None
+    first_loss: float | None  # mean over the targets of the first optimizer step
+    last_loss: float | None  # of the last
     seconds: float | None
-    weights: str | None = None
-    sequence: int | None = None
-    step: int | None = None
-    probe_accuracy: float | None = None
-    probe_change: float | None = None
-    probe_kl: float | None = None
+    weights: str | None = None  # a path inside the artifact; null when they were not kept
+    sequence: int | None = None  # from 0: its place in the regime `continual`
+    step: int | None = None  # from 1
+    # On a frozen probe set that was asked before and after; null where there was none.
+    probe_accuracy: float | None = None  # after
+    probe_change: float | None = None  # what that is more than before
+    probe_kl: float | None = None  # of the adapted model from the one before, in nats per token
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +146,13 @@ class Answer(Sourced):
     """What a student said to one question; both ids are null for the unadapted student.
 
     `method` is what the student was: `unadapted`, adapted to `passage-only` or to `self-edits` (an
-    import may have others). Where `scope` is `probe` the question is of another context,
-    `about_context_id`; the unadapted student's answers to those stand with the run's first context.
-    In the regime `continual` `step` says after how many edits of the `sequence`. A question that
-    could not be answered is a `failed` row without a verdict.
+    import may have others). Where `scope` is `probe`, what the student keeps of another context was
+    asked: `about_context_id`, which also has the question. Of the unadapted student those stand
+    with the first context of the run. What could not be answered is `failed`, without a verdict.
     """
 
     answer_id: str
-    context_id: str
+    context_id: str  # that the row was made for
     question_id: str
     student: str
     self_edit_id: str | None
@@ -170,7 +166,7 @@ class Answer(Sourced):
     scope: Literal["own", "probe"] = "own"
     about_context_id: str | None = None
     sequence: int | None = None
-    step: int | None = None
+    step: int | None = None  # after how many edits of the sequence, in the regime `continual`
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,15 +188,12 @@ class Verdict(Sourced):
 
 @dataclass(frozen=True, slots=True)
 class Rating(Sourced):
-    """A model's judgement of the text of a self-edit, 1 to 5 points in four respects.
-
-    `text` is all that it said; the points are null where that could not be read.
-    """
+    """A model's judgement of the text of a self-edit, 1 to 5 points in four respects."""
 
     self_edit_id: str
     context_id: str
     judge: str
-    text: str
+    text: str  # all that it said; the points are null where that could not be read
     length: int | None
     diversity: int | None
     quality: int | None
@@ -218,10 +211,6 @@ class Reward(Sourced):
     the store, `recorded` where an import has only the number. `rule` says what `reward` is:
     `accuracy`, `gain`, `improved`, `solved` (`stages.rewards`) or `proxy`; `origin` who wrote the
     questions.
-
-    `probe_baseline` and `probe_accuracy` are the unadapted and the adapted student's accuracy on a
-    probe: contexts that no self-edit is about (means over contexts and repeats; null without one).
-    `dataset` is what an import calls the passages and how they were asked, as in its metrics.
     """
 
     self_edit_id: str
@@ -243,9 +232,11 @@ class Reward(Sourced):
     basis: Basis = "answers"
     rule: str = "accuracy"
     origin: Literal["gold", "self"] = "gold"
+    # The unadapted and the adapted student's on a probe, contexts that no self-edit is about: means
+    # over contexts and repeats.
     probe_baseline: float | None = None
     probe_accuracy: float | None = None
-    dataset: str | None = None
+    dataset: str | None = None  # what an import calls the passages and how they were asked
 
     def __post_init__(self) -> None:
         if (self.reward is None) != (self.status == "failed"):
@@ -256,10 +247,7 @@ class Reward(Sourced):
 
 @dataclass(frozen=True, slots=True)
 class Selection(Sourced):
-    """The verdict of a filter rule on one self-edit. `rank` counts from 1 within its context.
-
-    `weight` is what it counts in the policy's training; null where it is not learned from.
-    """
+    """The verdict of a filter rule on one self-edit. `rank` counts from 1 within its context."""
 
     self_edit_id: str
     context_id: str
@@ -268,16 +256,12 @@ class Selection(Sourced):
     kept: bool
     reason: str
     reward: float | None
-    weight: float | None = None
+    weight: float | None = None  # in the policy's training; null where it is not learned from
 
 
 @dataclass(frozen=True, slots=True)
 class Policy(Sourced):
-    """A model that writes self-edits. `path` is inside the artifact; null for a model not ours.
-
-    `n_examples` is what it learned from in all, `n_replayed` how many of them were drawn from what
-    came before its selection (null before there was such a choice).
-    """
+    """A model that writes self-edits. `path` is inside the artifact; null for a model not ours."""
 
     policy: str
     name: str
@@ -286,9 +270,10 @@ class Policy(Sourced):
     path: str | None
     method: str  # base, or the objective it was trained by
     selection: str | None
-    n_examples: int | None = None
+    n_examples: int | None = None  # that it learned from in all
     first_loss: float | None = None
     last_loss: float | None = None
+    # Of these, drawn from what came before its selection; null before there was such a choice.
     n_replayed: int | None = None
 
 

@@ -51,7 +51,8 @@ def rewards(
         worn[str(adapter.self_edit_id)].append(adapter)
     for reward in stored:
         given, trained = by_edit[reward.self_edit_id], worn[reward.self_edit_id]
-        baseline = _baseline(unadapted[reward.context_id], verdicts, reward)
+        alone = unadapted[reward.context_id]  # an import may not have examined it: then it is null
+        baseline = _outcome(alone, verdicts, reward) if alone else Outcome(None)
         outcomes = _outcomes(given, trained, verdicts, reward)
         yield replace(
             _regraded(reward, baseline, outcomes, grader),
@@ -94,13 +95,11 @@ def metrics(
     about = dict.fromkeys(answer.context_id for answer in answers)
     found = {answer.method for answer in answers} | {adapter.method for adapter in adapters}
     usual = [method for method in evaluation.METHODS if method in found]
+    policy = Policy(row.policy, "", None, row.round, None, "base", None)
     for metric in evaluation.summarise(
         [*adapters, *answers, *verdicts],
         questions={key: _asked(questions.get(key, ()), given, row.regime) for key in about},
-        policy=Policy(row.policy, "", None, row.round, None, "base", None),
-        dataset=row.dataset,
-        grader=grader,
-        regime="cpt" if row.regime == "cpt" else "single",
+        measured=evaluation.Measured(policy, row.dataset, row.regime, grader),
         methods=usual + sorted(found.difference(usual)),
     ):
         before = known.get(metric.method, row)
@@ -121,37 +120,23 @@ def _asked(questions: Sequence[Question], given: set[str], regime: str) -> Seque
 def judged(
     answers: Iterable[Answer], questions: Mapping[str, Question], grader: Grader
 ) -> list[Verdict]:
-    """A verdict on every answer that there is, in order; `questions` are by id.
-
-    The same text to the same question is judged once: imports repeat the unadapted answers.
-    """
+    """A verdict on every answer that there is, in order; `questions` are by id."""
     given = {answer.answer_id: answer for answer in answers if answer.status == "ok"}
-    once: dict[tuple[str, str], Answer] = {}
+    once: dict[tuple[str, str], Answer] = {}  # imports repeat the unadapted answers
     for answer in given.values():
         once.setdefault((answer.question_id, answer.text), answer)
     known = [a for a in once.values() if a.question_id in questions]
     verdicts = judge(grader, [(questions[a.question_id], a) for a in known])
     by_text = {(a.question_id, a.text): v for a, v in zip(known, verdicts, strict=True)}
+    unknown = Verdict("", "", grader.name, None, None, "its question is not stored")
     return [
         replace(
-            by_text.get((answer.question_id, answer.text)) or _unknown(answer, grader),
+            by_text.get((answer.question_id, answer.text), unknown),
             answer_id=answer.answer_id,
             context_id=answer.context_id,
         )
         for answer in given.values()
     ]
-
-
-def _unknown(answer: Answer, grader: Grader) -> Verdict:
-    reason = "its question is not stored"
-    return Verdict(answer.answer_id, answer.context_id, grader.name, None, None, reason)
-
-
-def _baseline(
-    answers: Sequence[Answer], verdicts: Mapping[str, Verdict], reward: Reward
-) -> Outcome:
-    """The unadapted student on the context; an import may not have examined it: then it is null."""
-    return _outcome(answers, verdicts, reward) if answers else Outcome(None)
 
 
 def _outcomes(

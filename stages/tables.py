@@ -1,7 +1,4 @@
-"""What can be chosen by name: the entries of a table, and a choice as a run holds it.
-
-Each table (engines, graders, reward rules, objectives) stands in the module of its kind.
-"""
+"""What can be chosen by name: the entries of a table, and a choice as a run holds it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +8,11 @@ from stages.fields import Config
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line of a table.
-
-    `semantics` is raised by hand when the same input would give another result. `config` is the
-    class of the settings that apply to this entry alone.
-    """
+    """One line of a table."""
 
     name: str
-    semantics: int = 1
-    config: type[Config] | None = None
+    semantics: int = 1  # raised by hand when the same input would give another result
+    config: type[Config] | None = None  # of the settings that apply to this entry alone
 
 
 @dataclass(frozen=True)

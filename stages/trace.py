@@ -1,8 +1,4 @@
-"""What a recipe of several steps asked and was told, kept with the self-edit as JSON.
-
-And with it what a policy can learn from a self-edit: pairs of an exact prompt and what was written
-to it. A self-edit of one step needs no trace, it is its own pair.
-"""
+"""What a recipe of several steps asked and was told, as JSON, and what is learned from that."""
 
 import json
 from collections.abc import Iterable

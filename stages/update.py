@@ -18,7 +18,7 @@ from stages.identity import derive_seed
 from stages.records import Example, Policy, SelfEdit
 from stages.tokens import Row, learnable, render, row
 from stages.trace import pairs
-from stages.training import Job, Trained, Trainer
+from stages.training import Trained, Trainer
 
 LOG = logging.getLogger(__name__)
 SEMANTICS = 1
@@ -26,15 +26,12 @@ SEMANTICS = 1
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What was learned before the selection (a self-edit, a text), under its own id.
-
-    `asks`: its prompts are questions to the policy that have not gone through a chat template yet.
-    """
+    """What was learned before the selection (a self-edit, a text), under its own id."""
 
     name: str
     context_id: str
     examples: tuple[Example, ...]
-    asks: bool = False
+    asks: bool = False  # its prompts are questions that have gone through no chat template yet
 
     def given(self, tokenizer: object, *, chat: bool) -> list[Example]:
         """The examples with the questions among them as the policy is given them."""
@@ -84,10 +81,8 @@ def update(
     was cut at its token limit is learned without an end token; a pair longer than
     `config.max_length` or without a target is left out, and that is said.
 
-    Raises:
-        InputError: there is nothing to learn from.
-        ConfigError, ResourceError: the training failed.
-
+    Raises InputError where there is nothing to learn from, ConfigError or ResourceError where the
+    training failed.
     """
     learned = [(pair, weights.get(e.self_edit_id, 1.0)) for e in selected for pair in pairs(e)]
     for earlier in replayed:
@@ -102,19 +97,8 @@ def update(
             "Choose another rule in `seal filter`, or sample more self-edits.",
         )
     rows = _fitting(whole, config.max_length)
-    job = Job(
-        rows=tuple(rows),
-        rank=config.rank,
-        alpha=config.alpha,
-        targets=targets,
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        batch_size=config.batch_size,
-        seed=derive_seed(config.seed, policy.round, "update"),
-        schedule=config.schedule,
-        warmup_steps=config.warmup_steps,
-        objective=config.objective,
-    )
+    seed = derive_seed(config.seed, policy.round, "update")
+    job = config.job(rows, targets, seed, objective=config.objective)
     (trained,) = trainer.train([job])
     if trained.error is None:
         return trained, len(rows)

@@ -31,17 +31,13 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """The training text that comes closest to a gold answer.
-
-    `line` counts from 1 within the self-edit and is null for the passage. `covers` says whether it
-    would do as an answer, `recall` how many of the gold's content words it has.
-    """
+    """The training text that comes closest to a gold answer."""
 
     source: Literal["self-edit", "passage"]
-    line: int | None
+    line: int | None  # from 1 within the self-edit; null for the passage
     text: str
-    recall: float
-    covers: bool
+    recall: float  # share of the gold's content words that it has
+    covers: bool  # whether it would do as an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +108,7 @@ def why(
         title=context.title,
         rank=[row.self_edit_id for row in order].index(edit.self_edit_id) + 1,
         n_siblings=len(order),
-        changes=_total(question.changes for question in asked),
+        changes=dict(sum((Counter(one.changes) for one in asked), Counter())),
         questions=asked,
         winner=_winner(order[0], reward, self_edits, asked, said),
     )
@@ -150,7 +146,7 @@ def _asked(question: Question, said: _Said, edit_id: str, lines: Sequence[Cover]
         golds=question.answers,
         before=tuple(before),
         after=tuple(after),
-        changes=_counted(row.change for row in after),
+        changes=dict(Counter(row.change for row in after if row.change is not None)),
         cover=_cover(question, lines),
     )
 
@@ -166,17 +162,6 @@ def _change(before: Sequence[Said], after: Said) -> Change:
     if after.correct:
         return "kept right" if was_right else "learned"
     return "lost" if was_right else "still wrong"
-
-
-def _counted(changes: Iterable[Change | None]) -> dict[Change, int]:
-    return dict(Counter(change for change in changes if change is not None))
-
-
-def _total(counts: Iterable[Mapping[Change, int]]) -> dict[Change, int]:
-    total: Counter[Change] = Counter()
-    for count in counts:
-        total.update(count)
-    return dict(total)
 
 
 def _lines(context: Context, edit: SelfEdit, domain: Domain) -> list[Cover]:
@@ -196,10 +181,7 @@ def _lines(context: Context, edit: SelfEdit, domain: Domain) -> list[Cover]:
 
 
 def _cover(question: Question, lines: Sequence[Cover]) -> Cover | None:
-    """The text that covers the gold best, a line before the passage; null if none has a word of it.
-
-    One that has some of the words but would not do as an answer is named, too: it came closest.
-    """
+    """The text that covers the gold best, or comes closest; null if none has a word of it."""
     offline = SCORES["offline-2"]
     compared = []
     for line in lines:

@@ -102,15 +102,8 @@ def generate(
 
 
 def _print(results: Sequence["Measured"]) -> None:
-    headings = (
-        "engine",
-        "batch",
-        "tokens/s",
-        "s per self-edit",
-        "tokens each",
-        "same texts",
-        "failed",
-    )
+    speed = ("tokens/s", "s per self-edit", "tokens each")
+    headings = ("engine", "batch", *speed, "same texts", "failed")
     rows = [
         [
             r.engine,

@@ -84,19 +84,15 @@ def _machine() -> dict[str, tuple[bool, str]]:
     threads = os.environ.get(
         "OMP_NUM_THREADS", "not set: small models use one thread by themselves"
     )
-    shipped = {
-        f"model {name}": (
-            folder.is_dir(),
-            "comes with this installation" if folder.is_dir() else "not in this installation",
-        )
-        for name, folder in SHIPPED.items()
-    }
-    return {
+    facts = {
         "gpu": (cuda, name),
         "cores": (True, str(os.cpu_count())),
         "OMP_NUM_THREADS": (True, threads),
-        **shipped,
     }
+    for model, folder in SHIPPED.items():
+        how = "comes with" if folder.is_dir() else "not in"
+        facts[f"model {model}"] = folder.is_dir(), f"{how} this installation"
+    return facts
 
 
 def _store(ctx: typer.Context) -> dict[str, tuple[bool, str]]:

@@ -32,7 +32,7 @@ def show(
     elif config:
         console.out(_toml(found.manifest["config"]))
     else:
-        console.out_rich(_facts(found))
+        console.out_facts(_facts(found))
         if rows:
             console.out("")
             console.out_rich(_first_rows(found, rows))
@@ -53,13 +53,10 @@ def _toml(config: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip("\n")
 
 
-def _facts(artifact: Artifact) -> Table:
+def _facts(artifact: Artifact) -> dict[str, Any]:
     manifest = artifact.manifest
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
     counts = ", ".join(f"{name} {t['rows']}" for name, t in manifest["tables"].items())
-    facts = {
+    return {
         "artifact": artifact.id,
         "status": manifest["status"],
         "tables": counts,
@@ -70,9 +67,6 @@ def _facts(artifact: Artifact) -> Table:
         "versions": ", ".join(f"{k} {v}" for k, v in manifest["versions"].items()),
         "folder": str(artifact.path),
     }
-    for name, value in facts.items():
-        table.add_row(name, console.safe(str(value)))
-    return table
 
 
 def _first_rows(artifact: Artifact, n: int) -> Table:

@@ -49,7 +49,7 @@ def why(
 
 def _render(found: Why, artifact: Artifact) -> None:
     edit, reward = found.self_edit, found.reward
-    console.out_rich(_facts(found, artifact))
+    console.out_facts(_facts(found, artifact))
     console.out(f"\n{console.safe(edit.completion)}")
     if found.questions:
         console.out("")
@@ -71,15 +71,12 @@ def _render(found: Why, artifact: Artifact) -> None:
         console.out("\nIt won: no sibling earned more.")
 
 
-def _facts(found: Why, artifact: Artifact) -> Table:
+def _facts(found: Why, artifact: Artifact) -> dict[str, str]:
     edit, reward = found.self_edit, found.reward
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
     earned = f"{_number(reward.reward)}, gain {_number(reward.gain)}"
     if reward.adapted_std is not None:
         earned += f", deviation {_number(reward.adapted_std)} over {reward.n_repeats} repeats"
-    facts = {
+    return {
         "self-edit": f"{edit.self_edit_id} (sample {edit.sample}, round {edit.round})",
         "about": found.title or edit.context_id,
         "status": reward.status + (f": {reward.reason}" if reward.reason else ""),
@@ -87,9 +84,6 @@ def _facts(found: Why, artifact: Artifact) -> Table:
         "rank": f"{found.rank} of {found.n_siblings}",
         "changed": _changes(found.changes),
     }
-    for name, value in facts.items():
-        table.add_row(name, console.safe(value))
-    return table
 
 
 def _questions(questions: Sequence[Asked]) -> Table:

@@ -1,8 +1,4 @@
-"""ARC's files -> plain dicts `{title, train, test, split}`; what a dict means the domain says.
-
-One task per file ({train, test}), such a file or a folder of them; challenges by name, with the
-solutions beside them (the same file name with `solutions`); JSON lines of tasks.
-"""
+"""ARC's files -> plain dicts `{title, train, test, split}`; what a dict means the domain says."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +13,7 @@ FORMS = "Known: a task ({train, test}), challenges by name, .jsonl of tasks, a f
 def read(path: Path, split: str | None = None) -> Iterator[dict[str, Any]]:
     """The tasks of a file or folder, in order of name or file; no form has splits of its own.
 
-    Raises:
-        InputError: a file is missing, broken, too large or of no known form.
-
+    Raises InputError for a file that is missing, broken, too large or of no known form.
     """
     for _, file in files_of(path):
         if file != solutions_of(path):

@@ -1,9 +1,8 @@
 """adapt: self-edits -> adapters, kept as PEFT folders."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
@@ -15,16 +14,15 @@ from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.workspace import Workspace
 from stages import adapt as stage
-from stages.adapt import Student
+from stages.adapt import Inner, Student
 from stages.config import AdaptConfig
 from stages.domains import ChosenDomain, Domain
 from stages.domains.arc.settings import ArcConfig
-from stages.records import Adapter, Context, Record, SelfEdit
+from stages.records import Adapter, Record, SelfEdit
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
-from stages.training import Lora, Trainer
+from stages.training import Lora
 
 TAKES = Takes(AdaptConfig, ArcConfig)
-Trained = Iterable[tuple[Adapter, Lora | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +34,7 @@ class Adapting:
     model: ModelRef
     config: AdaptConfig
 
-    def open(self, runtime: Runtime, domain: Domain, slots: int) -> "Inner":
+    def open(self, runtime: Runtime, domain: Domain, slots: int) -> Inner:
         """The adapt stage with its collaborators."""
         tokenizer = runtime.model(self.model).tokenizer
         student = Student(self.model.id, tokenizer, self.model.targets, self.model.chat)
@@ -46,44 +44,6 @@ class Adapting:
         """As many contexts in a batch as keep the slots busy, with `per_context` adapters each."""
         room = runtime.room(self.model, rank=self.config.rank, slots=self.config.n_slots)
         return Plan(max(1, math.ceil(room.jobs / per_context)), room.slots)
-
-
-@dataclass(frozen=True)
-class Inner:
-    """The inner loop on one student: the adapt stage with its collaborators."""
-
-    student: Student
-    trainer: Trainer
-    domain: Domain
-    config: AdaptConfig
-
-    def self_edits(
-        self,
-        edits: Sequence[SelfEdit],
-        contexts: Mapping[str, Context],
-        repeats: Sequence[int] | None = None,
-    ) -> Trained:
-        """Adapters trained on self-edits and their passages: all repeats, or these."""
-        return stage.adapt(edits, contexts=contexts, repeats=repeats, **self._how)
-
-    def passages(self, contexts: Sequence[Context]) -> Trained:
-        """Adapters trained on passages alone."""
-        return stage.adapt_to_passages(contexts, **self._how)
-
-    def rehearsed(
-        self, edit: SelfEdit, earlier: Sequence[SelfEdit], contexts: Mapping[str, Context]
-    ) -> tuple[Adapter, Lora | None]:
-        """One adapter trained on a self-edit and its passage, and on earlier ones again."""
-        return stage.rehearse(edit, earlier, contexts=contexts, **self._how)
-
-    @property
-    def _how(self) -> dict[str, Any]:
-        return {
-            "student": self.student,
-            "trainer": self.trainer,
-            "domain": self.domain,
-            "config": self.config,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,15 +58,12 @@ class Adapt(StageSpec):
     adapting: Adapting
 
     def inputs(self) -> tuple[str, ...]:
-        """The self-edits, and the student that we made."""
         return self.self_edits, *self.adapting.model.inputs
 
     def about(self) -> dict[str, str]:
-        """The domain, and who is adapted."""
         return {"domain": self.domain.name, "student": self.adapting.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
-        """The contexts that there are self-edits of."""
         return (contexts_of(store.artifact(self.self_edits)),)
 
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:
@@ -133,7 +90,7 @@ class Adapt(StageSpec):
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
             return [
                 saved(adapter, lora)
-                for adapter, lora in inner.self_edits(pick(edits, batch.items), contexts)
+                for adapter, lora in inner.adapt(pick(edits, batch.items), contexts)
             ]
 
         return work

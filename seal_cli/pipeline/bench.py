@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.pipeline.contexts import ContextSet
-from seal_cli.pipeline.import_contexts import import_contexts, records
+from seal_cli.pipeline.import_contexts import import_contexts
 from seal_cli.pipeline.models import SHIPPED, LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.store.workspace import Workspace
@@ -43,9 +43,7 @@ def training(
 ) -> tuple["LanguageModel", list["Work"]]:
     """The model of this name, or one of random weights, and what it is trained on and asked.
 
-    Raises:
-        ConfigError: there is no such shape, or no model that learns the self-edits.
-
+    Raises ConfigError where there is no such shape, or no model that learns the self-edits.
     """
     from stages.bench import adapters
 
@@ -75,16 +73,16 @@ def _learned(
     answer_tokens: int,
 ) -> Iterator["Work"]:
     """Self-edits of the store, and the questions about their contexts."""
-    from stages.adapt import Student, jobs
+    from stages.adapt import Inner, Student
     from stages.bench.adapters import Work
+    from stages.training.reference import ReferenceTrainer
 
     source = resolve.artifact(self_edits, "self_edits")
     known = ContextSet(resolve.store.upstream(source, "contexts"))
     domain, contexts = known.domain, known.contexts
     student = Student(model.id, lm.tokenizer, model.targets)
-    edits = source.rows(SelfEdit)
-    planned = jobs(edits, contexts=contexts, student=student, domain=domain, config=config)
-    for edit, job in planned:
+    inner = Inner(student, ReferenceTrainer(lm), domain, config)
+    for edit, job in inner.jobs(source.rows(SelfEdit), contexts):
         about, questions = contexts[edit.context_id], known.questions[edit.context_id]
         prompts = (domain.ask(about, question) for question in questions)
         asked = (Request(p, seed=0, max_tokens=answer_tokens, stop=domain.STOP) for p in prompts)
@@ -98,8 +96,7 @@ def requests(
     if contexts in SHIPPED:  # measuring leaves nothing in the user's store
         spec = import_contexts([contexts], split="train")
         domain = spec.domain.domain
-        rows = records(spec.sources, spec.domain.name, spec.split, None, None)
-        chosen = [row for row in rows if isinstance(row, Context)]
+        chosen = [row for row in spec.records() if isinstance(row, Context)]
     else:
         known = ContextSet(resolve.artifact(contexts, "contexts"))
         domain, chosen = known.domain, list(known.contexts.values())

@@ -42,17 +42,14 @@ Run = Callable[..., Artifact]  # of a spec; besides, a check before it is run an
 
 @dataclass(frozen=True)
 class Round:
-    """A policy as it was measured; round 0 is the one that the loop began with.
-
-    `gain` is since round 0, `step` over the best round before: null in round 0.
-    """
+    """A policy as it was measured; round 0 is the one that the loop began with."""
 
     number: int
     policy: LocalModel
     metrics: Artifact
     accuracy: float | None
-    gain: Gain | None = None
-    step: Gain | None = None
+    gain: Gain | None = None  # since round 0
+    step: Gain | None = None  # over the best round before
 
     def told(self) -> dict[str, Any]:
         """As JSON has it; gains are paired by context, with their 95 % intervals."""
@@ -65,29 +62,24 @@ class Round:
 
 @dataclass
 class Chain:
-    """The rounds of one loop, made one at a time. `run` gives the artifact of a spec.
-
-    The `writer` is the policy that is trained; `student`, or else the policy itself, is adapted and
-    examined; on the contexts of `probe`, too. A `judge` gives the proxy reward. `stopped` says why
-    there are no more rounds.
-    """
+    """The rounds of one loop, made one at a time."""
 
     resolve: Resolver
     run: Run
     source: Artifact
     measured: Artifact
-    writer: LocalModel
+    writer: LocalModel  # the policy that is trained
     config: LoopConfig
     _: KW_ONLY
     reward: RewardConfig
-    student: LocalModel | None = None
-    judge: LocalModel | None = None
-    probe: Artifact | None = None
+    student: LocalModel | None = None  # is adapted and examined; else the policy itself is
+    judge: LocalModel | None = None  # gives the proxy reward
+    probe: Artifact | None = None  # the student is examined on these contexts, too
     allow_split: Sequence[str] = ()
     prompt: str | None = None
     rounds: list[Round] = field(default_factory=list)
     made: list[Artifact] = field(default_factory=list)
-    stopped: str | None = None
+    stopped: str | None = None  # why there are no more rounds
 
     def __post_init__(self) -> None:
         if self.prompt is not None:

@@ -12,7 +12,7 @@ from stages import eval as stage
 from stages.config import ContinualConfig
 from stages.errors import ConfigError
 from stages.exam import Examination, rows_of
-from stages.records import Adapter, Answer, Record, Verdict
+from stages.records import Record
 from stages.regimes import continual, retention
 from stages.regimes.continual import Lesson
 
@@ -69,8 +69,8 @@ class Continual(Evaluation):
             questions=known.questions,
             examiner=examiner,
             write=self.writing.open(runtime, self.rank),
-            rehearse=lambda edit, earlier: inner.rehearsed(edit, earlier, known.contexts),
-            adapt=lambda edits: inner.self_edits(edits, known.contexts),
+            rehearse=lambda edit, earlier: inner.rehearse(edit, earlier, known.contexts),
+            adapt=lambda edits: inner.adapt(edits, known.contexts),
             merging=partial(merging, runtime.model(self.adapting.model).model),
             config=self.continual,
             seed=self.measuring.seed,
@@ -92,7 +92,7 @@ class Continual(Evaluation):
     def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
         """The metrics: the retention matrix and what follows from it."""
         found = retention.matrix(
-            [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
+            rows,
             dealt=self._dealt(store),
             questions=self.chosen(store).known.questions,
             grader=self.examining.grader.name,

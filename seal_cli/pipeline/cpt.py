@@ -12,7 +12,7 @@ from seal_cli.store.workspace import Workspace
 from stages import eval as stage
 from stages.config import CptConfig
 from stages.exam import Examination, rows_of
-from stages.records import Adapter, Answer, Question, Record, SelfEdit, Verdict
+from stages.records import Question, Record, SelfEdit
 from stages.regimes import cpt
 
 METHODS = (cpt.PASSAGES, cpt.EDITS)
@@ -48,13 +48,7 @@ class Cpt(Evaluation):
         loaded = runtime.model(self.adapting.model)
         learn = cpt.full(loaded) if self.cpt.full else cpt.lora(inner.trainer, loaded)
         probe = self.open_probe(runtime, store, inner, examiner)
-        planned = partial(
-            cpt.planned,
-            student=inner.student,
-            domain=self.domain.domain,
-            adapting=self.adapting.config,
-            config=self.cpt,
-        )
+        planned = partial(cpt.planned, inner=inner, config=self.cpt)
         write = self.writing.open(runtime, self.rank)
 
         def prepare(ids: Sequence[str]) -> list[Record]:
@@ -86,19 +80,9 @@ class Cpt(Evaluation):
         return work
 
     def _questions(self, store: Workspace) -> dict[str, list[Question]]:
-        """The questions that are asked, by context."""
         chosen = self.chosen(store)
         return cpt.drawn(chosen.known.questions, chosen.ids, self.cpt.questions)
 
     def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
-        """The metrics."""
-        return list(
-            stage.summarise(
-                [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
-                questions=self._questions(store),
-                policy=self.writing.model.policy,
-                dataset=self.contexts,
-                grader=self.examining.grader.name,
-                regime="cpt",
-            )
-        )
+        questions = self._questions(store)
+        return list(stage.summarise(rows, questions=questions, measured=self.measured))

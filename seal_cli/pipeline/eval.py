@@ -1,7 +1,4 @@
-"""eval: policy and contexts -> metrics, with everything they were computed from.
-
-Here are the regimes single and fewshot, a context at a time; `cpt` and `continual` have the others.
-"""
+"""eval: policy and contexts -> metrics; here in the regimes single and fewshot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -39,7 +36,7 @@ from stages.errors import ConfigError
 from stages.fields import Config
 from stages.grading.judge import JudgeConfig
 from stages.identity import derive_seed
-from stages.records import Adapter, Answer, Metric, Record, Verdict
+from stages.records import Adapter, Record
 from stages.regimes import fewshot
 
 TAKES = Takes(
@@ -70,7 +67,6 @@ class ByContext(Evaluation):
         return self.measuring.regime == "fewshot"
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
-        """The chosen contexts."""
         return (self.chosen(store).ids,)
 
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:
@@ -86,7 +82,7 @@ class ByContext(Evaluation):
         evaluate = (
             partial(fewshot.evaluate, oracle=self.oracle)
             if self.fewshot
-            else partial(stage.evaluate, adapt_to_passages=inner.passages, probe=probe)
+            else partial(stage.evaluate, adapt_to_passages=inner.adapt_to_passages, probe=probe)
         )
         write = self.writing.open(runtime, self.rank)
 
@@ -96,28 +92,18 @@ class ByContext(Evaluation):
                 questions=known.questions,
                 examiner=examiner,
                 write=write,
-                adapt=lambda edits: inner.self_edits(edits, known.contexts),
+                adapt=lambda edits: inner.adapt(edits, known.contexts),
             )
 
         return work
 
     def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
-        """The metrics."""
-        named: dict[str, Any] = {
-            "regime": "fewshot",
-            "methods": fewshot.METHODS if self.oracle else fewshot.METHODS[:-1],
-        }
+        methods: Sequence[str] = stage.METHODS
+        if self.fewshot:
+            methods = fewshot.METHODS if self.oracle else fewshot.METHODS[:-1]
         chosen = self.chosen(store)
-        found: list[Metric] = list(
-            stage.summarise(
-                [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
-                questions={i: chosen.known.questions[i] for i in chosen.ids},
-                policy=self.writing.model.policy,
-                dataset=self.contexts,
-                grader=self.examining.grader.name,
-                **(named if self.fewshot else {}),
-            )
-        )
+        questions = {i: chosen.known.questions[i] for i in chosen.ids}
+        found = stage.summarise(rows, questions=questions, measured=self.measured, methods=methods)
         adapters = [row for row in rows if isinstance(row, Adapter)]
         return [*found, *(stage.probed(adapters, self.measured) if self.probe else ())]
 
@@ -133,10 +119,7 @@ def evaluate(
     """The run that was asked for; `own` are settings of the loop's own.
 
     `model` writes the self-edits; `student`, or else `model` itself, is adapted and examined.
-
-    Raises:
-        ConfigError: the settings do not fit each other or the contexts.
-
+    Raises ConfigError for settings that do not fit each other or the contexts.
     """
     known, adapted = ContextSet(source), student or model
     domain = known.domain

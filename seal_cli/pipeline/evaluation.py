@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import StageSpec
-from seal_cli.pipeline.adapt import Adapting, Inner
+from seal_cli.pipeline.adapt import Adapting
 from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.generate import Writing
 from seal_cli.pipeline.probe import ChosenProbe
 from seal_cli.pipeline.score import Examining
 from seal_cli.store.workspace import Workspace
 from stages import eval as stage
-from stages.adapt import tokenised
+from stages.adapt import Inner
 from stages.config import EvalConfig
 from stages.domains import ChosenDomain
 from stages.engines import ChosenEngine
@@ -57,11 +57,9 @@ class Evaluation(StageSpec):
         return self.contexts, *dict.fromkeys(made)
 
     def side_inputs(self) -> tuple[str, ...]:
-        """The probe."""
         return (self.probe.contexts,) if self.probe else ()
 
     def about(self) -> dict[str, str]:
-        """The domain, who writes, and who is adapted."""
         return {
             "domain": self.domain.name,
             "writer": self.writing.model.id,
@@ -98,7 +96,7 @@ class Evaluation(StageSpec):
             return None
         passages = map(inner.domain.passage_lessons, self.probe.asked(store))
         lessons = [one for passage in passages for one in passage]
-        rows = learnable([tokenised(inner.student, one, inner.config) for one in lessons])
+        rows = learnable(list(map(inner.tokenised, lessons)))
         lm = runtime.model(self.adapting.model)
         return self.probe.open(store, examiner, lm=lm, rows=rows)
 

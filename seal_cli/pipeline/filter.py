@@ -35,7 +35,6 @@ class Filter(StageSpec):
     settings: FilterConfig
 
     def inputs(self) -> tuple[str, ...]:
-        """The rewards."""
         return (self.rewards,)
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:

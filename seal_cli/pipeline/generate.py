@@ -76,15 +76,12 @@ class Generate(StageSpec):
     rank: int = field(default=0, compare=False)
 
     def inputs(self) -> tuple[str, ...]:
-        """The contexts, and the policy that we made."""
         return self.contexts, *self.writing.model.inputs
 
     def about(self) -> dict[str, str]:
-        """The domain, and who writes."""
         return {"domain": self.writing.domain.name, "writer": self.writing.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
-        """The chosen contexts."""
         contexts = ContextSet(store.artifact(self.contexts))
         config = self.writing.config
         return (tuple(contexts.slice(config.limit, config.offset)),)

@@ -1,7 +1,7 @@
 """import contexts: files -> contexts and their questions."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,10 +61,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportContexts(StageSpec):
-    """One run of `seal import contexts`.
-
-    `content` is what the sources are known by or, of `only` some contexts, what those say.
-    """
+    """One run of `seal import contexts`."""
 
     STAGE = "import"
     KIND = "contexts"
@@ -73,43 +70,83 @@ class ImportContexts(StageSpec):
     SEMANTICS = SEMANTICS
 
     sources: tuple[Source, ...] = field(compare=False)
-    content: tuple[str, ...]
+    content: tuple[str, ...]  # what the sources are known by; of `only` some, what those say
     domain: ChosenDomain
     split: str | None
     limit: int | None
     only: tuple[str, ...] | None = field(compare=False)
 
     def inputs(self) -> tuple[str, ...]:
-        """None."""
         return ()
 
     def about(self) -> dict[str, str]:
-        """The domain."""
         return {"domain": self.domain.name}
 
     def config(self) -> dict[str, Any]:
-        """What was asked for."""
         asked = {"split": self.split, "limit": self.limit, "only": self.only}
         found = {"domain": self.domain.name, **asked}
         return {"import": {name: keyed(value) for name, value in found.items()}}
 
     def source(self) -> str:
-        """The files and datasets."""
         return ", ".join(source.name for source in self.sources)
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Nothing -> contexts and questions."""
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            domain = self.domain.name
-            rows = list(records(self.sources, domain, self.split, self.limit, self.only))
-            if _known_by(self.sources, domain, rows if self.only else None) != self.content:
+            rows = list(self.records())
+            if self.known_by(rows) != self.content:
                 raise InputError(f"{self.source()} has changed meanwhile.", "Import it again.")
             n_contexts = sum(isinstance(row, Context) for row in rows)
             console.say(f"{n_contexts} contexts, {len(rows) - n_contexts} questions.")
             return list[Record](rows)
 
         return work
+
+    def known_by(self, rows: Sequence[Record]) -> tuple[str, ...]:
+        """What the files say or, of `only` some contexts, what these rows of them say."""
+        if self.only is None:
+            return tuple(source.content(self.domain.name) for source in self.sources)
+        return (digest(canonical([asdict(row) for row in rows])),)
+
+    def records(self) -> Iterator[Context | Question]:
+        """Contexts with questions, each passage once. Raises InputError without one of `only`."""
+        domain, split, limit = self.domain.name, self.split, self.limit
+        seen: dict[str, list[Question]] = {}
+        met: dict[str, str] = {}  # id and title of every context that was read
+        merged = 0
+        wanted = None if self.only is None else frozenset(self.only)
+        for row in (row for source in self.sources for row in source.rows(domain, split)):
+            if split is not None and row.get("split") not in (None, split):
+                continue
+            if limit is not None and len(seen) == limit:
+                break
+            context, questions = DOMAINS[domain].read(
+                row, ordinal=len(seen), split=split or "train"
+            )
+            met[context.context_id] = context.title
+            if wanted is not None and not wanted & {context.title, context.context_id}:
+                continue
+            if context.context_id in seen:
+                merged += 1
+                yield from _renumbered(context.context_id, questions, seen[context.context_id])
+                continue
+            seen[context.context_id] = questions
+            yield context
+            yield from questions
+        absent = (wanted or frozenset()) - met.keys() - set(met.values())
+        if absent:
+            names = ", ".join(name or "an empty name" for name in sorted(absent))
+            raise InputError(
+                f"not among the {len(met)} contexts: {names}.",
+                "Give titles or context ids, commas between: --only 59341089,66e6c45b.",
+            )
+        if not seen:
+            raise InputError("no passage was found.", "Check the path and --split.")
+        if merged:
+            console.say(
+                f"{merged} passages came again; their new questions were added to the first."
+            )
 
 
 def import_contexts(
@@ -122,10 +159,8 @@ def import_contexts(
 ) -> ImportContexts:
     """The run that was asked for. `only` are titles or ids of contexts, in a text with commas.
 
-    Raises:
-        InputError: there is no such file, or one of `only` is not there.
-        ConfigError: there is no such domain, or a limit goes with `only`.
-
+    Raises InputError where there is no such file, or one of `only` is not there, and ConfigError
+    where there is no such domain, or a limit goes with `only`.
     """
     if domain is not None and domain not in DOMAINS:
         raise ConfigError(
@@ -137,24 +172,15 @@ def import_contexts(
         only = [name.strip() for name in only.split(",")]
     if only is not None and limit is not None:
         raise ConfigError("--only and --limit do not go together.", "Leave --limit out.")
-    chosen = list(records(sources, domain, split, None, only)) if only is not None else None
-    return ImportContexts(
+    spec = ImportContexts(
         sources=sources,
-        content=_known_by(sources, domain, chosen),
+        content=(),
         domain=ChosenDomain(domain),
         split=split,
         limit=limit,
         only=None if only is None else tuple(only),
     )
-
-
-def _known_by(
-    sources: Sequence[Source], domain: str, chosen: Sequence[Record] | None
-) -> tuple[str, ...]:
-    """The content of the files, or of the contexts that were chosen from them."""
-    if chosen is None:
-        return tuple(source.content(domain) for source in sources)
-    return (digest(canonical([asdict(record) for record in chosen])),)
+    return replace(spec, content=spec.known_by([] if only is None else list(spec.records())))
 
 
 def _source(path: str, domain: str, split: str | None) -> Source:
@@ -170,50 +196,6 @@ def _source(path: str, domain: str, split: str | None) -> Source:
     if on_hub and domain not in _READERS:
         return Source(path, readers.hub_revision(path))
     raise InputError(f"there is no file {path}.", "Check the path.")
-
-
-def records(
-    sources: Sequence[Source],
-    domain: str,
-    split: str | None,
-    limit: int | None,
-    only: Sequence[str] | None,
-) -> Iterator[Context | Question]:
-    """Contexts with their questions; a passage that comes twice keeps all its questions once.
-
-    Of `only`, titles or ids, one that no context has is an InputError at the end.
-    """
-    seen: dict[str, list[Question]] = {}
-    met: dict[str, str] = {}  # id and title of every context that was read
-    merged = 0
-    wanted = None if only is None else frozenset(only)
-    for row in (row for source in sources for row in source.rows(domain, split)):
-        if split is not None and row.get("split") not in (None, split):
-            continue
-        if limit is not None and len(seen) == limit:
-            break
-        context, questions = DOMAINS[domain].read(row, ordinal=len(seen), split=split or "train")
-        met[context.context_id] = context.title
-        if wanted is not None and not wanted & {context.title, context.context_id}:
-            continue
-        if context.context_id in seen:
-            merged += 1
-            yield from _renumbered(context.context_id, questions, seen[context.context_id])
-            continue
-        seen[context.context_id] = questions
-        yield context
-        yield from questions
-    absent = (wanted or frozenset()) - met.keys() - set(met.values())
-    if absent:
-        names = ", ".join(name or "an empty name" for name in sorted(absent))
-        raise InputError(
-            f"not among the {len(met)} contexts: {names}.",
-            "Give titles or context ids, commas between: --only 59341089,66e6c45b.",
-        )
-    if not seen:
-        raise InputError("no passage was found.", "Check the path and --split.")
-    if merged:
-        console.say(f"{merged} passages came again; their new questions were added to the first.")
 
 
 def _renumbered(

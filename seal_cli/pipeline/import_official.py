@@ -23,42 +23,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOfficial(StageSpec):
-    """The import of one file of a release.
-
-    `content` are the digests of the file and of those that it is read with, `labels` what was read
-    from names. `read` gives the rows where the file was read already; pickled, a spec has it not.
-    """
+    """The import of one file of a release."""
 
     STAGE = "import"
     SEMANTICS = 4
 
     KIND: str
     TABLES: tuple[str, ...] = field(compare=False)
-    content: tuple[str, ...]
-    labels: tuple[str, ...]
+    content: tuple[str, ...]  # digests of the file and of those that it is read with
+    labels: tuple[str, ...]  # what was read from names
     domain: ChosenDomain
     root: str = field(compare=False)
     name: str = field(compare=False)
     meta: str = field(compare=False)  # how the file was made, as JSON
+    # Gives the rows where the file was read already; pickled, a spec has it not.
     read: Callable[[], list[Record]] | None = field(default=None, compare=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"read": None}
 
     def config(self) -> dict[str, Any]:
-        """What the release says of the file."""
         return {"official": {"file": self.name, "meta": json.loads(self.meta)}}
 
     def about(self) -> dict[str, str]:
-        """The domain."""
         return {"domain": self.domain.name}
 
     def inputs(self) -> tuple[str, ...]:
-        """None."""
         return ()
 
     def source(self) -> str:
-        """The file."""
         return str(Path(self.root, self.name).resolve())
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
@@ -86,12 +79,7 @@ TAKES = Takes(models=False)
 
 
 def import_official(directory: Path, run: Run) -> tuple[dict[str, Artifact], dict[str, str]]:
-    """File name -> its artifact, or why it was left out. `run` gives the artifact of a spec.
-
-    Raises:
-        InputError: no file can be used.
-
-    """
+    """File name -> its artifact, or why it was left out. Raises InputError when all were."""
     from seal_cli.importers.official.release import Release  # its schemas take a while to import
 
     release = Release(directory)

@@ -1,7 +1,4 @@
-"""The RL loop: chains of rounds, one for each prompt, a driver over the specs of the stages.
-
-`pipeline.chain` has what a round is. The loop owns no artifact: its ids are those of the stages.
-"""
+"""The RL loop: a chain of rounds (`pipeline.chain`) for each prompt. It owns no artifact."""
 
 import time
 from collections.abc import Sequence
@@ -36,12 +33,7 @@ def loop(
     proxy_model: str | None = None,
     allow_split: Sequence[str] = (),
 ) -> list[Chain]:
-    """Make the rounds. Without a policy it is the model that `contexts` names, else tiny.
-
-    Raises:
-        OutOfTime: the budget is spent; the same call goes on.
-
-    """
+    """Make the rounds. Raises OutOfTime when the budget is spent; the same call goes on then."""
     started = time.monotonic()
     require_local(resolve.config(GenerateConfig).engine)  # before a server's model is looked for
     model = resolve.model(policy or (contexts if contexts in SHIPPED else "tiny"))

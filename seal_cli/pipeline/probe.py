@@ -41,12 +41,9 @@ class ChosenProbe:
         return found
 
     def check(self, store: Workspace, learned: ContextSet, context_ids: Collection[str]) -> None:
-        """Whether it can tell what is forgotten by learning about these contexts.
+        """Raise where it cannot tell what is forgotten by learning about these contexts.
 
-        Raises:
-            ConfigError: it is about the same contexts, or of another domain.
-            InputError: it has no questions.
-
+        ConfigError: it is about the same ones, or of another domain. InputError: without questions.
         """
         known = self.known(store)
         if known.domain.NAME != learned.domain.NAME:

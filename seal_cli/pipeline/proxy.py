@@ -40,15 +40,12 @@ class Proxy(StageSpec):
     decode_batch: int = field(compare=False)
 
     def inputs(self) -> tuple[str, ...]:
-        """The self-edits, and the judge that we made."""
         return self.self_edits, *self.judge.inputs
 
     def about(self) -> dict[str, str]:
-        """The domain."""
         return {"domain": self.domain.name}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
-        """The contexts that there are self-edits of."""
         return (contexts_of(store.artifact(self.self_edits)),)
 
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:

@@ -42,15 +42,12 @@ class Quiz(StageSpec):
     settings: QuizConfig
 
     def inputs(self) -> tuple[str, ...]:
-        """The contexts, and the policy that we made."""
         return self.contexts, *self.model.inputs
 
     def about(self) -> dict[str, str]:
-        """The domain, and who writes."""
         return {"domain": self.domain.name, "writer": self.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
-        """The chosen contexts."""
         contexts = ContextSet(store.artifact(self.contexts))
         return (tuple(contexts.slice(self.settings.limit, self.settings.offset)),)
 

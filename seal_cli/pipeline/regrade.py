@@ -36,13 +36,13 @@ class Regrade(StageSpec):
     grader: ChosenGrader
 
     def inputs(self) -> tuple[str, ...]:
-        """What is judged again."""
         return (self.given,)
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The contexts of rewards and answers."""
         source = store.artifact(self.given)
-        about = [row.context_id for row in _stored(source)]
+        rewards = source.rows(Reward) if source.kind == "rewards" else ()
+        about = [row.context_id for row in rewards]
         about += [row.context_id for row in answers_of(store, source).rows(Answer)]
         return (tuple(dict.fromkeys(about)),)
 
@@ -140,17 +140,8 @@ def regrade(resolve: Resolver, source: str, grader: str) -> Regrade:
     return RegradeMetrics(given=found.id, grader=chosen)
 
 
-def _stored(source: Artifact) -> Sequence[Reward]:
-    return source.rows(Reward) if source.kind == "rewards" else ()
-
-
 def answers_of(store: Workspace, source: Artifact) -> Artifact:
-    """The artifact with the answers that rewards or metrics follow from.
-
-    Raises:
-        InputError: there is none; an import may have recorded the numbers alone.
-
-    """
+    """The artifact with the answers that these follow from. Raises InputError without any."""
     try:
         return store.upstream(source, "answers")
     except InputError as error:

@@ -28,10 +28,8 @@ def sources(
 ) -> tuple[str, ...]:
     """What was named, else what the policy and its ancestors learned from; the artifacts' ids.
 
-    Raises:
-        ConfigError: something was named and `--replay` does not say how much of it.
-        InputError: an earlier selection is not in this store.
-
+    Raises ConfigError where something was named and `--replay` does not say how much of it, and
+    InputError where an earlier selection is not in this store.
     """
     named = [resolve.artifact(reference, "selections").id for reference in selections]
     named += [resolve.artifact(contexts, "contexts").id] if contexts else []
@@ -64,15 +62,9 @@ def earlier(store: Workspace, ids: Sequence[str], rehearsed: ChosenDomain | None
             assert rehearsed is not None
             found += _passages(artifact, rehearsed.domain)
         else:
-            found += _edits(store, artifact)
+            edits = selected(store, artifact)
+            found += [Earlier(e.self_edit_id, e.context_id, tuple(pairs(e))) for e in edits]
     return found
-
-
-def _edits(store: Workspace, selection: Artifact) -> list[Earlier]:
-    return [
-        Earlier(edit.self_edit_id, edit.context_id, tuple(pairs(edit)))
-        for edit in selected(store, selection)
-    ]
 
 
 def _passages(artifact: Artifact, domain: Domain) -> list[Earlier]:

@@ -67,12 +67,7 @@ class Resolver:
         return find_model(self.store, model_id, artifact.manifest["models"][model_id])
 
     def domain(self, contexts: ContextSet, model: LocalModel | None = None) -> ChosenDomain:
-        """The domain of these contexts, with its settings for a model.
-
-        Raises:
-            ConfigError: a flag is about another domain.
-
-        """
+        """The domain of contexts, set for a model. Raises ConfigError for flags of another one."""
         found = ChosenDomain(contexts.domain.NAME)
         for name, (cls, _) in SETTINGS.items():
             if name == found.name:
@@ -107,23 +102,13 @@ class Resolver:
         return template if mode == "auto" else mode == "on"
 
     def engine(self, name: str, model: LocalModel) -> ChosenEngine:
-        """An engine that runs weights of this machine, with its own settings.
-
-        Raises:
-            ConfigError: it asks a server instead.
-
-        """
+        """An engine with its own settings. Raises ConfigError for one that asks a server."""
         require_local(name)
         spec = ENGINES[name]
         return ChosenEngine(name, self.config(spec.config, model) if spec.config else None)
 
     def endpoint(self, name: str, chat: str, engine: str) -> tuple[ModelRef, ChosenEngine]:
-        """A model by the name its server has for it, asked as `chat` and [endpoint] say.
-
-        Raises:
-            ConfigError: the two say different things.
-
-        """
+        """A model as its server calls it. Raises ConfigError where `chat` and [endpoint] differ."""
         config = self.server(EndpointConfig)
         wanted = {"auto": config.api, "on": "chat", "off": "completions"}[chat]
         if config.api not in ("auto", wanted):

@@ -11,10 +11,7 @@ def rewarding(resolve: Resolver, kind: str, *, proxy: bool, asks: bool) -> Rewar
     """The reward that is wanted for artifacts of a kind.
 
     `proxy`: a model that judges texts was named. `asks`: a student, questions or a probe were.
-
-    Raises:
-        ConfigError: it does not fit what was given.
-
+    Raises ConfigError when it does not fit what was given.
     """
     config = resolve.config(RewardConfig)
     proxied = config.reward not in BY_REGIME and REWARDS[config.reward].rule is None

@@ -68,11 +68,7 @@ class Examining:
 
 @dataclass(frozen=True, kw_only=True)
 class Score(StageSpec):
-    """One run of `seal score`.
-
-    `self_edits` are scored: by the adapters of the artifact `adapters`, else by adapters trained in
-    memory as `adapting` says. `questions` are those of the contexts artifact, their own or another.
-    """
+    """One run of `seal score`: by stored `adapters`, else by those trained as `adapting` says."""
 
     STAGE = "score"
     KIND = "rewards"
@@ -81,7 +77,7 @@ class Score(StageSpec):
     self_edits: str
     adapters: str | None
     contexts: str
-    questions: str | None
+    questions: str | None  # another contexts artifact, whose questions are asked
     domain: ChosenDomain
     examining: Examining
     adapting: Adapting | None
@@ -91,23 +87,17 @@ class Score(StageSpec):
     probe: ChosenProbe | None
 
     def inputs(self) -> tuple[str, ...]:
-        """What is scored, then whose questions are asked, then the student that we made.
-
-        What is upstream of the rewards is looked for in this order.
-        """
+        """In the order in which what is upstream of the rewards is looked for."""
         others = (self.questions,) if self.questions else ()
         return self.adapters or self.self_edits, *others, *self.examining.model.inputs
 
     def side_inputs(self) -> tuple[str, ...]:
-        """The probe."""
         return (self.probe.contexts,) if self.probe else ()
 
     def about(self) -> dict[str, str]:
-        """The domain, and who is adapted."""
         return {"domain": self.domain.name, "student": self.examining.model.id}
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
-        """The contexts that there are self-edits of."""
         return (contexts_of(store.artifact(self.self_edits)),)
 
     def check(self, store: Workspace) -> None:
@@ -162,10 +152,10 @@ class Score(StageSpec):
             ]
         inner, racing = self.adapting.open(runtime, self.domain.domain, job.plan.slots), self.racing
         if racing is None:
-            return lambda edits: scoring.score(edits, inner.self_edits(edits, scoring.contexts))
+            return lambda edits: scoring.score(edits, inner.adapt(edits, scoring.contexts))
         return lambda edits: race(
             edits,
-            lambda left, repeat: inner.self_edits(left, scoring.contexts, [repeat]),
+            lambda left, repeat: inner.adapt(left, scoring.contexts, [repeat]),
             scoring,
             repeats=inner.config.repeats,
             racing=racing,

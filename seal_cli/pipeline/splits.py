@@ -23,10 +23,7 @@ EVALUATION = frozenset(("eval", "evaluation", "val", "valid", "validation", "dev
 def refuse_evaluation(
     workspace: Workspace, context_ids: Collection[str], allowed: Collection[str] | None = None
 ) -> None:
-    """Raise ConfigError when passages to learn from belong to an evaluation split.
-
-    `allowed` splits are permitted by name: a permission, no setting, so it is in no key.
-    """
+    """Raise ConfigError when passages to learn from belong to an evaluation split not `allowed`."""
     wanted, permitted = set(context_ids), {name.casefold() for name in allowed or ()}
     found: defaultdict[str, set[str]] = defaultdict(set)
     where: dict[str, str] = {}

@@ -30,13 +30,7 @@ TAKES = Takes(UpdateConfig)
 
 @dataclass(frozen=True, kw_only=True)
 class Update(StageSpec):
-    """One run of `seal update`.
-
-    `replayed` are the artifacts that more is drawn from, `rehearsed` is the domain of the contexts
-    among them. `named`: the model was asked for, so the
-    self-edits may have several writers. `allow_split`: evaluation splits that may be learned from,
-    a permission and no setting.
-    """
+    """One run of `seal update`."""
 
     STAGE = "update"
     KIND = "policies"
@@ -47,17 +41,15 @@ class Update(StageSpec):
     model: ModelRef
     objective: ChosenObjective
     settings: UpdateConfig
-    replayed: tuple[str, ...]
-    rehearsed: ChosenDomain | None
-    named: bool = field(compare=False)
-    allow_split: tuple[str, ...] = field(compare=False)
+    replayed: tuple[str, ...]  # artifacts that more is drawn from
+    rehearsed: ChosenDomain | None  # of the contexts among them
+    named: bool = field(compare=False)  # the model: the self-edits may have several writers
+    allow_split: tuple[str, ...] = field(compare=False)  # a permission and no setting
 
     def inputs(self) -> tuple[str, ...]:
-        """The selection, and the policy that we made."""
         return self.selection, *self.model.inputs
 
     def side_inputs(self) -> tuple[str, ...]:
-        """What is replayed."""
         return self.replayed
 
     def check(self, store: Workspace) -> None:
@@ -168,12 +160,7 @@ def update(
     allow_split: Sequence[str] = (),
     **own: Any,
 ) -> Update:
-    """The run that was asked for; `own` are settings of the loop's own.
-
-    Raises:
-        InputError: there is nothing to learn from.
-
-    """
+    """The run that was asked for; `own` are the loop's settings. InputError: none is kept."""
     found = resolve.artifact(selection, "selections")
     if not any(row.kept for row in found.rows(Selection)):
         raise InputError(

@@ -9,6 +9,7 @@ stands here, once.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 from stages.errors import ConfigError
@@ -53,8 +54,7 @@ class Report:
 
     @cached_property
     def _comments(self) -> list[str]:
-        lines = self.sql.splitlines()
-        head = [line for line in lines[: _first(lines)] if line.startswith("--")]
+        head = takewhile(lambda line: line.startswith("--"), self.sql.splitlines())
         return [line.removeprefix("--").strip() for line in head]
 
     @property
@@ -79,11 +79,6 @@ class Report:
         """What to run so that there is something to report."""
         found = (note.removeprefix("Needs:").strip() for note in self._comments if "Needs:" in note)
         return next(found, "")
-
-
-def _first(lines: list[str]) -> int:
-    """Where the query begins."""
-    return next(i for i, line in enumerate(lines) if not line.startswith("--"))
 
 
 def find(name: str) -> Report:

@@ -1,7 +1,4 @@
-"""Reports as one static HTML page: tables, plots and queries, nothing loaded from anywhere.
-
-Everything from the store is escaped: model text is data.
-"""
+"""Reports as one static HTML page that loads nothing. What the store has is data: escaped."""
 
 import re
 from collections.abc import Sequence
@@ -126,7 +123,6 @@ def _cell(value: Any, decimals: int) -> str:
 
 
 def _grid(grid: Cells) -> str:
-    """A grid as coloured cells."""
     rows = "".join(
         "<tr>"
         + "".join(f'<td style="background:{COLOURS[cell]}" title="{cell}"></td>' for cell in row)

@@ -20,12 +20,7 @@ LABEL = 60  # characters of a label
 
 
 def svg(name: str, rows: Sequence[Row]) -> str | None:
-    """A report's plot as an `<svg>` element; None for a report that has none, or no rows.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
-
-    """
+    """A report's plot as an `<svg>` element, or None. Raises ConfigError without matplotlib."""
     if name not in _PLOTS or not rows:
         return None
     with drawing() as plt:
@@ -170,16 +165,10 @@ def _line_of_rounds(axes: "Axes", method: str, label: str, line: Sequence[Row]) 
         axes.axhline(line[0]["accuracy"], color=GREY, linestyle=style, linewidth=1, label=label)
         return
     values = [row["accuracy"] for row in line]
-    errors = [
-        [row["accuracy"] - (row["accuracy"] if row["low"] is None else row["low"]) for row in line],
-        [
-            (row["accuracy"] if row["high"] is None else row["high"]) - row["accuracy"]
-            for row in line
-        ],
-    ]
-    axes.errorbar(
-        [row["round"] for row in line], values, errors, marker="o", capsize=4, label=label
-    )
+    below = [0.0 if row["low"] is None else row["accuracy"] - row["low"] for row in line]
+    above = [0.0 if row["high"] is None else row["high"] - row["accuracy"] for row in line]
+    rounds = [row["round"] for row in line]
+    axes.errorbar(rounds, values, [below, above], marker="o", capsize=4, label=label)
 
 
 def _tools(plt: Any, rows: Sequence[Row]) -> "Figure":

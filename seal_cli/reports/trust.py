@@ -19,10 +19,7 @@ _PASSAGES = """
 
 
 def trust(workspace: Workspace, result: "pa.Table", seconds: float) -> str:
-    """One sentence or two per grader of the result; nothing where it shows no differences.
-
-    A judge and the exact comparison of grids need none.
-    """
+    """A sentence or two per grader that estimates; nothing where no differences are shown."""
     names = result.column_names
     if "grader" not in names or not any(map(_DIFFERENCES.match, names)):
         return ""

@@ -17,10 +17,8 @@ _SECONDS = 60.0  # to look for an id in every artifact
 def find(workspace: Workspace, prefix: str, within: str | None) -> tuple[str, str]:
     """A self-edit's id and the newest rewards artifact, or `within`, that has it.
 
-    Raises:
-        ConfigError: several self-edits begin like this, or it is no id.
-        InputError: there is none, or it was never scored.
-
+    Raises ConfigError where several begin like this, or it is no id, and InputError where there is
+    none, or it was never scored.
     """
     if not re.fullmatch(r"[\w-]+", prefix):
         raise ConfigError(f"{prefix!r} is not the id of a self-edit.", "See `seal sql`.")
@@ -72,10 +70,7 @@ def gather(workspace: Workspace, artifact: Artifact, edit_id: str) -> Why:
 
 
 def _written(workspace: Workspace, artifact: Artifact, ids: Sequence[str]) -> dict[str, SelfEdit]:
-    """The self-edits of these ids: the artifact's, or where an import has them beside it.
-
-    Raises InputError when one of them is nowhere in the store.
-    """
+    """The self-edits of these ids: the artifact's, or where an import has them beside it."""
     try:
         sources = [workspace.upstream(artifact, "self_edits")]
     except InputError:

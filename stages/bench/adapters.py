@@ -1,7 +1,4 @@
-"""How long adapters take on this machine: one at a time and batched, with proof that they agree.
-
-`seal bench adapters` and `examples/benchmarks/adapters.py` print it.
-"""
+"""How long adapters take here: one at a time and batched, with proof that they agree."""
 
 import json
 import math
@@ -54,24 +51,19 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one method took. `parity` and `same_answers` compare with one at a time, unpadded.
-
-    `parity`: the median and largest relative error of an adapter's update (alpha / rank * B A).
-    `floor`: the share of the time that the matrix products alone would take at the rate that this
-    machine reached on one large product. `extrapolated`: not all steps were measured.
-    """
+    """What one method took. `parity` and `same_answers` compare with one at a time, unpadded."""
 
     method: str
     slots: int
     n_self_edits: int
     train_seconds_per_self_edit: float
     score_seconds_per_self_edit: float
-    parity: dict[str, float] | None
+    parity: dict[str, float] | None  # median and largest relative error of alpha / rank * B A
     same_answers: float | None
     tokens_per_step: float
-    floor: float
+    floor: float  # share of the time that its matrix products would take at this machine's rate
     peak_bytes: int
-    extrapolated: bool = False
+    extrapolated: bool = False  # not all steps were measured
 
     @property
     def seconds(self) -> float:
@@ -112,16 +104,7 @@ def round0(lm: LanguageModel, config: AdaptConfig, n: int, answer_tokens: int) -
     """`n` self-edits of the shipped table's lengths, of random tokens, trained as `config` says."""
     words = lm.model.config.vocab_size
     shapes = {name: list(tensor.shape) for name, tensor in lm.model.state_dict().items()}
-    job = Job(
-        rows=(),
-        rank=config.rank,
-        alpha=config.alpha,
-        targets=resolve_targets(config.targets, shapes),
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        batch_size=config.batch_size,
-        seed=0,
-    )
+    targets = resolve_targets(config.targets, shapes)
     table = json.loads(TABLE.read_text(encoding="utf-8"))["self_edits"]
     work = []
     for i in range(n):
@@ -134,7 +117,7 @@ def round0(lm: LanguageModel, config: AdaptConfig, n: int, answer_tokens: int) -
             " ".join(str(chance.randrange(1, words)) for _ in range(k)) for k in entry["questions"]
         )
         questions = tuple(Request(prompt, seed=0, max_tokens=answer_tokens) for prompt in prompts)
-        work.append(Work(replace(job, rows=rows, seed=i), questions))
+        work.append(Work(config.job(rows, targets, seed=i), questions))
     return work
 
 
@@ -199,7 +182,8 @@ class _Meter:
         answers = ask([t.lora for t in trained])
         end = now(self.lm)
         self.first = self.first or (trained, answers)
-        n, tokens, steps = len(self.work), self._tokens(), sum(t.n_steps for t in trained)
+        n, steps = len(self.work), sum(t.n_steps for t in trained)
+        tokens = sum(w.job.epochs * sum(map(n_read, w.job.rows)) for w in self.work)
         parity = [_distance(x, y) for x, y in zip(trained, self.first[0], strict=True)]
         same = [x.text == y.text for x, y in zip(answers, self.first[1], strict=True)]
         return Measured(
@@ -250,9 +234,6 @@ class _Meter:
         """All questions at once."""
         asked = [(q, lora) for w, lora in zip(self.work, loras, strict=True) for q in w.questions]
         return self.engine.complete([q for q, _ in asked], [lora for _, lora in asked])
-
-    def _tokens(self) -> int:
-        return sum(w.job.epochs * sum(map(n_read, w.job.rows)) for w in self.work)
 
     def _flops(self, tokens: int) -> float:
         """Of training: forward and the gradient of inputs, and the LoRAs' own gradients."""

@@ -1,7 +1,4 @@
-"""How fast an engine writes on this machine, at several batch sizes.
-
-Knows no models: it is handed engines, requests and a clock.
-"""
+"""How fast an engine writes at several batch sizes. Knows no models: it is handed engines."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +12,7 @@ WARM_UP = 2  # tokens of each text that are written before the clock runs
 
 @dataclass(frozen=True)
 class Measured:
-    """What the same texts took. `same_texts`: the share that the first measured wrote too.
-
-    `reason`: why the first of the failed ones failed.
-    """
+    """What the same texts took."""
 
     engine: str
     decode_batch: int
@@ -27,8 +21,8 @@ class Measured:
     n_failed: int
     seconds_per_self_edit: float
     tokens_per_second: float
-    same_texts: float
-    reason: str | None
+    same_texts: float  # share that the first measured wrote, too
+    reason: str | None  # of the first that failed
 
 
 def measure(
@@ -63,15 +57,12 @@ def measure(
 
 @dataclass(frozen=True)
 class Overhead:
-    """What an engine of ours adds to what it drives: medians over pairs of alternating runs.
-
-    `overhead` is the median of the pairs' ratios, less one.
-    """
+    """What an engine of ours adds to what it drives: medians over pairs of alternating runs."""
 
     runs: int
     seconds: float
     direct_seconds: float
-    overhead: float
+    overhead: float  # the median of the pairs' ratios, less one
 
 
 def overhead(
@@ -79,9 +70,7 @@ def overhead(
 ) -> Overhead:
     """Time both in turns, after a run of each; each returns the tokens it wrote.
 
-    Raises:
-        ConfigError: they did not write as much, so their times say nothing.
-
+    Raises ConfigError when they did not write as much: then their times say nothing.
     """
     written = ours(), direct()
     if written[0] != written[1]:

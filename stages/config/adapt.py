@@ -1,10 +1,14 @@
 """Settings of `adapt`, and those of every LoRA."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stages.engines import CHAT_MODES
 from stages.errors import ConfigError
 from stages.fields import Config, option
+from stages.tokens import Row
+from stages.training import Job
 from stages.training.schedule import SCHEDULES
 
 OVER_LENGTH = ("cut", "drop")
@@ -33,6 +37,12 @@ class LoraConfig(Config):
     batch_size: int = option(1, "sequences per optimizer step", minimum=1)
     max_length: int = option(2048, "longest training sequence in tokens", minimum=2)
     seed: int = option(0, "run seed; every row derives its own from it")
+
+    def job(self, rows: Sequence[Row], targets: tuple[str, ...], seed: int, **decided: Any) -> Job:
+        """A training on these rows as configured, but for what is `decided` otherwise."""
+        names = ("rank", "alpha", "epochs", "learning_rate", "batch_size", "schedule")
+        known = {name: getattr(self, name) for name in (*names, "warmup_steps")}
+        return Job(rows=tuple(rows), targets=targets, seed=seed, **known | decided)
 
 
 @dataclass(frozen=True, kw_only=True)

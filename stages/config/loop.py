@@ -12,10 +12,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig(Config):
-    """The shape of the RL loop (paper: 2 rounds of 50 contexts, 5 samples, 3 repeats).
-
-    What is not given here is as the stages have it.
-    """
+    """The shape of the RL loop (paper: 2 rounds of 50 contexts, 5 samples, 3 repeats)."""
 
     SECTION = "loop"
 

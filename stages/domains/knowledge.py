@@ -130,10 +130,7 @@ def lessons(
 
     `split` says where a text ends; by default at each line, for self-qa at each question. `limit`
     counts the passage; texts beyond it are left out (the caller compares lengths and says so).
-
-    Raises:
-        InvalidSelfEdit: empty, over 200,000 characters, or with control characters.
-
+    Raises InvalidSelfEdit for what is empty or not `readable`.
     """
     readable(completion)
     by_name = "questions" if prompt_name == "self-qa" else "lines"

@@ -1,8 +1,4 @@
-"""Questions that a model writes about a passage: how it is asked for them, how they are read.
-
-And how they are asked with the passage in view, in the form in which they were written. Decides
-nothing about which are good: that is `stages.quiz`.
-"""
+"""Questions that a model writes about a passage: how it is asked for them, how they are read."""
 
 import re
 
@@ -26,9 +22,7 @@ _ANSWER = re.compile(
 def template(prompt: str) -> tuple[str, str]:
     """A preset's name (`default`: the one that asks for questions) or a file -> (name, template).
 
-    Raises:
-        ConfigError: neither, the file has no {context}, or it is a recipe of several steps.
-
+    Raises ConfigError for neither, a file without {context}, or a recipe of several steps.
     """
     recipe = knowledge.recipe(PRESET if prompt == "default" else prompt)
     if not recipe.single:
@@ -56,7 +50,6 @@ def written(completion: str) -> list[tuple[str, str, str]]:
 
 
 def _parts(text: str) -> tuple[str, str]:
-    """The question and the answer of one piece."""
     mark = _ANSWER.search(text)
     if mark is not None:
         return _plain(text[: mark.start()]), _first_line(text[mark.end() :])
@@ -74,10 +67,6 @@ def _plain(text: str) -> str:
 
 
 def ask_in_view(context: Context, question: Question) -> str:
-    """The question with the passage in view, before any chat template.
-
-    As the first of the numbered questions that the domain's own prompt asks for: a model that can
-    write them can answer them.
-    """
+    """The question with the passage in view, as the first that the domain's own prompt asks for."""
     asked = knowledge.prompt(context, template(PRESET)[1])
     return f"{asked}Question 1: {question.question}\nAnswer:"

@@ -45,15 +45,11 @@ Score = Callable[[str, str, str], float]  # question, gold, answer -> 0..1
 
 @dataclass(frozen=True, kw_only=True)
 class GraderSpec(Entry):
-    """A grader that can be chosen.
+    """A grader that can be chosen."""
 
-    `asks`: a model of a server judges; it is chosen as NAME:MODEL. `exact`: verdicts are facts, not
-    estimates. `bias` is that of a gain under it, where that was measured.
-    """
-
-    asks: bool = False
-    exact: bool = False
-    bias: GainBias | None = None
+    asks: bool = False  # a model of a server, which judges; it is chosen as NAME:MODEL
+    exact: bool = False  # verdicts are facts, not estimates
+    bias: GainBias | None = None  # of a gain under it, where that was measured
 
     def build(self, name: str, settings: Config | None, server: Server) -> Grader:
         """The grader that was chosen by this name."""

@@ -1,7 +1,4 @@
-"""Exact match of grids. An answer is a grid as JSON, or two attempts, a line each (ARC's rule).
-
-Knows no domain: a grid is compared as JSON, a line that is none is wrong.
-"""
+"""Exact match of grids: JSON, or two attempts, a line each (ARC's rule). Knows no domain."""
 
 import json
 from typing import Any

@@ -99,9 +99,7 @@ def _judgement(reply: Completion) -> Judgement:
 def verdict(reply: Completion) -> bool:
     """The one verdict at the head of a reply, thoughts before it aside.
 
-    Raises:
-        RowFailure: there is none, or another one; a reply that was cut off has to be a word alone.
-
+    Raises RowFailure for none, or another one; a reply that was cut off has to be a word alone.
     """
     text = _THOUGHTS.sub("", reply.text).strip()
     found = _VERDICT.match(text)

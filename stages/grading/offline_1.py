@@ -30,7 +30,7 @@ _SUFFIXES = ("ies", "es", "s", "ing", "ed")
 def offline_score(question: str, gold: str, answer: str) -> float:
     """1 for correct, 0 for wrong."""
     given = Counter(_tokens(answer))
-    wanted = _content(gold)
+    wanted = [token for token in _tokens(gold) if token not in _STOP]
     if any(word.isdigit() and word not in given for word in _words(gold)):
         return 0.0
     if contained(question, gold, answer):
@@ -40,11 +40,6 @@ def offline_score(question: str, gold: str, answer: str) -> float:
     asked = set(_tokens(question))
     novel = [token for token in wanted if token not in asked] or wanted
     return float(_recall(wanted, given) >= RECALL and _recall(novel, given) >= RECALL)
-
-
-def _content(gold: str) -> list[str]:
-    """The words of a gold answer that say something."""
-    return [token for token in _tokens(gold) if token not in _STOP]
 
 
 def _recall(wanted: list[str], given: Counter[str]) -> float:

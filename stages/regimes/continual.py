@@ -33,17 +33,15 @@ Trained = tuple[Adapter, Lora | None]
 
 @dataclass(frozen=True)
 class Lesson:
-    """The collaborators of a sequence: the stages, the merge, and what its rows are seeded by.
-
-    `rehearse` trains one adapter on a self-edit and on earlier ones again; `adapt` trains one each;
-    `merging` is a block in which LoRAs go into the model.
-    """
+    """The collaborators of a sequence: the stages, the merge, and what its rows are seeded by."""
 
     questions: Mapping[str, Sequence[Question]]
     examiner: Examiner
     write: Callable[[Sequence[Context]], Iterable[SelfEdit]]
+    # One adapter of a self-edit and of earlier ones again; one of each.
     rehearse: Callable[[SelfEdit, Sequence[SelfEdit]], Trained]
     adapt: Callable[[Sequence[SelfEdit]], Iterable[Trained]]
+    # A block in which LoRAs go into the model.
     merging: Callable[[], "AbstractContextManager[Merged]"]
     config: ContinualConfig
     seed: int

@@ -11,17 +11,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from stages.adapt import Student, also, finished, fitting, tokenised
-from stages.config import AdaptConfig, CptConfig
-from stages.domains import Domain
+from stages.adapt import Inner, also, finished, fitting
+from stages.config import CptConfig
 from stages.errors import InvalidSelfEdit
 from stages.eval import Measured
 from stages.exam import Examination, Examiner, rows_of
-from stages.identity import canonical, derive_seed, digest
+from stages.identity import derive_seed, digest
 from stages.models import LanguageModel
 from stages.probe import Probe, State
 from stages.records import Adapter, Context, Example, Metric, Question, Record, SelfEdit
-from stages.tokens import Row
 from stages.training import Job, Trained, Trainer
 
 SEMANTICS = 2  # of stages.training.full, too
@@ -43,20 +41,17 @@ Learn = Callable[[Job], AbstractContextManager[Learned]]
 
 def evaluate(
     method: str,
-    contexts: Sequence[Context],
+    contexts: Sequence[Context],  # all that are learned
     edits: Sequence[SelfEdit],
     *,
-    questions: Mapping[str, Sequence[Question]],
+    questions: Mapping[str, Sequence[Question]],  # that are asked, by context
     plan: Callable[[str, Sequence[Context], Sequence[SelfEdit]], tuple[Adapter, Job | None]],
     learn: Learn,
     examiner: Examiner,
     measured: Measured,
     probe: Probe | None = None,
 ) -> list[Record]:
-    """One method: its adapter, answers and verdicts, and what became of the probe.
-
-    `questions` are those that are asked, by context; `contexts` are all that are learned.
-    """
+    """One method: its adapter, answers and verdicts, and what became of the probe."""
     row, job = plan(method, contexts, edits)
     if job is None:
         return [row]
@@ -78,10 +73,7 @@ def planned(
     method: str,
     contexts: Sequence[Context],
     edits: Sequence[SelfEdit],
-    *,
-    student: Student,
-    domain: Domain,
-    adapting: AdaptConfig,
+    inner: Inner,
     config: CptConfig,
 ) -> tuple[Adapter, Job | None]:
     """The adapter's row before training, and the job; none when there is nothing to learn.
@@ -89,57 +81,34 @@ def planned(
     Where every self-edit failed it fails, too: passages alone must not stand in their place. A text
     that comes twice is learned once, so a passage stands beside its self-edits one time.
     """
-    examples, left_out = _texts(contexts, edits, domain, adapting, config)
-    texts = dict.fromkeys(tokenised(student, example, adapting) for example in examples)
+    adapting, student = inner.config, inner.student
+    examples, left_out = _texts(contexts, edits, inner, config)
+    texts = dict.fromkeys(map(inner.tokenised, examples))
     rows, note = fitting(list(texts), adapting)
     said = also(left_out, note)
-    unfit = _unfit(edits, rows, said)
-    assert config.epochs is not None  # settled when the configuration was made
-    assert config.learning_rate is not None
-    assert config.batch_size is not None
-    known = adapting.key() | config.key()
-    del known["repeats"], known["seed"]
-    hyperparameters = canonical(known | {"targets": list(student.targets), "chat": student.chat})
+    unfit = None if rows else also("no token to learn from", said)
+    if edits and all(edit.status == "failed" for edit in edits):
+        unfit = f"every self-edit failed: {edits[0].reason}"
+    hyperparameters = inner.hyperparameters(config.key())
     content = digest([c.context_id for c in contexts], [e.self_edit_id for e in edits])
     seed = derive_seed(adapting.seed, method, content)
-    adapter = Adapter(
+    adapter = inner.untrained(
+        rows,
         adapter_id=digest(student.student, method, content, adapting.seed, hyperparameters),
         self_edit_id=None,
         context_id=None,
         method=method,
-        student=student.student,
         repeat=0,
         seed=seed,
         status="failed" if unfit else "ok",
         reason=unfit or said,
         hyperparameters=hyperparameters,
-        n_sequences=len(rows),
-        n_tokens=sum(len(row.ids) for row in rows),
-        n_steps=0,
-        first_loss=None,
-        last_loss=None,
-        seconds=0.0,
     )
-    job = Job(
-        rows=tuple(rows),
-        rank=adapting.rank,
-        alpha=adapting.alpha,
-        targets=student.targets,
-        epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        batch_size=config.batch_size,
-        seed=seed,
-        schedule=adapting.schedule,
-        warmup_steps=adapting.warmup_steps or _rising(len(rows), config),
-    )
-    return adapter, None if unfit else job
-
-
-def _unfit(edits: Sequence[SelfEdit], rows: Sequence[Row], said: str | None) -> str | None:
-    """Why nothing can be trained, where that is so."""
-    if edits and all(edit.status == "failed" for edit in edits):
-        return f"every self-edit failed: {edits[0].reason}"
-    return None if rows else also("no token to learn from", said)
+    if unfit:
+        return adapter, None
+    rising = adapting.warmup_steps or _rising(len(rows), config)
+    own = {name: getattr(config, name) for name in ("epochs", "learning_rate", "batch_size")}
+    return adapter, adapting.job(rows, student.targets, seed, **own, warmup_steps=rising)
 
 
 def _rising(n_rows: int, config: CptConfig) -> int:
@@ -196,11 +165,7 @@ def drawn(
 
 
 def _texts(
-    contexts: Sequence[Context],
-    edits: Sequence[SelfEdit],
-    domain: Domain,
-    adapting: AdaptConfig,
-    config: CptConfig,
+    contexts: Sequence[Context], edits: Sequence[SelfEdit], inner: Inner, config: CptConfig
 ) -> tuple[list[Example], str | None]:
     """What is learned, passages first within each context, and how many self-edits were no use."""
     by_context: dict[str, list[SelfEdit]] = {}
@@ -209,30 +174,28 @@ def _texts(
     examples: list[Example] = []
     n_unusable = 0
     for context in contexts:
-        examples += domain.passage_lessons(context)
+        examples += inner.domain.passage_lessons(context)
         for edit in by_context.get(context.context_id, []):
             try:
-                examples += _lessons(context, edit, domain, adapting, config)
+                examples += _lessons(context, edit, inner, config)
             except InvalidSelfEdit:
                 n_unusable += 1
     note = f"{n_unusable} of {len(edits)} self-edits could not be learned from"
     return examples, note if n_unusable else None
 
 
-def _lessons(
-    context: Context, edit: SelfEdit, domain: Domain, adapting: AdaptConfig, config: CptConfig
-) -> list[Example]:
+def _lessons(context: Context, edit: SelfEdit, inner: Inner, config: CptConfig) -> list[Example]:
     """The texts of one self-edit. Raises InvalidSelfEdit."""
     if edit.status != "ok":
         raise InvalidSelfEdit(edit.reason or edit.status)
-    lines = domain.lessons(
+    lines = inner.domain.lessons(
         context,
         edit.completion,
         edit.prompt_name,
-        limit=adapting.max_sequences,
+        limit=inner.config.max_sequences,
         split=edit.text_split,
     )  # also tells whether it can be read
-    return lines if config.lines else [domain.document(context, edit.completion)]
+    return lines if config.lines else [inner.domain.document(context, edit.completion)]
 
 
 def _probed(

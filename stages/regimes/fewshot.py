@@ -26,10 +26,7 @@ def evaluate(
     adapt: Callable[[Sequence[SelfEdit]], Adapters],
     oracle: str | None,
 ) -> list[Record]:
-    """Self-edits, adapters, answers and verdicts of the three methods, these contexts together.
-
-    `oracle` is a self-edit; without one that method is left out.
-    """
+    """What `stages.eval.evaluate` gives, of the three methods; without an `oracle` of two."""
     edits = list(write(contexts))
     if oracle is not None:
         edits += [oracle_edit(context, oracle) for context in contexts]

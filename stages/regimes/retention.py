@@ -12,7 +12,7 @@ from functools import partial
 
 from stages.config import ContinualConfig
 from stages.eval import Measured, accuracy_of
-from stages.records import Adapter, Answer, Metric, Question, Verdict
+from stages.records import Adapter, Answer, Metric, Question, Record, Verdict
 
 # (sequence, step, position) -> accuracy; null where it failed. Sequences from 0, the others from 1.
 Cells = dict[tuple[int, int, int], float | None]
@@ -49,10 +49,7 @@ class Matrix:
         return value
 
     def transfer(self, number: int) -> float | None:
-        """Mean over all passages but the last: accuracy after the last edit minus after its own.
-
-        Null for a sequence of one edit.
-        """
+        """Mean over all passages but the last: accuracy after the last edit minus after its own."""
         last = self.steps[-1]
         if last == 1:
             return None
@@ -62,17 +59,14 @@ class Matrix:
 
 
 def matrix(
-    records: Sequence[Adapter | Answer | Verdict],
+    records: Sequence[Record],
     *,
     dealt: Sequence[Sequence[str]],
     questions: Mapping[str, Sequence[Question]],
     grader: str,
     config: ContinualConfig,
 ) -> Matrix:
-    """The cells, from answers and verdicts. Adapters kept apart answer as on their own step.
-
-    Only the verdicts of `grader` count; others may stand beside them.
-    """
+    """The cells, from answers and verdicts. Adapters kept apart answer as on their own step."""
     verdicts = (row for row in records if isinstance(row, Verdict) and row.grader == grader)
     correct = {row.answer_id: row.correct for row in verdicts}
     given: dict[tuple[int | None, int | None, str], list[Answer]] = {}

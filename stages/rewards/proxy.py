@@ -69,9 +69,7 @@ def _prompt(rubric: str, context: Context, edit: SelfEdit) -> str:
 def points(text: str) -> dict[str, int]:
     """The four numbers of a judgement; the first may follow the prompt's last word directly.
 
-    Raises:
-        RowFailure: a respect is missing, given twice, or not a whole number from 1 to 5.
-
+    Raises RowFailure for a respect that is missing, given twice, or no whole number from 1 to 5.
     """
     if re.match(r"\s*\d", text):
         text = f"{RESPECTS[0]}: {text.lstrip()}"

@@ -14,14 +14,10 @@ Rule = Callable[[Sequence[float], float], float]  # accuracy of each repeat, una
 
 @dataclass(frozen=True, kw_only=True)
 class RewardSpec(Entry):
-    """A reward that can be chosen; `text` says in a few words what it is.
+    """A reward that can be chosen."""
 
-    `rule` sees the accuracy of each repeat and of the unadapted student, nothing else. There is
-    none where nobody is examined.
-    """
-
-    text: str
-    rule: Rule | None
+    text: str  # what it is, in a few words
+    rule: Rule | None  # none where nobody is examined
     needs_unadapted: bool = True
 
 

@@ -11,7 +11,7 @@ import pytest
 from arc_made import call, self_edits
 from hypothesis import given, settings
 
-from stages.adapt import Student, adapt, adapt_to_passages, jobs, rehearse
+from stages.adapt import Inner, Student
 from stages.config import AdaptConfig
 from stages.domains import Domain, knowledge
 from stages.domains.arc import Arc
@@ -42,15 +42,11 @@ def run(
 
     def go(items: Sequence[Any], **config: Any) -> tuple[Rows, list[Job]]:
         trainer = Watched(language_model)
-        common: dict[str, Any] = {
-            "student": Student("model-1", language_model.tokenizer, ("q_proj", "v_proj")),
-            "trainer": trainer,
-            "domain": knowledge,
-            "config": AdaptConfig(**SMALL | config),
-        }
+        student = Student("model-1", language_model.tokenizer, ("q_proj", "v_proj"))
+        inner = Inner(student, trainer, knowledge, AdaptConfig(**SMALL | config))
         if isinstance(items[0], Context):
-            return list(adapt_to_passages(items, **common)), trainer.jobs
-        return list(adapt(items, contexts=contexts, **common)), trainer.jobs
+            return list(inner.adapt_to_passages(items)), trainer.jobs
+        return list(inner.adapt(items, contexts)), trainer.jobs
 
     return go
 
@@ -206,43 +202,34 @@ def test_jobs_are_what_would_be_trained(
     language_model: LanguageModel,
 ) -> None:
     edits = [edit(pair[0]), edit(pair[0], status="invalid", reason="because"), edit(pair[1])]
-    found = jobs(
-        edits,
-        contexts=contexts,
-        student=Student("model-1", language_model.tokenizer, ("q_proj", "v_proj")),
-        domain=knowledge,
-        config=AdaptConfig(**SMALL),
-    )
-    assert list(found) == list(zip([edits[0], edits[2]], run(edits, repeats=1)[1], strict=True))
+    student = Student("model-1", language_model.tokenizer, ("q_proj", "v_proj"))
+    inner = Inner(student, Watched(language_model), knowledge, AdaptConfig(**SMALL))
+    found = list(inner.jobs(edits, contexts))
+    assert found == list(zip([edits[0], edits[2]], run(edits, repeats=1)[1], strict=True))
 
 
 def test_earlier_self_edits_and_their_passages_are_learned_again(
     pair: list[Context], edit: Edit, language_model: LanguageModel, contexts: dict[str, Context]
 ) -> None:
     trainer = Watched(language_model)
-    common: dict[str, Any] = {
-        "contexts": contexts,
-        "student": Student("model-1", language_model.tokenizer, ("q_proj", "v_proj")),
-        "trainer": trainer,
-        "domain": knowledge,
-        "config": AdaptConfig(**SMALL),
-    }
+    student = Student("model-1", language_model.tokenizer, ("q_proj", "v_proj"))
+    inner = Inner(student, trainer, knowledge, AdaptConfig(**SMALL))
     new, old = edit(pair[0]), edit(pair[1], "It is\nold.")
-    plain, lora = rehearse(new, [], **common)
+    plain, lora = inner.rehearse(new, [], contexts)
     (own,) = trainer.jobs
-    (expected, same), *_ = adapt([new], **common)
+    (expected, same), *_ = inner.adapt([new], contexts)
     assert replace(plain, seconds=0.0) == replace(expected, seconds=0.0)
     assert lora is not None
     assert same is not None
     for name, sides in lora.weights.items():
         assert all(a.equal(b) for a, b in zip(sides, same.weights[name], strict=True))
-    row, lora = rehearse(new, [old, edit(pair[1], "\x00")], **common)
+    row, lora = inner.rehearse(new, [old, edit(pair[1], "\x00")], contexts)
     (job,) = trainer.jobs
     assert job.rows[:2] == own.rows
     assert [text.split("\n")[0] for text in text_of(job, language_model)[2:]] == [pair[1].title] * 3
     assert (row.n_sequences, row.n_steps, row.self_edit_id) == (5, 10, new.self_edit_id)
     assert lora is not None
-    unusable, nothing = rehearse(edit(pair[0], "\x00"), [old], **common)
+    unusable, nothing = inner.rehearse(edit(pair[0], "\x00"), [old], contexts)
     assert (unusable.status, nothing) == ("invalid", None)
 
 
@@ -282,14 +269,9 @@ def adapted(
     tokenizer = copy.copy(lm.tokenizer)
     tokenizer.chat_template = "<{% for m in messages %}{{ m.content }}{% endfor %}>"
     student = Student("s", tokenizer, ("q_proj",), chat=True)
-    ((row, _),) = adapt(
-        [edit(context, completion)],
-        contexts={context.context_id: context},
-        student=student,
-        trainer=trainer,
-        domain=domain,
-        config=AdaptConfig(**SMALL | {"repeats": 1, "max_length": 400} | config),
-    )
+    settled = AdaptConfig(**SMALL | {"repeats": 1, "max_length": 400} | config)
+    inner = Inner(student, trainer, domain, settled)
+    ((row, _),) = inner.adapt([edit(context, completion)], {context.context_id: context})
     return row, trainer.jobs
 
 
@@ -434,9 +416,8 @@ def asked(language_model: LanguageModel, edit: Edit) -> Iterator[Callable[..., l
         trainer = Untrained()
         config = AdaptConfig(**SMALL | {"repeats": 1, "max_length": 400} | bounds)
         contexts = {context.context_id: context}
-        common: dict[str, Any] = {"student": student, "trainer": trainer, "domain": Arc()}
         edits = [edit(context, completion)]
-        ((row, _),) = adapt(edits, contexts=contexts, config=config, **common)
+        ((row, _),) = Inner(student, trainer, Arc(), config).adapt(edits, contexts)
         assert row.status == ("ok" if trainer.jobs else "invalid")
         assert trainer.jobs or row.reason
         met[len(trainer.jobs)] += 1

@@ -56,13 +56,8 @@ def run(three: list[Context], policy: Policy) -> Callable[..., dict[tuple[str, s
     ) -> dict[tuple[str, str], Metric]:
         question = Question("q", "c", 0, "?", ("x",))
         questions = {c.context_id: [question] * n for c, n in zip(three, n_questions, strict=True)}
-        metrics = summarise(
-            rows,
-            questions=questions,
-            policy=policy,
-            dataset="contexts-1",
-            grader="exact",
-        )
+        measured = Measured(policy, "contexts-1", "single", "exact")
+        metrics = summarise(rows, questions=questions, measured=measured)
         return {(m.method, m.metric): m for m in metrics}
 
     return go

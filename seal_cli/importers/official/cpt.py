@@ -45,21 +45,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Run:
-    """A file of results, of either layout, as the same thing.
-
-    `seeds` are those that the questions may have been drawn with, likeliest first; none where all
-    were asked. `trained` is how, as the file has it; null for a model that was not.
-    """
+    """A file of results, of either layout, as the same thing."""
 
     file: File
     dataset: str
     experiment: Experiment
     n_articles: int
     n_questions: int
-    seeds: Sequence[int]
-    trained: str | None
+    seeds: Sequence[int]  # the questions were drawn with, likeliest first; none: all were asked
+    trained: str | None  # how, as the file has it; null for a model that was not
     answers_at: str
-    answers: schemas.ServerReply | schemas.PerQuestion
+    answers: schemas.PerQuestion
 
     def columns(self) -> Iterator[Column]:
         """The unadapted model's answers, where it was asked, and the finetuned one's."""
@@ -72,32 +68,24 @@ class Run:
                 yield Column(method, texts, correct, *at)
 
 
+@dataclass(frozen=True)
 class Validation:
-    """The passages that the questions are from, in the order in which the runs took them.
+    """The passages that the questions are from, in the order in which the runs took them."""
 
-    The validation set has yet to be shuffled, a dataset that was made of it has been.
-    """
-
-    def __init__(
-        self, file: File, data: Sequence[schemas.Passage], *, shuffled: bool = False
-    ) -> None:
-        self.file = file
-        self._data = data
-        self._shuffled = shuffled
+    file: File
+    data: Sequence[schemas.Passage]
+    shuffled: bool = False  # the validation set is not yet, a dataset that was made of it is
 
     @cached_property
     def passages(self) -> list[tuple[Context, list[Question]]]:
-        """Every passage with its questions.
-
-        Raises InputError when one is there twice: it moves all others.
-        """
-        places = list(range(len(self._data)))
-        if not self._shuffled:
+        """All with their questions. Raises InputError for one that is twice: it moves the rest."""
+        places = list(range(len(self.data)))
+        if not self.shuffled:
             random.Random(SHUFFLE).shuffle(places)
         found = []
         first: dict[str, int] = {}
         for ordinal, place in enumerate(places):
-            pair = context(self.file, self._data[place], ordinal, "eval", pointer(place))
+            pair = context(self.file, self.data[place], ordinal, "eval", pointer(place))
             found.append(pair)
             before = first.setdefault(pair[0].context_id, place)
             if before != place:
@@ -109,7 +97,7 @@ class Validation:
 def run_of(file: File, data: schemas.CptRunV1 | schemas.CptRunV2) -> Run:
     """`results/cpt/cpt_*.json` of the first layout or `results/cpt/{200,2067}/*.json`."""
     found = _experiment(file, data)
-    answers: schemas.ServerReply | schemas.PerQuestion
+    answers: schemas.PerQuestion
     if isinstance(data, schemas.CptRunV1):
         place, answers, seeds = "server_reply", data.server_reply, []
         trained = canonical({"full": False, **data.lora_params})
@@ -157,10 +145,7 @@ def _experiment(file: File, data: schemas.CptRunV1 | schemas.CptRunV2) -> Experi
 def check_order(
     run: Run, validation: Validation, named: tuple[File, Sequence[schemas.Passage]] | None
 ) -> None:
-    """Raise InputError when the dataset that the run names has other passages than we join.
-
-    It may have more passages than were learned: naive_val has 250.
-    """
+    """Raise InputError when the dataset that the run names has other passages than we join."""
     if run.n_articles > len(validation.passages):
         why = f"{run.n_articles} passages, but {validation.file.name} has"
         raise run.file.broken(f"{why} {len(validation.passages)}", pointer("n_articles"))
@@ -170,6 +155,7 @@ def check_order(
     if len(data) < run.n_articles:
         why = f"{file.name}, its dataset, has {len(data)} passages and not {run.n_articles}"
         raise run.file.broken(why, pointer("n_articles"))
+    # It may have more passages than were learned: naive_val has 250.
     for i, (ours, _) in enumerate(validation.passages[: run.n_articles]):
         theirs, _ = context(file, data[i], i, "eval", pointer(i))
         if ours.context_id != theirs.context_id:
@@ -264,7 +250,6 @@ def _scores(asked: Asked, column: Column) -> Scores:
 
 
 def _model(run: Run) -> str:
-    """The id of the one finetuned model."""
     return digest(run.file.sha256, run.experiment.method)
 
 
@@ -277,16 +262,9 @@ def _adapter(run: Run) -> Adapter:
         method=run.experiment.method,
         student=run.experiment.student.policy,
         repeat=0,
-        seed=None,
         status="ok",
-        reason=None,
         hyperparameters=run.trained,
-        n_sequences=None,
-        n_tokens=None,
-        n_steps=None,
-        first_loss=None,
-        last_loss=None,
-        seconds=None,
+        **experiment.UNKNOWN,
         **run.file.at(""),
     )
 
@@ -313,24 +291,15 @@ def _metric(run: Run, column: Column, name: str, scores: Scores) -> Metric:
     """A mean over questions, as the paper has it; its interval is over passages."""
     values, weights = [value for value, _ in scores], [n for _, n in scores]
     found = interval(values, weights, share=name == "accuracy")
-    about = run.experiment.about(column.method)
-    return Metric(
-        policy=about.policy,
-        round=about.round,
-        dataset=run.experiment.dataset,
+    return run.experiment.metric(
+        column.method,
+        name,
+        found,
         regime="cpt",
-        method=column.method,
-        step=None,
-        position=None,
-        metric=name,
         value=found.mean,
-        ci_low=found.low,
-        ci_high=found.high,
         n=len(column.correct),
         n_questions=len(column.correct),
         n_failed=0,
         grader=labels.JUDGE,
-        generator=run.experiment.generator(column.method),
-        prompt_name=run.experiment.prompt_of(column.method),
         **run.file.at(column.correct_at),
     )

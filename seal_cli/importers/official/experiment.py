@@ -8,10 +8,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from seal_cli.importers.official import labels
 from seal_cli.importers.official.labels import Writer
-from stages.records import Policy
+from stages.interval import Interval
+from stages.records import Metric, Policy
 
 UNADAPTED, PASSAGES, EDITS = "unadapted", "passage-only", "self-edits"
 ADAPTER = "generative-adapter"
@@ -22,21 +24,21 @@ GENERATORS = {
     TRIPLES: "EntiGraph pairs+triples",
 }
 MANY_TEXTS = 7.5  # per passage; EntiGraph wrote 5 about pairs, 10 about pairs and triples
+# What no file says of the training of an adapter.
+_COUNTS = ("seed", "reason", "n_sequences", "n_tokens", "n_steps")
+UNKNOWN: dict[str, Any] = dict.fromkeys((*_COUNTS, "first_loss", "last_loss", "seconds"))
 MISTRAL = "Mistral-7B-Instruct-v0.2"  # of the generative adapter, where a file names no model
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One evaluation: `method` is what the adapted answers stand for, as in `answers`.
-
-    `prompt` is null where no self-edit was learned, `dataset` is what the metrics call it.
-    """
+    """One evaluation."""
 
     student: Writer
     writer: Writer
-    method: str
-    prompt: str | None
-    dataset: str
+    method: str  # what the adapted answers stand for, as in `answers`
+    prompt: str | None  # null where no self-edit was learned
+    dataset: str  # what the metrics call it
 
     @property
     def models(self) -> Iterator[Policy]:
@@ -59,25 +61,27 @@ class Experiment:
         """The model that a number of this method is about: who wrote the self-edits, if any."""
         return self.writer if method == EDITS else self.student
 
-    def prompt_of(self, method: str) -> str | None:
-        """The prompt of the self-edits that a method learned."""
-        return self.prompt if method == EDITS else None
-
-    def generator(self, method: str) -> str | None:
-        """Who or what wrote the texts that a method learned, for people; null where nobody did."""
-        return self.writer.title if method == EDITS else GENERATORS.get(method)
-
-
-def student_of(writer: Writer) -> Writer:
-    """Whom the release adapted to these texts: a model of its own writes for itself."""
-    return writer if writer.is_ours else Writer("base", 0, writer.size)
+    def metric(self, method: str, name: str, found: Interval, **columns: Any) -> Metric:
+        """A number of a method, with who or what wrote the texts that it learned, for people."""
+        edits = method == EDITS
+        return Metric(
+            policy=self.about(method).policy,
+            round=self.about(method).round,
+            dataset=self.dataset,
+            method=method,
+            step=None,
+            position=None,
+            metric=name,
+            ci_low=found.low,
+            ci_high=found.high,
+            generator=self.writer.title if edits else GENERATORS.get(method),
+            prompt_name=self.prompt if edits else None,
+            **columns,
+        )
 
 
 def adapts_at_once(*names: str | None) -> bool:
-    """Whether a run is one of the generative adapter, by any name that it goes by.
-
-    Its model, `cpt_ga` (the folder that its script writes to), or an experiment called `eval_ga`.
-    """
+    """Whether a run is of the generative adapter (`cpt_ga`, `eval_ga`), by any of its names."""
     found = (re.search(r"generative|(^|[/_-])ga([/_-]|$)", (name or "").lower()) for name in names)
     return any(found)
 

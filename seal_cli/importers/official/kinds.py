@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,19 +21,18 @@ class Schema:
     model: Any
     recognises: Callable[[Any], bool]
 
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.model)
+
     def check(self, file: "File", content: Any) -> Any:
         """The content as objects. Raises InputError with the place of what is wrong."""
         try:
-            return _adapter(self.model).validate_python(content)
+            return self._adapter.validate_python(content)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             why = first["msg"].removeprefix("Value error, ")
             raise file.broken(why, file.place(*first["loc"])) from error
-
-
-@cache
-def _adapter(model: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(model)
 
 
 def _lists(*keys: str) -> Callable[[Any], bool]:

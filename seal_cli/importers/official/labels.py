@@ -31,13 +31,9 @@ _TITLES = {"gpt-4.1": "GPT-4.1", "entigraph": "EntiGraph"}
 
 @dataclass(frozen=True)
 class Writer:
-    """A model of the release: what it is called here, and the round of RL that made it.
+    """A model of the release: what it is called here, and the round of RL that made it."""
 
-    `name` is `base` or `iter<round>` (`-proxy` where that reward trained it) for the models of the
-    paper's method, anything else for the others.
-    """
-
-    name: str
+    name: str  # of the paper's method `base`, `iter<round>` or, by that reward, `iter<round>-proxy`
     round: int = 0
     size: str = "7b"
     prompt: str = PLAIN  # each prompt was trained by itself

@@ -72,10 +72,7 @@ def entigraph(file: File, data: Sequence[schemas.Entigraph]) -> Rows:
 
 
 def _once(file: File, data: Sequence[P]) -> Iterator[tuple[int, P, Context, list[Question]]]:
-    """Every passage with its place and rows. One that comes again, the same in all, is left out.
-
-    Raises InputError for one that comes again with something else: which of them is meant?
-    """
+    """Every passage once, with its place and rows. Raises InputError for one that differs again."""
     first: dict[str, int] = {}
     again = 0
     for i, passage in enumerate(data):

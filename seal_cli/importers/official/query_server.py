@@ -172,16 +172,9 @@ class _Completion:
             method=self.run.experiment.method,
             student=student,
             repeat=repeat,
-            seed=None,
             status="ok",
-            reason=None,
             hyperparameters=hyperparameters,
-            n_sequences=None,
-            n_tokens=None,
-            n_steps=None,
-            first_loss=None,
-            last_loss=None,
-            seconds=None,
+            **experiment.UNKNOWN,
             **self.run.file.at(self.place),
         )
 
@@ -279,10 +272,7 @@ def verdict(file: File, answer: Answer, correct: bool, place: str) -> Verdict:
 def _metrics(
     run: Run, unadapted: Sequence[float], adapted: Sequence[float], n_questions: int
 ) -> Iterator[Metric]:
-    """Accuracy over passages (the paper's macro mean), and its gain, paired by passage.
-
-    Computed from the answers; where a file has none, as its `overall` records it.
-    """
+    """Accuracy (the macro mean) and gain, from the answers or else as `overall` records them."""
     overall, about = run.data.overall, run.experiment
     gains = [after - before for before, after in zip(unadapted, adapted, strict=True)]
     cells = (
@@ -295,24 +285,16 @@ def _metrics(
         value = found.mean if values else recorded
         if value is None:
             continue
-        yield Metric(
-            policy=about.about(method).policy,
-            round=about.about(method).round,
-            dataset=about.dataset,
+        yield about.metric(
+            method,
+            metric,
+            found,
             regime="single",
-            method=method,
-            step=None,
-            position=None,
-            metric=metric,
             value=value,
-            ci_low=found.low,
-            ci_high=found.high,
             n=len(values) or run.data.n_articles,
             n_questions=n_questions or None,
             n_failed=0 if values else None,
             basis="answers" if values else "recorded",
             grader=run.grader,
-            generator=about.generator(method),
-            prompt_name=about.prompt_of(method),
             **run.file.at(pointer("articles") if values else pointer("overall")),
         )

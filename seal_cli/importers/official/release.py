@@ -235,9 +235,8 @@ def _content(file: File) -> Any:
 
 
 def _parsed(file: File, text: str, place: str) -> Any:
-    """The JSON of a text."""
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise file.broken(f"not valid JSON: {error}", place) from error
 
@@ -252,22 +251,17 @@ def _check_depth(file: File, content: Any) -> None:
 
 
 def _items(value: Any) -> Iterable[Any]:
-    """What a list or an object holds."""
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
 
 
 def _finite(literal: str) -> float:
-    """A number that is one: `1e999` would become infinity."""
+    """A number that is one: `1e999` would become infinity, and `NaN` is none."""
     number = float(literal)
     if not math.isfinite(number):
         raise ValueError(f"{literal[:20]} is no JSON number")
     return number
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON number")
 
 
 def pointer(*parts: str | int) -> str:

@@ -1,7 +1,4 @@
-"""One file of `results/query_server/**`: the experiment, and how its numbers were made.
-
-An RL round, an evaluation of one passage at a time, or a round of the proxy reward.
-"""
+"""One file of `results/query_server/**`: its experiment, and how its numbers were made."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +26,9 @@ class Run:
         data = self.data
         prompt = labels.prompt_name(data.dataset, data.articles[0].prompt)
         writer = labels.writer(data.dataset, prompt, self.file.inside)
-        method, student = experiment.EDITS, experiment.student_of(writer)
+        method, student = experiment.EDITS, writer
+        if not writer.is_ours:  # those that are write for themselves
+            student = labels.Writer("base", 0, writer.size)
         own = labels.stem_of(self.file.name)
         if experiment.adapts_at_once(own, data.dataset, data.model, data.exp_name):
             method, student = experiment.ADAPTER, experiment.mistral(None)

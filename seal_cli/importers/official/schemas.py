@@ -3,7 +3,7 @@
 Values are checked strictly (a text is no number, NaN is no value); an error tells its place.
 """
 
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -31,9 +31,6 @@ class Released(BaseModel):
     """Base of all: strict values, no NaN."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, frozen=True)
-
-
-M = TypeVar("M", bound=Released)
 
 
 class Asked(Released):
@@ -136,25 +133,27 @@ class QueryServerRun(Released):
     articles: Annotated[list[Article], Field(min_length=1)]
 
 
-def _of_one_length(answers: M) -> M:
-    """All lists of a model are about the same questions."""
-    lengths = {name: len(values) for name, values in answers if values is not None}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"lists of different lengths: {lengths}")
-    return answers
+class PerQuestion(Released):
+    """Answers to the questions that were drawn; the unadapted model may not have been asked."""
 
-
-class ServerReply(Released):
-    """Answers to all questions in the order of the dataset."""
-
-    baseline_texts: list[str]
+    baseline_texts: list[str] | None = None
     adapter_texts: list[str]
-    baseline_correct: list[bool]
+    baseline_correct: list[bool] | None = None
     adapter_correct: list[bool]
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
-        return _of_one_length(self)
+        lengths = {name: len(values) for name, values in self if values is not None}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"lists of different lengths: {lengths}")
+        return self
+
+
+class ServerReply(PerQuestion):
+    """Answers to all questions in the order of the dataset, the unadapted model's among them."""
+
+    baseline_texts: list[str]
+    baseline_correct: list[bool]
 
 
 class CptRunV1(Released):
@@ -167,19 +166,6 @@ class CptRunV1(Released):
     eval_questions: Count
     lora_params: dict[str, Any] = {}
     server_reply: ServerReply
-
-
-class PerQuestion(Released):
-    """Answers to the questions that were drawn; the unadapted model may not have been asked."""
-
-    baseline_texts: list[str] | None = None
-    adapter_texts: list[str]
-    baseline_correct: list[bool] | None = None
-    adapter_correct: list[bool]
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Self:
-        return _of_one_length(self)
 
 
 class CptRunV2(Released):

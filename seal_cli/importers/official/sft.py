@@ -4,7 +4,7 @@ A line has a prompt and a completion and does not say whose they are: they are l
 release's own self-edits, so that each line's passage, and with it its split, is known.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from seal_cli.importers.official import passages, query_server, schemas
 from seal_cli.importers.official.release import File
@@ -45,7 +45,9 @@ def edits(file: File, data: Data) -> list[Record]:
 
 def rows(file: File, lines: Sequence[schemas.SftRow], source: Sequence[Record]) -> Iterator[Record]:
     """A selection of the lines in their order, with the contexts and self-edits they are from."""
-    known = _edits(source)
+    edits = [row for row in source if isinstance(row, SelfEdit)]
+    # Of equal ones the first.
+    known = {_key(edit.prompt, edit.completion): edit for edit in reversed(edits)}
     chosen: dict[str, tuple[int, SelfEdit]] = {}  # by id: a line may come again
     for number, line in enumerate(lines, 1):
         edit = known[_key(line.prompt, line.completion)]
@@ -69,12 +71,6 @@ def rows(file: File, lines: Sequence[schemas.SftRow], source: Sequence[Record]) 
             weight=1.0,
             **file.at(f"line {number}"),
         )
-
-
-def _edits(rows: Sequence[Record]) -> Mapping[int, SelfEdit]:
-    """By prompt and text; of equal ones the first."""
-    found = [row for row in rows if isinstance(row, SelfEdit)]
-    return {_key(edit.prompt, edit.completion): edit for edit in reversed(found)}
 
 
 def _key(prompt: str, completion: str) -> int:

@@ -14,14 +14,11 @@ from stages.records import Record
 
 @dataclass(frozen=True)
 class Source:
-    """One file to import, the files it cannot be understood without, and how to read it.
-
-    `labels` is what was read from names: a file's content decides its rows only together with them.
-    """
+    """One file to import, the files it cannot be understood without, and how to read it."""
 
     file: File
     kind: str
-    labels: Sequence[str]
+    labels: Sequence[str]  # read from names: with them a file's content decides its rows
     rows: Callable[[], Iterable[Record]]
     beside: Sequence[File] = ()
     domain: str = "knowledge"

@@ -37,18 +37,17 @@ BRIEF = "Write what is asked for and nothing else: no words before it, none afte
 def read(row: Mapping[str, Any], *, ordinal: int, split: str) -> tuple[Context, list[Question]]:
     """A dict with `title`, `train` and `test`: lists of {input, output}.
 
-    A test may lack its output: it is then a question without an answer.
-
-    Raises:
-        InputError: a grid is none, or there is no demonstration.
-
+    A test may lack its output: it is then a question without an answer. Raises InputError where a
+    grid is none, or there is no demonstration.
     """
     title, pairs, tests = row.get("title"), row.get("train"), row.get("test")
     if not isinstance(title, str) or not isinstance(pairs, list) or not isinstance(tests, list):
         raise InputError(
             f"task {ordinal} has no title, 'train' and 'test'.", "Give ARC's own JSON."
         )
-    context = context_of(title, [_pair(pair, f"task {title}") for pair in pairs], ordinal, split)
+    sides, place = ("input", "output"), f"task {title}"
+    shown = [{side: _grid(pair, side, place) for side in sides} for pair in pairs]
+    context = context_of(title, shown, ordinal, split)
     if not pairs:
         raise InputError(f"task {title} has no demonstrations.", "Leave it out.")
     return context, [_question(test, context, i) for i, test in enumerate(tests)]
@@ -68,10 +67,6 @@ def question_of(context: Context, ordinal: int, test: Cells, golds: Sequence[Cel
     answers = tuple(map(grids.to_json, golds))
     question_id = digest(context.context_id, ordinal, text)
     return Question(question_id, context.context_id, ordinal, text, answers)
-
-
-def _pair(pair: Any, place: str) -> dict[str, grids.Grid]:
-    return {side: _grid(pair, side, place) for side in ("input", "output")}
 
 
 def _question(test: Any, context: Context, ordinal: int) -> Question:
@@ -108,11 +103,7 @@ class Arc:
         self.form = FORMS[settings.grids]
         self.STOP = self.form.stop
 
-    def read(
-        self, row: Mapping[str, Any], *, ordinal: int, split: str
-    ) -> tuple[Context, list[Question]]:
-        """A dict as a task: `read` of this module."""
-        return read(row, ordinal=ordinal, split=split)
+    read = staticmethod(read)
 
     def recipe(self, prompt: str) -> Recipe:
         """A preset (`default` is the first), or a file with {demonstrations} in it."""
@@ -151,12 +142,7 @@ class Arc:
         limit: int,
         split: str | None = None,
     ) -> list[Example]:
-        """The first `limit` tasks of the training set of a self-edit, asked as tests are.
-
-        Raises:
-            InvalidSelfEdit: it is no tool call.
-
-        """
+        """The first `limit` tasks of the training set of a self-edit, asked as tests are."""
         from itertools import islice
 
         from stages.domains.arc.tool_call import parse
@@ -193,10 +179,7 @@ class Arc:
         return (PROMPTS / "tool_call.ebnf").read_text(encoding="utf-8")
 
     def ask(self, context: Context, question: Question, view: int = 0) -> str:
-        """The demonstrations, then the test input: all of them turned in one of eight ways.
-
-        With a system message the demonstrations are in it.
-        """
+        """The demonstrations, if no system message has them, and the test input, turned one way."""
         test = grids.from_json(question.question)
         assert test is not None  # only checked grids become questions
         return self._asked(self._seen(context, view), _turn(view)(test))
@@ -233,7 +216,6 @@ class Arc:
         return self.form.briefed(shown) if self.settings.system_message else ""
 
     def _example(self, shown: Sequence[Pair], query: Pair) -> Example:
-        """A task as a training sequence."""
         return Example(
             self._asked(shown, query.input),
             self.form.output(query.output),

@@ -1,7 +1,4 @@
-"""A few-shot task: demonstrations of a rule, from the text of a context.
-
-How it is written down for a model is `forms`, what becomes of it in training `training_set`.
-"""
+"""A few-shot task: demonstrations of a rule, from the text of a context."""
 
 import json
 from dataclasses import dataclass

@@ -49,9 +49,7 @@ class ToolCall(_Part):
 def parse(completion: str) -> ToolCall:
     """The tool call that a completion is, or begins with; a code fence around it is taken off.
 
-    Raises:
-        InvalidSelfEdit: it is none; the reason says where.
-
+    Raises InvalidSelfEdit for anything else; the reason says where.
     """
     if len(completion) > MAX_COMPLETION:
         raise InvalidSelfEdit(f"{len(completion)} characters, more than {MAX_COMPLETION}")

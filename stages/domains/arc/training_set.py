@@ -37,15 +37,6 @@ class Task:
     permuted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A task to be: a transform of some demonstrations, perhaps permuted."""
-
-    transform: Transform
-    split: Split
-    permuted: bool
-
-
 def training_set(
     pairs: Sequence[Pair], tools: DataGeneration, *, seed: str, settings: ArcConfig = OURS
 ) -> Iterator[Task]:
@@ -82,22 +73,17 @@ def training_set(
 def _planned(
     n: int, used: Sequence[Transform], chance: random.Random, settings: ArcConfig
 ) -> list[tuple[Transform, Split, bool]]:
-    """All tasks from `n` demonstrations in order: transform, split, whether it is permuted.
-
-    Some of them may come twice, or outgrow the limit.
-    """
+    """All tasks from `n` demonstrations in order; some may come twice, or outgrow the limit."""
     splits = left_out(n)
     own = [(transforms.IDENTITY, split, False) for split in splits]
     more = [(transform, split, False) for transform in used for split in splits]
     if used or settings.reorder:
         every = [transforms.IDENTITY, *used]
         more += [(transform, split, True) for transform in every for split in splits]
-    if settings.own_first:
-        chance.shuffle(more)
-        return own + more
-    both = own + more
-    chance.shuffle(both)
-    return both
+    if not settings.own_first:
+        own, more = [], own + more
+    chance.shuffle(more)
+    return own + more
 
 
 def left_out(n: int) -> list[Split]:

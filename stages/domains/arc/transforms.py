@@ -1,8 +1,4 @@
-"""Transforms of one grid, each with its inverse, in numpy. Knows no tasks and no text.
-
-A transform works on an array [height, width] of colours. Its inverse takes back what it made;
-`undone` also says of any other grid that it was not made by it.
-"""
+"""Transforms of one grid, an array [height, width] of colours, each with its inverse, in numpy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,14 +29,6 @@ def array(grid: Grid) -> Array:
 def grid(array: Array) -> Grid:
     """An array as a grid."""
     return tuple(tuple(row) for row in array.tolist())
-
-
-def undone(transform: Transform, made: Array) -> Array | None:
-    """The grid that `transform` made `made` of; None if there is none."""
-    before = transform.inverse(made)
-    if 0 in before.shape or not np.array_equal(transform.apply(before), made):
-        return None
-    return before
 
 
 def rotation(quarters: int) -> Transform:

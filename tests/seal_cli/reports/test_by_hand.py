@@ -28,7 +28,6 @@ from stages.records import (
     Record,
     SelfEdit,
     Status,
-    Verdict,
 )
 
 ONE, OTHER, TRAINED, AGAIN = (
@@ -130,13 +129,8 @@ class Evaluation:
             asked.setdefault(question.context_id, []).append(question)
         for i, context in enumerate(contexts.rows(Context)):
             self.examine(i, context, asked[context.context_id])
-        pool = [row for row in self.rows if isinstance(row, Adapter | Answer | Verdict)]
-        metrics = list(
-            stage.summarise(
-                pool, questions=asked, policy=POLICIES[self.policy], dataset=contexts.id,
-                grader="exact", regime=self.regime,
-            )
-        )  # fmt: skip
+        measured = stage.Measured(POLICIES[self.policy], contexts.id, self.regime, "exact")
+        metrics = list(stage.summarise(self.rows, questions=asked, measured=measured))
         name = f"{self.policy} {self.student} {self.prompt} {self.seed}"
         rows = [POLICIES[self.policy], *self.rows, *metrics]
         return publish(store, "eval", "metrics", rows, [contexts], name=name)

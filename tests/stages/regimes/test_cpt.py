@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from stages.adapt import Student
+from stages.adapt import Inner, Student
 from stages.config import AdaptConfig, CptConfig, ScoreConfig
 from stages.domains import knowledge
 from stages.engines.transformers import TransformersEngine
@@ -39,10 +39,8 @@ def plan(lm: LanguageModel) -> Callable[..., Any]:
     def go(
         method: str, contexts: Sequence[Context], edits: Sequence[SelfEdit], **own: Any
     ) -> tuple[Adapter, Any]:
-        return cpt.planned(
-            method, contexts, edits, student=student, domain=knowledge, adapting=ADAPTING,
-            config=CptConfig(**own),
-        )  # fmt: skip
+        inner = Inner(student, ReferenceTrainer(lm), knowledge, ADAPTING)
+        return cpt.planned(method, contexts, edits, inner=inner, config=CptConfig(**own))
 
     return go
 
@@ -115,10 +113,9 @@ def test_texts_that_are_too_long_are_cut_or_left_out_and_that_is_said(
     student = Student("s", lm.tokenizer, ("q_proj",))
 
     def planned(**adapting: Any) -> tuple[Adapter, Any]:
-        return cpt.planned(
-            cpt.PASSAGES, [one, two], [], student=student, domain=knowledge,
-            adapting=AdaptConfig(rank=2, **adapting), config=CptConfig(),
-        )  # fmt: skip
+        how = AdaptConfig(rank=2, **adapting)
+        inner = Inner(student, ReferenceTrainer(lm), knowledge, how)
+        return cpt.planned(cpt.PASSAGES, [one, two], [], inner=inner, config=CptConfig())
 
     lengths = [len(row.ids) for row in planned(max_length=500)[1].rows]
     row, job = planned(max_length=max(lengths) - 1)
@@ -138,10 +135,9 @@ def test_the_schedule_is_that_of_adapt_and_the_warm_up_a_share_or_steps(
     def job(adapting: dict[str, Any], **own: Any) -> Any:
         contexts = [context for context, _ in world]
         how = AdaptConfig(rank=2, **adapting)
-        return cpt.planned(
-            cpt.PASSAGES, contexts, [], student=student, domain=knowledge, adapting=how,
-            config=CptConfig(epochs=10, batch_size=1, **own),
-        )[1]  # fmt: skip
+        inner = Inner(student, ReferenceTrainer(lm), knowledge, how)
+        config = CptConfig(epochs=10, batch_size=1, **own)
+        return cpt.planned(cpt.PASSAGES, contexts, [], inner=inner, config=config)[1]
 
     assert (job({}).schedule, job({}).warmup_steps) == ("linear", 0)
     assert job({}, full=True).warmup_steps == 1  # 0.03 of 20 steps, rounded up

@@ -7,7 +7,7 @@ from arc_made import call
 from stages.config import ScoreConfig
 from stages.domains.arc import Arc
 from stages.engines import Completion
-from stages.eval import summarise
+from stages.eval import Measured, summarise
 from stages.exam import Examination, Examiner
 from stages.grading import GRADERS
 from stages.records import Adapter, Answer, SelfEdit, Verdict
@@ -70,12 +70,9 @@ def evaluated(
         oracle=call(epochs=2),
     )
     metrics = summarise(
-        [row for row in rows if isinstance(row, Adapter | Answer | Verdict)],
+        rows,
         questions={context.context_id: questions},
-        policy=policy,
-        dataset="d",
-        grader="arc-grid",
-        regime="fewshot",
+        measured=Measured(policy, "d", "fewshot", "arc-grid"),
         methods=fewshot.METHODS,
     )
     return rows, {(m.method, m.metric): m.value for m in metrics}

@@ -12,7 +12,7 @@ from arc_made import call
 
 from seal_cli.pipeline.models import TINY_GRIDS
 from seal_cli.settings import Settings
-from stages.adapt import Student, adapt, jobs
+from stages.adapt import Inner, Student
 from stages.config import AdaptConfig, GenerateConfig, ScoreConfig
 from stages.domains.arc import Arc, grids
 from stages.domains.arc.forms import FORMS
@@ -195,7 +195,11 @@ def test_each_task_can_be_answered_in_length(held_out: Tasks, tokenizer: Any) ->
 
 @pytest.mark.parametrize("used", COMBINATIONS, ids=named)
 def test_every_row_has_its_whole_answer_and_fits(
-    both: Tasks, chat_model: Path, edit: Any, used: tuple[bool, ...]
+    both: Tasks,
+    chat_model: Path,
+    language_model: LanguageModel,
+    edit: Any,
+    used: tuple[bool, ...],
 ) -> None:
     from transformers import AutoTokenizer
 
@@ -205,7 +209,9 @@ def test_every_row_has_its_whole_answer_and_fits(
     completion = call(**dict(zip(NAMES, used, strict=True)), epochs=1)
     edits = [edit(context, completion) for context, _ in both.values()]
     contexts = {context.context_id: context for context, _ in both.values()}
-    found = list(jobs(edits, contexts=contexts, student=student, domain=domain, config=config))
+    found = list(
+        Inner(student, ReferenceTrainer(language_model), domain, config).jobs(edits, contexts)
+    )
     assert len(found) == 22
     end = tokenizer("#")["input_ids"] + [tokenizer.eos_token_id]
     for _, job in found:
@@ -224,13 +230,8 @@ def test_at_2048_tokens_one_task_has_no_target_left_and_is_not_trained(
 ) -> None:
     context, _ = held_out["903d1b4a"]
     student = Student("s", language_model.tokenizer, ("q_proj",))
-    ((row, lora),) = adapt(
-        [edit(context, call(basic=True))],
-        contexts={context.context_id: context},
-        student=student,
-        trainer=ReferenceTrainer(language_model),
-        domain=Arc(),
-        config=AdaptConfig(repeats=1),
-    )
+    inner = Inner(student, ReferenceTrainer(language_model), Arc(), AdaptConfig(repeats=1))
+    edits = [edit(context, call(basic=True))]
+    ((row, lora),) = inner.adapt(edits, {context.context_id: context})
     assert (row.status, lora, row.n_sequences) == ("failed", None, 0)
     assert "128 of 128 sequences without a target left out" in row.reason
