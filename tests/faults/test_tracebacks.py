@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from seal_cli import console
 from seal_cli.settings import SECTIONS, Settings
+from seal_cli.store.files import read_sealed, sealed
 from stages.config import AdaptConfig, GenerateConfig
 from stages.engines import Request
 from stages.engines.settings import EndpointConfig
@@ -266,13 +267,13 @@ def chain(tmp_path: Path) -> tuple[Path, list[str]]:
     first = stored.publish(store, "import", "contexts", [row])
     ids = [first.id]
     folder = store / "artifacts"
-    manifest = json.loads((folder / first.id / "_manifest.json").read_text())
+    manifest = read_sealed(folder / first.id / "_manifest.json")
     for number in range(1, 1200):
         name = f"import-{number:016x}"
         shutil.copytree(folder / first.id, folder / name)
         entry = {"artifact_id": ids[-1], "kind": "contexts", "manifest_sha256": "0" * 64}
         (folder / name / "_manifest.json").write_text(
-            json.dumps(manifest | {"artifact_id": name, "base": name, "inputs": [entry]})
+            sealed(manifest | {"artifact_id": name, "base": name, "inputs": [entry]})
         )
         ids.append(name)
     return store, ids
