@@ -54,7 +54,7 @@ _OF_MODELS = ("device", "dtype")
 _SHARED: dict[str, tuple[Any, Any, Any]] = {
     "device": (
         str,
-        typer.Option("--device", help="auto, cpu, cuda, cuda:1."),
+        typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps."),
         "auto",
     ),
     "dtype": (

@@ -117,7 +117,7 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
 
     Args:
         path: a model directory.
-        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
+        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, `mps`, ...
         dtype: `auto` is the checkpoint's own, else float32, bfloat16 or float16.
         content: what the caller knows the folder's content by; another one is loaded anew.
 
@@ -179,8 +179,14 @@ def find_device(wanted: str) -> str:
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
-        raise ConfigError(f"there is no device {wanted!r}.", "Use auto, cpu or cuda.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"there is no device {wanted!r}.", "Use auto, cpu, cuda or mps."
+        ) from error
+    missing = {
+        "cuda": (device.index or 0) >= torch.cuda.device_count(),
+        "mps": not torch.backends.mps.is_available(),
+    }
+    if missing.get(device.type, False):
         raise ConfigError(f"{wanted} is not on this machine.", "See `seal doctor`.")
     return wanted
 

@@ -115,7 +115,7 @@ class Update(StageSpec):
             policy=self.model.policy,
             tokenizer=loaded.tokenizer,
             targets=self.model.targets,
-            trainer=runtime.trainer(self.model, slots=1),
+            trainer=runtime.trainer(self.model, slots=1, packed=True),
             config=self.settings,
             weights=weights,
             replayed=drawn,

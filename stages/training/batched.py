@@ -12,22 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch.optim.adamw import adamw
 
 from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, Lora, Trained
-from stages.training.attach import widened
+from stages.training.loss import plain_head, target_losses
 from stages.training.objectives import OBJECTIVES
-from stages.training.pack import attending, n_read, pack, packs
+from stages.training.pack import MAX_TOKENS, cut, n_read, pack, packs
 from stages.training.reference import MAX_GRAD_NORM, ReferenceTrainer, first_a, optimizer_batches
 from stages.training.schedule import learning_rate
 from stages.training.stack import Stack, stackable
 
 LOG = logging.getLogger(__name__)
-# Tokens of one forward and backward; a step with more is cut between rows, never inside one.
-MAX_TOKENS = 4096
 INTERVAL = 30.0  # seconds between words on how far it is
 
 
@@ -112,7 +109,7 @@ class _Run:
     def __init__(
         self, lm: LanguageModel, plans: Sequence[_Active], slots: int, max_tokens: int
     ) -> None:
-        self.lm, self.max_tokens = lm, max_tokens
+        self.lm, self.max_tokens, self.head = lm, max_tokens, plain_head(lm.model)
         # The longest comes last, where it is taken first: what is left at the end, when slots
         # stand empty, is short.
         self.waiting = sorted(plans, key=lambda plan: len(plan.batches))
@@ -205,15 +202,8 @@ class _Run:
         for piece in pieces:
             packed = pack([row for _, row in piece], self.lm.device)
             self._arrange(piece)
-            with attending(self.lm.model, packed):
-                logits = self.lm.model(
-                    input_ids=packed.ids,
-                    position_ids=packed.positions,
-                    use_cache=False,
-                    logits_to_keep=packed.predicting,
-                ).logits[0]
+            each = target_losses(self.lm.model, packed, self.head)
             slots = torch.tensor([slot for slot, _ in piece], device=self.lm.device)[packed.rows]
-            each = F.cross_entropy(widened(logits), packed.targets, reduction="none")
             parts = each * share[slots]
             if any(row.weight != 1 for _, row in piece):
                 weights = torch.tensor([row.weight for _, row in piece], device=self.lm.device)
@@ -226,16 +216,11 @@ class _Run:
 
     def _pieces(self) -> Iterator[list[tuple[int, Row]]]:
         """The next rows of all active jobs with their slots, cut where there are many tokens."""
-        piece: list[tuple[int, Row]] = []
-        n_tokens = 0
-        for slot, plan in enumerate(self.active):
-            for row in plan.batch:
-                if piece and n_tokens + n_read(row) > self.max_tokens:
-                    yield piece
-                    piece, n_tokens = [], 0
-                piece.append((slot, row))
-                n_tokens += n_read(row)
-        yield piece
+        rows = [(slot, row) for slot, plan in enumerate(self.active) for row in plan.batch]
+        start = 0
+        for piece in cut([row for _, row in rows], self.max_tokens):
+            yield rows[start : start + len(piece)]
+            start += len(piece)
 
     def _arrange(self, piece: Sequence[tuple[int, Row]]) -> None:
         """Tell the stack whose tokens these are."""

@@ -18,6 +18,8 @@ import torch.nn.functional as F
 
 from stages.tokens import Row
 
+# Tokens of one forward and backward; a step with more is cut between rows, never inside one.
+MAX_TOKENS = 4096
 ATTENTION = "seal_packed"  # its name among transformers' attention functions
 # A bucket holds rows of at least this share of its longest: fewer buckets pad more in attention,
 # more of them make more calls.
@@ -34,15 +36,11 @@ class CannotPack(Exception):
 class Bucket:
     """Rows of like length, side by side, padded on the right to `width` tokens.
 
-    `gather` [rows * width]: which token stands where. Padding repeats the row's own last token, so
-    that nothing of another row is near; being causal, attention shows it to no token that counts.
-    `places` [tokens]: where the real tokens stand. `lengths`: per row, the tokens that may be
-    looked at. `hides`: whether that is fewer than the row has.
+    `lengths`: per row, the tokens that may be looked at. `hides`: whether that is fewer than the
+    row has.
     """
 
     width: int
-    gather: torch.Tensor
-    places: torch.Tensor
     lengths: torch.Tensor
     hides: bool
 
@@ -51,7 +49,7 @@ class Bucket:
         window = self.width if window is None else window
         if window >= self.width and not self.hides:
             return None
-        at = torch.arange(self.width, device=self.gather.device)
+        at = torch.arange(self.width, device=self.lengths.device)
         back = at[:, None] - at[None, :]
         seen = (back >= 0) & (back < window)
         return seen[None, None] & (at < self.lengths[:, None])[:, None, None, :]
@@ -65,7 +63,9 @@ class Pack:
 
     `predicting` [targets]: the tokens whose next one is learned; `targets` [targets]: those next
     ones; `rows` [targets]: which row each is in.
-    `order` puts what the buckets return, one after the other, back into the order of the tokens.
+    `gather` [padded]: which token stands where in the buckets, one bucket after the other. Padding
+    repeats the row's own last token, so that nothing of another row is near; being causal,
+    attention shows it to no token that counts. `places` [tokens]: where each token stands there.
     """
 
     ids: torch.Tensor
@@ -74,7 +74,8 @@ class Pack:
     targets: torch.Tensor
     rows: torch.Tensor
     buckets: tuple[Bucket, ...]
-    order: torch.Tensor | None
+    gather: torch.Tensor
+    places: torch.Tensor
 
 
 def pack(rows: Sequence[Row], device: Any = "cpu") -> Pack:
@@ -85,26 +86,37 @@ def pack(rows: Sequence[Row], device: Any = "cpu") -> Pack:
         torch.tensor(list(itertools.chain.from_iterable(row.ids[part] for row in rows)))
         for part in (slice(-1), slice(1, None))
     )
-    at = torch.arange(starts[-1])
     row_of = torch.repeat_interleave(torch.tensor(lengths))
-    positions = at - torch.tensor(starts)[row_of]
-    first = torch.tensor([row.first_target for row in rows])
-    predicting = (positions + 1 >= first[row_of]).nonzero()[:, 0]
+    positions = torch.arange(starts[-1]) - torch.tensor(starts)[row_of]
+    learned = [range(max(row.first_target, 1) - 1, len(row.ids) - 1) for row in rows]
+    predicting = torch.tensor(
+        [i + start for at, start in zip(learned, starts, strict=False) for i in at]
+    )
     split = list(_split_by_length(lengths))
-    buckets = tuple(_bucket(rows, chosen, starts, device) for chosen in split)
-    order = None
-    if len(split) > 1:
-        came = torch.cat([at[starts[i] : starts[i + 1]] for chosen in split for i in chosen])
-        order = came.argsort().to(device)
+    gather, begins = _side_by_side(lengths, starts, split)
     return Pack(
         ids[None].to(device),
         positions[None].to(device),
         predicting.to(device),
         following[predicting].to(device),
         row_of[predicting].to(device),
-        buckets,
-        order,
+        tuple(_bucket(rows, chosen, device) for chosen in split),
+        gather.to(device),
+        (begins[row_of] + positions).to(device),
     )
+
+
+def cut(rows: Sequence[Row], max_tokens: int = MAX_TOKENS) -> Iterator[list[Row]]:
+    """The rows in order, as many together as have that many tokens (a longer row alone)."""
+    piece: list[Row] = []
+    n_tokens = 0
+    for row in rows:
+        if piece and n_tokens + n_read(row) > max_tokens:
+            yield piece
+            piece, n_tokens = [], 0
+        piece.append(row)
+        n_tokens += n_read(row)
+    yield piece
 
 
 def n_read(row: Row) -> int:
@@ -123,55 +135,54 @@ def _split_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     yield sorted(chosen)
 
 
-def _bucket(
-    rows: Sequence[Row], chosen: Sequence[int], starts: Sequence[int], device: Any
-) -> Bucket:
-    lengths = torch.tensor([n_read(rows[i]) for i in chosen])
-    width = int(lengths.max())
-    at = torch.arange(width)
-    begin = torch.tensor([starts[i] for i in chosen])
-    gather = begin[:, None] + torch.minimum(at[None, :], lengths[:, None] - 1)
-    places = (at[None, :] < lengths[:, None]).flatten().nonzero()[:, 0]
+def _side_by_side(
+    lengths: Sequence[int], starts: Sequence[int], split: Sequence[Sequence[int]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`gather` of a `Pack`, and where each row begins among the buckets."""
+    gather, begins, begin = [], torch.empty(len(lengths), dtype=torch.long), 0
+    for chosen in split:
+        width = max(lengths[i] for i in chosen)
+        length, start = (torch.tensor([n[i] for i in chosen])[:, None] for n in (lengths, starts))
+        gather.append((start + torch.minimum(torch.arange(width)[None], length - 1)).flatten())
+        begins[torch.tensor(chosen)] = begin + torch.arange(len(chosen)) * width
+        begin += len(chosen) * width
+    return torch.cat(gather), begins
+
+
+def _bucket(rows: Sequence[Row], chosen: Sequence[int], device: Any) -> Bucket:
     return Bucket(
-        width,
-        gather.flatten().to(device),
-        places.to(device),
-        torch.tensor([rows[i].n_real for i in chosen], device=device),
+        max(n_read(rows[i]) for i in chosen),
+        torch.tensor([rows[i].n_real for i in chosen]).to(device),
         hides=any(rows[i].n_real < n_read(rows[i]) for i in chosen),
     )
 
 
 class _SideBySide(torch.autograd.Function):
-    """Tokens [tokens, ...] -> [rows * width, ...]; no gradient comes back from padding."""
+    """Tokens [tokens, ...] -> [padded, ...]; no gradient comes back from padding."""
 
     @staticmethod
-    def forward(ctx: Any, tokens: torch.Tensor, bucket: Bucket, whole: bool) -> torch.Tensor:
-        ctx.bucket, ctx.whole, ctx.n_tokens = bucket, whole, len(tokens)
-        return tokens.index_select(0, bucket.gather)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        real = gradients[0].index_select(0, ctx.bucket.places)
-        if ctx.whole:
-            return real, None, None
-        tokens = ctx.bucket.gather.index_select(0, ctx.bucket.places)
-        shape = (ctx.n_tokens, *real.shape[1:])
-        return real.new_zeros(shape).index_copy_(0, tokens, real), None, None
-
-
-class _EndToEnd(torch.autograd.Function):
-    """[rows * width, ...] -> the bucket's tokens [tokens, ...]; padding gets exact zeros back."""
-
-    @staticmethod
-    def forward(ctx: Any, padded: torch.Tensor, bucket: Bucket) -> torch.Tensor:
-        ctx.bucket, ctx.n_places = bucket, len(padded)
-        return padded.index_select(0, bucket.places)
+    def forward(ctx: Any, tokens: torch.Tensor, packed: Pack) -> torch.Tensor:
+        ctx.packed = packed
+        return tokens.index_select(0, packed.gather)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        shape = (ctx.n_places, *gradients[0].shape[1:])
-        zeros = gradients[0].new_zeros(shape)
-        return zeros.index_copy_(0, ctx.bucket.places, gradients[0]), None
+        return gradients[0].index_select(0, ctx.packed.places), None
+
+
+class _EndToEnd(torch.autograd.Function):
+    """[padded, ...] -> tokens [tokens, ...]; padding gets exact zeros back."""
+
+    @staticmethod
+    def forward(ctx: Any, padded: torch.Tensor, packed: Pack) -> torch.Tensor:
+        ctx.packed = packed
+        return padded.index_select(0, packed.places)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        packed: Pack = ctx.packed
+        zeros = gradients[0].new_zeros(len(packed.gather), *gradients[0].shape[1:])
+        return zeros.index_copy_(0, packed.places, gradients[0]), None
 
 
 _packed: ContextVar[Pack] = ContextVar("packed")
@@ -209,28 +220,23 @@ def _attention(
     if attention_mask is not None or any(further.get(name) is not None for name in _UNKNOWN):
         raise CannotPack
     packed = _packed.get()
-    flat = [x[0].transpose(0, 1) for x in (query, key, value)]
-    whole = packed.order is None
-    out = [_attend(bucket, flat, whole, scaling, sliding_window) for bucket in packed.buckets]
-    if packed.order is None:
-        return out[0][None], None
-    return torch.cat(out).index_select(0, packed.order)[None], None
+    sizes = [len(bucket.lengths) * bucket.width for bucket in packed.buckets]
+    query, key, value = (
+        _SideBySide.apply(x[0].transpose(0, 1), packed).split(sizes)  # type: ignore[no-untyped-call]
+        for x in (query, key, value)
+    )
+    out = [
+        _attend(bucket, each, scaling, sliding_window)
+        for bucket, *each in zip(packed.buckets, query, key, value, strict=True)
+    ]
+    return _EndToEnd.apply(torch.cat(out), packed)[None], None  # type: ignore[no-untyped-call]
 
 
 def _attend(
-    bucket: Bucket,
-    flat: Sequence[torch.Tensor],
-    whole: bool,
-    scaling: float | None,
-    window: int | None,
+    bucket: Bucket, flat: Sequence[torch.Tensor], scaling: float | None, window: int | None
 ) -> torch.Tensor:
-    """Attention within each row of a bucket: [tokens, heads, width of a head] of its tokens."""
-    query, key, value = (
-        _SideBySide.apply(x, bucket, whole)  # type: ignore[no-untyped-call]
-        .view(-1, bucket.width, *x.shape[1:])
-        .transpose(1, 2)
-        for x in flat
-    )
+    """Attention within each row of a bucket: [rows * width, heads, width of a head]."""
+    query, key, value = (x.view(-1, bucket.width, *x.shape[1:]).transpose(1, 2) for x in flat)
     mask = bucket.mask(window)
     shared = query.shape[1] // key.shape[1]
     if shared > 1 and mask is not None:  # with a mask, the fast kernels want them one to one
@@ -245,8 +251,7 @@ def _attend(
         scale=scaling,
         enable_gqa=shared > 1,
     )
-    flat_out: torch.Tensor = _EndToEnd.apply(out.transpose(1, 2).flatten(0, 1), bucket)  # type: ignore[no-untyped-call]
-    return flat_out
+    return out.transpose(1, 2).flatten(0, 1)
 
 
 def packs(model: Any) -> bool:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from stages.models import SMALL_MODEL, find_device
 
-# On a CPU, more slots than 32 brought a small model nothing (`seal bench adapters`). The other two
+# On a CPU, more slots than 64 brought a small model nothing (`seal bench adapters`). The other two
 # are judgement: a large model's matrix products are busy with one job; a GPU has not been measured.
-MOST_ON_CPU, MOST_ON_CPU_LARGE = 32, 4
+MOST_ON_CPU, MOST_ON_CPU_LARGE = 64, 4
 MOST_ON_GPU = 64
 # Jobs handed to the trainer at once, per slot: the tail, when slots stand empty, gets short.
 JOBS_PER_SLOT = 8

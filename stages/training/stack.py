@@ -8,17 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from stages.training import Lora
 from stages.training.attach import attached, check_fits, named
-
-# grouped_mm wants strides of 16 bytes: the smallest rank it takes in bfloat16.
-RANK_STEP = 8
+from stages.training.products import STEP, Products, way_of
 
 
 @dataclass(frozen=True)
@@ -75,12 +71,12 @@ class Span:
     """Which slots the tokens of a forward belong to: `counts[i]` tokens of slot `first + i`.
 
     When training, every slot in it has a token: empty groups have made backward hang on GPUs.
-    `ends` [slots]: where each slot's tokens end. `scale` [tokens, 1]: alpha / rank of each token.
+    `products`: of their tokens. `scale` [tokens, 1]: alpha / rank of each token.
     """
 
     first: int
     counts: tuple[int, ...]
-    ends: torch.Tensor
+    products: Products
     scale: torch.Tensor
 
     def of(self, stacked: torch.Tensor) -> torch.Tensor:
@@ -97,7 +93,7 @@ class Stack:
 
     def __init__(self, model: Any, targets: Sequence[str], rank: int, slots: int) -> None:
         self.model = model
-        self.rank = -(-rank // RANK_STEP) * RANK_STEP
+        self.rank = -(-rank // STEP) * STEP
         self.sites = sites_of(model, targets, self.rank)
         self.dtype, self.device = model.dtype, model.device
         wide = torch.promote_types(self.dtype, torch.float32)
@@ -108,8 +104,8 @@ class Stack:
         self.scaling = torch.zeros(slots, 1, dtype=self.dtype, device=self.device)
         self.span: Span
         self.fresh = True  # the next backward is the first into `gradients`: it overwrites
-        even = all(site.n_in % RANK_STEP == site.n_out % RANK_STEP == 0 for site in self.sites)
-        self.grouped = even and self.dtype != torch.float64
+        even = all(site.n_in % STEP == site.n_out % STEP == 0 for site in self.sites)
+        self.way = way_of(self.dtype, self.device, even=even)
 
     def put(self, slot: int, lora: Lora) -> None:
         """Let a slot wear this LoRA."""
@@ -156,8 +152,8 @@ class Stack:
         """Say how many tokens the next forward has of each slot, from slot `first` on."""
         lengths = torch.tensor(counts)
         owner = torch.repeat_interleave(lengths).to(self.device) + first
-        ends = torch.tensor(list(accumulate(counts)), dtype=torch.int32, device=self.device)
-        self.span = Span(first, tuple(counts), ends, self.scaling[owner])
+        products = self.way(counts, self.device)
+        self.span = Span(first, tuple(counts), products, self.scaling[owner])
 
     @contextmanager
     def worn(self) -> Iterator[None]:
@@ -165,77 +161,54 @@ class Stack:
         # Something that wants a gradient: in the first layer nothing else does.
         anchor = torch.zeros((), requires_grad=True)
 
-        def adapt(site: Site, _: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
-            if not torch.is_grad_enabled():
-                return self.adapted(site, inputs[0], output)[0]
-            return _Adapted.apply(inputs[0], output, anchor, self, site)  # type: ignore[no-untyped-call]
+        def hook(site: Site, _: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> Any:
+            if output._is_view():  # GPT-2's linear layer returns one
+                output = output.clone()
+            if torch.is_grad_enabled():
+                return _Adapted.apply(inputs[0], output, anchor, self, site)  # type: ignore[no-untyped-call]
+            self.adapt(site, inputs[0], output)
+            return output
 
-        handles = [site.module.register_forward_hook(partial(adapt, site)) for site in self.sites]
+        handles = [site.module.register_forward_hook(partial(hook, site)) for site in self.sites]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def adapted(
-        self, site: Site, x: torch.Tensor, output: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The output + scale * x A' B', slot by slot; with x and scale * x A' by token."""
-        flat = x.reshape(-1, site.n_in)
-        inner = self.times(flat, self.span.of(site.a(self.used)).transpose(1, 2))
+    def adapt(self, site: Site, x: torch.Tensor, output: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Add scale * x A' B' to the output, slot by slot; x and scale * x A' by token."""
+        flat, products = x.reshape(-1, site.n_in), self.span.products
+        inner = products.times(flat, self.span.of(site.a(self.used)).transpose(1, 2))
         inner.mul_(self.span.scale)
-        added = self.times(inner, self.span.of(site.b(self.used)).transpose(1, 2))
-        return added.view_as(output).add_(output), flat, inner
-
-    def times(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Each slot's tokens times its matrix: [tokens, i] x [slots, i, o] -> [tokens, o]."""
-        if self.grouped:
-            return F.grouped_mm(x, w, offs=self.span.ends)
-        return torch.cat(
-            [piece @ matrix for piece, matrix in zip(self._by_slot(x), w, strict=True)]
-        )
-
-    def outer(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Each slot's y'x: [tokens, o], [tokens, i] -> [slots, o, i]."""
-        if self.grouped:
-            return F.grouped_mm(y.t(), x, offs=self.span.ends)
-        pairs = zip(self._by_slot(y), self._by_slot(x), strict=True)
-        return torch.stack([left.t() @ right for left, right in pairs])
-
-    def _by_slot(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Each slot's tokens apart."""
-        return torch.split(x, list(self.span.counts))
-
-    def keep(self, gradient: torch.Tensor, place: torch.Tensor) -> None:
-        """Write or add the gradient of the span's slots where it belongs."""
-        if self.fresh:
-            self.span.of(place).copy_(gradient)
-        else:
-            self.span.of(place).add_(gradient)
+        b = self.span.of(site.b(self.used)).transpose(1, 2)
+        products.add(inner, b, output.view(-1, site.n_out))
+        return flat, inner
 
 
 class _Adapted(torch.autograd.Function):
-    """`Stack.adapted`; the gradients of A and B go into the stack."""
+    """`Stack.adapt`; the gradients of A and B go into the stack."""
 
     @staticmethod
     def forward(
         ctx: Any, x: torch.Tensor, output: torch.Tensor, _: torch.Tensor, stack: Stack, site: Site
     ) -> torch.Tensor:
-        result, flat, inner = stack.adapted(site, x, output)
-        ctx.save_for_backward(flat, inner)
+        ctx.save_for_backward(*stack.adapt(site, x, output))
         ctx.stack, ctx.site, ctx.shape = stack, site, x.shape
-        return result
+        ctx.mark_dirty(output)
+        return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         stack, site, (flat, inner) = ctx.stack, ctx.site, ctx.saved_tensors
+        span, products = stack.span, stack.span.products
         out = gradients[0].reshape(-1, site.n_out)
-        stack.keep(stack.outer(out, inner), site.b(stack.gradients))
-        middle = stack.times(out, stack.span.of(site.b(stack.used))).mul_(stack.span.scale)
-        stack.keep(stack.outer(middle, flat), site.a(stack.gradients))
+        products.outer(out, inner, span.of(site.b(stack.gradients)), fresh=stack.fresh)
+        middle = products.times(out, span.of(site.b(stack.used))).mul_(span.scale)
+        products.outer(middle, flat, span.of(site.a(stack.gradients)), fresh=stack.fresh)
         back = None
         if ctx.needs_input_grad[0]:
-            back = stack.times(middle, stack.span.of(site.a(stack.used))).view(ctx.shape)
+            back = products.times(middle, span.of(site.a(stack.used))).view(ctx.shape)
         return back, gradients[0], None, None, None
 
 

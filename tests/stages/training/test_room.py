@@ -59,8 +59,9 @@ def test_a_gpu_keeps_room_for_the_model(free: pytest.MonkeyPatch) -> None:
     assert room(None, SHAPES, ["q_proj"], 8, "cpu").slots == MOST_ON_CPU
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:7", "abacus"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps", "abacus"])
 def test_a_device_that_is_not_there_is_refused(free: pytest.MonkeyPatch, device: str) -> None:
     free.setattr("torch.cuda.device_count", lambda: 0)
+    free.setattr("torch.backends.mps.is_available", lambda: False)
     with pytest.raises(ConfigError):
         room(None, SHAPES, ["q_proj"], 8, device)

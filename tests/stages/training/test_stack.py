@@ -102,7 +102,6 @@ def test_gradients_are_those_of_each_lora_alone(
     model = tiny("llama").model.to(getattr(torch, dtype))
     loras = [random_lora(model, ("q_proj", "down_proj"), rank=r, seed=r) for r in (4, 8)]
     stack = stacked(model, loras)
-    assert stack.grouped == (dtype != "float64")  # both ways of multiplying are tried
     stack.gradients = torch.full_like(stack.values, torch.nan)  # what was there must not matter
     stack.arrange([20, 10])
     with stack.worn():

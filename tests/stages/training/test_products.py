@@ -1,0 +1,94 @@
+"""Every way of multiplying slot by slot gives what one product after the other gives."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from stages.training import products
+from stages.training.products import Batched, ByLoop, Grouped, way_of
+
+COUNTS = [3, 14, 1, 40, 2]
+N_IN, N_OUT, RANK = 24, 40, 8
+CPU = torch.device("cpu")
+needs_mkl = pytest.mark.skipif(products._sgemm_batch() is None, reason="torch is built without MKL")
+WAYS = [ByLoop, Grouped, pytest.param(Batched, marks=needs_mkl)]
+
+
+def made(way: Any, counts: list[int] = COUNTS) -> list[torch.Tensor]:
+    """All products of a LoRA's forward and backward: matrices are views with a row to spare."""
+    chance = torch.Generator().manual_seed(0)
+    x, g = (torch.randn(sum(counts), n, generator=chance) for n in (N_IN, N_OUT))
+    flat = torch.randn(len(counts), RANK * (N_IN + N_OUT) + 5, generator=chance)
+    gradients = torch.full_like(flat, torch.nan)  # what was there must not matter
+    (a, b), (to_a, to_b) = (
+        (
+            t[:, : RANK * N_IN].view(-1, RANK, N_IN),
+            t[:, RANK * N_IN : -5].view(-1, N_OUT, RANK),
+        )
+        for t in (flat, gradients)
+    )
+    do = way(counts, CPU)
+    inner, middle = do.times(x, a.transpose(1, 2)), do.times(g, b)
+    out = torch.ones(sum(counts), N_OUT)
+    do.add(inner, b.transpose(1, 2), out)
+    do.outer(g, inner, to_b, fresh=True)
+    do.outer(middle, x, to_a, fresh=True)
+    once = to_a.clone()
+    do.outer(middle, x, to_a, fresh=False)
+    assert gradients[:, -5:].isnan().all()
+    return [inner, middle, do.times(middle, a), out, once, to_a.clone(), to_b.clone()]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_is_the_plain_product(way: Any) -> None:
+    chance = torch.Generator().manual_seed(0)
+    x, _ = (torch.randn(sum(COUNTS), n, generator=chance) for n in (N_IN, N_OUT))
+    flat = torch.randn(len(COUNTS), RANK * (N_IN + N_OUT) + 5, generator=chance)
+    a = flat[:, : RANK * N_IN].view(-1, RANK, N_IN)
+    pieces = torch.split(x, COUNTS)
+    found = made(way)
+    plain = torch.cat([piece @ matrix.t() for piece, matrix in zip(pieces, a, strict=True)])
+    assert (found[0] - plain).abs().max() < 1e-5
+    for one, other in zip(found, made(ByLoop), strict=True):
+        assert (one - other).norm() <= 1e-6 * other.norm()
+    assert torch.allclose(found[5], 2 * found[4])
+
+
+@needs_mkl
+def test_the_batched_call_gives_the_bits_of_the_grouped_one() -> None:
+    counts = [n for n in COUNTS if n > 1]  # one token is a product with a vector there
+    both = zip(made(Batched, counts), made(Grouped, counts), strict=True)
+    assert all(torch.equal(one, other) for one, other in both)
+
+
+@needs_mkl
+def test_groups_without_tokens_and_rows_apart_in_memory() -> None:
+    x = torch.randn(6, 2 * N_IN)[:, ::2]
+    w = torch.randn(3, N_IN, N_OUT)
+    found = Batched([4, 0, 2], CPU).times(x, w)
+    assert torch.allclose(found[:4], x[:4] @ w[0], atol=1e-5)
+    assert torch.allclose(found[4:], x[4:] @ w[2], atol=1e-5)
+
+
+def test_which_way_a_dtype_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    if products._sgemm_batch() is not None:
+        assert way_of(torch.float32, CPU, even=False) is Batched
+    monkeypatch.setattr(products, "_sgemm_batch", lambda: None)
+    assert way_of(torch.float32, CPU, even=True) is Grouped
+    assert way_of(torch.float32, CPU, even=False) is ByLoop
+    assert way_of(torch.float64, CPU, even=True) is ByLoop
+    assert way_of(torch.bfloat16, CPU, even=True) is Grouped
+
+
+@pytest.mark.parametrize("missing", ["the library", "the symbol"])
+def test_without_mkl_there_is_no_batched_call(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: str) -> object:
+        if missing == "the library":
+            raise OSError(missing)
+        return object()
+
+    monkeypatch.setattr("ctypes.CDLL", load)
+    assert products._sgemm_batch.__wrapped__() is None
