@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from stages.tokens import Row
+from stages.training.products import sent
 
 # Tokens of one forward and backward; a step with more is cut between rows, never inside one.
 MAX_TOKENS = 4096
@@ -25,6 +26,7 @@ ATTENTION = "seal_packed"  # its name among transformers' attention functions
 # more of them make more calls.
 SHORTEST = 0.5
 # What some architectures ask of their attention and this one does not do.
+_HALF = (torch.float16, torch.bfloat16)
 _UNKNOWN = ("softcap", "s_aux", "position_bias")
 
 
@@ -66,6 +68,9 @@ class Pack:
     `gather` [padded]: which token stands where in the buckets, one bucket after the other. Padding
     repeats the row's own last token, so that nothing of another row is near; being causal,
     attention shows it to no token that counts. `places` [tokens]: where each token stands there.
+
+    `ends` [rows + 1], int32: where rows begin and end, for attention that takes rows of any length
+    as they lie; then there are no buckets. `longest`: tokens of the longest row.
     """
 
     ids: torch.Tensor
@@ -76,10 +81,12 @@ class Pack:
     buckets: tuple[Bucket, ...]
     gather: torch.Tensor
     places: torch.Tensor
+    ends: torch.Tensor | None = None
+    longest: int = 0
 
 
-def pack(rows: Sequence[Row], device: Any = "cpu") -> Pack:
-    """Put rows, in this order, into one sequence."""
+def pack(rows: Sequence[Row], device: Any = "cpu", *, varlen: bool = False) -> Pack:
+    """Put rows, in this order, into one sequence. `varlen`: without buckets, if no row hides."""
     lengths = [n_read(row) for row in rows]
     starts = list(itertools.accumulate(lengths, initial=0))
     ids, following = (
@@ -88,22 +95,32 @@ def pack(rows: Sequence[Row], device: Any = "cpu") -> Pack:
     )
     row_of = torch.repeat_interleave(torch.tensor(lengths))
     positions = torch.arange(starts[-1]) - torch.tensor(starts)[row_of]
-    learned = [range(max(row.first_target, 1) - 1, len(row.ids) - 1) for row in rows]
-    predicting = torch.tensor(
-        [i + start for at, start in zip(learned, starts, strict=False) for i in at]
-    )
+    learned = (range(max(row.first_target, 1) - 1, n_read(row)) for row in rows)
+    pairs = zip(learned, starts, strict=False)
+    predicting = torch.tensor([start + i for at, start in pairs for i in at])
+    tokens = [ids[None], positions[None], predicting, following[predicting], row_of[predicting]]
+    if varlen and not any(row.n_real < n_read(row) for row in rows):
+        there = sent([*tokens, torch.tensor(starts)], device)
+        nowhere = there[0].new_empty(0)
+        return _packed_of(there, (), nowhere, nowhere, there[5].to(torch.int32), max(lengths))
     split = list(_split_by_length(lengths))
     gather, begins = _side_by_side(lengths, starts, split)
-    return Pack(
-        ids[None].to(device),
-        positions[None].to(device),
-        predicting.to(device),
-        following[predicting].to(device),
-        row_of[predicting].to(device),
-        tuple(_bucket(rows, chosen, device) for chosen in split),
-        gather.to(device),
-        (begins[row_of] + positions).to(device),
+    real = [torch.tensor([rows[i].n_real for i in chosen]) for chosen in split]
+    there = sent([*tokens, gather, begins[row_of] + positions, *real], device)
+    buckets = tuple(
+        Bucket(
+            max(lengths[i] for i in chosen),
+            seen,
+            hides=any(rows[i].n_real < lengths[i] for i in chosen),
+        )
+        for chosen, seen in zip(split, there[7:], strict=True)
     )
+    return _packed_of(there, buckets, there[5], there[6])
+
+
+def _packed_of(tokens: Sequence[torch.Tensor], *attention: Any) -> Pack:
+    ids, positions, predicting, targets, rows = tokens[:5]
+    return Pack(ids, positions, predicting, targets, rows, *attention)
 
 
 def cut(rows: Sequence[Row], max_tokens: int = MAX_TOKENS) -> Iterator[list[Row]]:
@@ -147,14 +164,6 @@ def _side_by_side(
         begins[torch.tensor(chosen)] = begin + torch.arange(len(chosen)) * width
         begin += len(chosen) * width
     return torch.cat(gather), begins
-
-
-def _bucket(rows: Sequence[Row], chosen: Sequence[int], device: Any) -> Bucket:
-    return Bucket(
-        max(n_read(rows[i]) for i in chosen),
-        torch.tensor([rows[i].n_real for i in chosen]).to(device),
-        hides=any(rows[i].n_real < n_read(rows[i]) for i in chosen),
-    )
 
 
 class _SideBySide(torch.autograd.Function):
@@ -220,6 +229,8 @@ def _attention(
     if attention_mask is not None or any(further.get(name) is not None for name in _UNKNOWN):
         raise CannotPack
     packed = _packed.get()
+    if packed.ends is not None:
+        return _varlen(packed, (query, key, value), scaling, sliding_window), None
     sizes = [len(bucket.lengths) * bucket.width for bucket in packed.buckets]
     query, key, value = (
         _SideBySide.apply(x[0].transpose(0, 1), packed).split(sizes)  # type: ignore[no-untyped-call]
@@ -232,6 +243,52 @@ def _attention(
     return _EndToEnd.apply(torch.cat(out), packed)[None], None  # type: ignore[no-untyped-call]
 
 
+def _varlen(
+    packed: Pack, of: Sequence[torch.Tensor], scaling: float | None, window: int | None
+) -> torch.Tensor:
+    """Attention by one kernel over rows of any length: [1, tokens, heads, width of a head]."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    query, key, value = (x[0].transpose(0, 1) for x in of)
+    shared = query.shape[1] // key.shape[1]
+    more: dict[str, Any] = {}
+    if "enable_gqa" in inspect.signature(varlen_attn).parameters:
+        more["enable_gqa"] = shared > 1
+    elif shared > 1:  # torch 2.11
+        key, value = (x.repeat_interleave(shared, dim=1) for x in (key, value))
+    ends, longest = packed.ends, packed.longest
+    assert ends is not None
+    back = -1 if window is None or window >= longest else window - 1
+    out = varlen_attn(
+        query,
+        key,
+        value,
+        ends,
+        ends,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=(back, 0),
+        **more,
+    )
+    assert isinstance(out, torch.Tensor)
+    return out[None]
+
+
+def has_varlen(model: Any) -> bool:
+    """Whether torch has attention over rows of any length for this model's device and dtype.
+
+    Not verified: no GPU has run it. Before it is used, `packs` tries it on the model itself.
+    """
+    if model.device.type not in ("cuda", "meta") or model.dtype not in _HALF:
+        return False
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return False
+    return {"scale", "window_size"} <= inspect.signature(varlen_attn).parameters.keys()
+
+
 def _attend(
     bucket: Bucket, flat: Sequence[torch.Tensor], scaling: float | None, window: int | None
 ) -> torch.Tensor:
@@ -239,7 +296,8 @@ def _attend(
     query, key, value = (x.view(-1, bucket.width, *x.shape[1:]).transpose(1, 2) for x in flat)
     mask = bucket.mask(window)
     shared = query.shape[1] // key.shape[1]
-    if shared > 1 and mask is not None:  # with a mask, the fast kernels want them one to one
+    # With a mask, or in float32 on a GPU, the fast kernels want them one to one.
+    if shared > 1 and (mask is not None or (query.is_cuda and query.dtype not in _HALF)):
         key, value = (x.repeat_interleave(shared, dim=1) for x in (key, value))
         shared = 1
     out = F.scaled_dot_product_attention(
@@ -254,7 +312,7 @@ def _attend(
     return out.transpose(1, 2).flatten(0, 1)
 
 
-def packs(model: Any) -> bool:
+def packs(model: Any, *, varlen: bool = False) -> bool:
     """Whether rows of this model can be packed: tried on two rows of six tokens.
 
     The second row must come out the same to the last bit whatever the first one says, and as it
@@ -273,7 +331,8 @@ def packs(model: Any) -> bool:
         module.register_forward_hook(lambda m, *_: calls.update([m])) for module in model.modules()
     ]
     try:
-        said = [_logits(model, rows) for rows in ([one, other], [changed, other], [other])]
+        trials = ([one, other], [changed, other], [other])
+        said = [_logits(model, rows, varlen=varlen) for rows in trials]
     except (CannotPack, AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         # Or what the model's own code raises where it wants a mask (Falcon) or one row alone.
         return False
@@ -288,9 +347,9 @@ def packs(model: Any) -> bool:
 
 
 @torch.no_grad()
-def _logits(model: Any, rows: Sequence[Row]) -> torch.Tensor:
+def _logits(model: Any, rows: Sequence[Row], *, varlen: bool) -> torch.Tensor:
     """What the model makes of the last of these packed rows."""
-    packed = pack(rows, model.device)
+    packed = pack(rows, model.device, varlen=varlen)
     with attending(model, packed):
         out = model(input_ids=packed.ids, position_ids=packed.positions, use_cache=False)
     return out.logits[0, -n_read(rows[-1]) :]  # type: ignore[no-any-return]

@@ -16,28 +16,58 @@ import torch.nn.functional as F
 
 # grouped_mm wants strides of 16 bytes, 8 numbers in bfloat16.
 STEP = 8
+BLOCK = 64  # tokens; a row of the released self-edits has 48 on average
 
 
 class Products(Protocol):
-    """The products over one arrangement of tokens."""
+    """The products over one arrangement of tokens.
+
+    A way may keep tokens with padding between them: `spread` brings them there, `joined` back.
+    """
 
     def __init__(self, counts: Sequence[int], device: Any) -> None: ...
 
+    def spread(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """[tokens, i] -> [rows, i] in this dtype; what is padding is zero."""
+
+    def joined(self, x: torch.Tensor) -> torch.Tensor:
+        """[rows, i] -> [tokens, i]."""
+
+    def each(self, x: torch.Tensor) -> torch.Tensor:
+        """[groups, 1] -> [rows, 1]."""
+
     def times(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """[tokens, i] x [groups, i, o] -> [tokens, o]."""
+        """[rows, i] x [groups, i, o] -> [rows, o]."""
 
     def add(self, x: torch.Tensor, w: torch.Tensor, to: torch.Tensor) -> None:
-        """Add the same to `to`."""
+        """Add the same to `to` [tokens, o], whose rows are whole in memory."""
 
     def outer(self, y: torch.Tensor, x: torch.Tensor, into: torch.Tensor, *, fresh: bool) -> None:
         """Write (`fresh`) or add each group's y'x, [groups, o, i], to `into`."""
 
 
-class ByLoop:
-    """One product after the other: any device, any dtype."""
+class _EndToEnd:
+    """A way whose rows are the tokens."""
 
     def __init__(self, counts: Sequence[int], device: Any) -> None:
         self.counts = list(counts)
+        self.owner = torch.repeat_interleave(torch.tensor(self.counts)).to(device)
+
+    def spread(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The tokens."""
+        return x.to(dtype)
+
+    def joined(self, x: torch.Tensor) -> torch.Tensor:
+        """The tokens."""
+        return x
+
+    def each(self, x: torch.Tensor) -> torch.Tensor:
+        """[groups, 1] -> [tokens, 1]."""
+        return x.index_select(0, self.owner)
+
+
+class ByLoop(_EndToEnd):
+    """One product after the other: any device, any dtype."""
 
     def times(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """[tokens, i] x [groups, i, o] -> [tokens, o]."""
@@ -54,13 +84,14 @@ class ByLoop:
         _keep(torch.stack([left.t() @ right for left, right in pairs]), into, fresh=fresh)
 
 
-class Grouped:
+class Grouped(_EndToEnd):
     """`grouped_mm`: one kernel in bfloat16 on a GPU from compute capability 9.0.
 
     Elsewhere it is a loop inside of torch, which on a GPU waits for the device.
     """
 
     def __init__(self, counts: Sequence[int], device: Any) -> None:
+        super().__init__(counts, device)
         self.ends = torch.tensor(list(accumulate(counts)), dtype=torch.int32).to(device)
 
     def times(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -76,7 +107,7 @@ class Grouped:
         _keep(F.grouped_mm(y.t(), x, offs=self.ends), into, fresh=fresh)
 
 
-class Batched:
+class Batched(_EndToEnd):
     """MKL's `cblas_sgemm_batch`: float32 on a CPU, all groups in one call, nothing copied.
 
     The same bits as `grouped_mm`, which on a CPU calls MKL once for each group (but for groups of
@@ -84,7 +115,8 @@ class Batched:
     """
 
     def __init__(self, counts: Sequence[int], device: Any) -> None:
-        self.counts, self.n = list(counts), len(counts)
+        super().__init__(counts, device)
+        self.n = len(counts)
         self.starts = torch.tensor([0, *accumulate(counts)][:-1])
         self.offsets: dict[int, torch.Tensor] = {}  # of the groups' rows, by the bytes of a row
         self._counts = (ctypes.c_int * self.n)(*counts)
@@ -99,7 +131,10 @@ class Batched:
 
     def add(self, x: torch.Tensor, w: torch.Tensor, to: torch.Tensor) -> None:
         """Add the same to `to`, whose rows are whole in memory."""
-        self._times(x, w, to, fresh=False)
+        if to.dtype == x.dtype:
+            self._times(x, w, to, fresh=False)
+        else:
+            to.add_(self.times(x, w))
 
     def _times(self, x: torch.Tensor, w: torch.Tensor, out: torch.Tensor, *, fresh: bool) -> None:
         x = x if x.stride(1) == 1 else x.contiguous()
@@ -178,6 +213,72 @@ class _Equal(dict[Any, Any]):
         return self[number]  # type: ignore[no-any-return]
 
 
+class Blocks:
+    """`bmm` over blocks of at most `BLOCK` tokens of one group, filled up with zeros.
+
+    For what has no kernel of its own for groups: a group's length never reaches the host, nothing
+    waits, and one long group does not make all the others as long.
+    """
+
+    def __init__(self, counts: Sequence[int], device: Any) -> None:
+        self.width = min(BLOCK, max(counts))
+        blocks = [-(-n // self.width) for n in counts]
+        owner = [group for group, n in enumerate(blocks) for _ in range(n)]
+        begins = zip(accumulate(blocks, initial=0), counts, strict=False)
+        places = [self.width * begin + i for begin, n in begins for i in range(n)]
+        self.n_blocks = len(owner)
+        # One block for each group is usual: then its matrix is where it is.
+        self.alone = owner == list(range(len(counts)))
+        self.owner, self.places = sent([torch.tensor(owner), torch.tensor(places)], device)
+
+    def spread(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """[tokens, i] -> [blocks * width, i]; no number of one group is a factor of another's."""
+        rows = x.new_zeros(self.n_blocks * self.width, x.shape[1], dtype=dtype)
+        return rows.index_copy_(0, self.places, x.to(dtype))
+
+    def joined(self, x: torch.Tensor) -> torch.Tensor:
+        """[blocks * width, i] -> [tokens, i]."""
+        return x.index_select(0, self.places)
+
+    def each(self, x: torch.Tensor) -> torch.Tensor:
+        """[groups, 1] -> [blocks * width, 1]."""
+        return x.index_select(0, self.owner).expand(-1, self.width).reshape(-1, 1)
+
+    def times(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        """[rows, i] x [groups, i, o] -> [rows, o]."""
+        w = w if self.alone else w.index_select(0, self.owner)
+        return torch.bmm(self._blocks(x), w).flatten(0, 1)
+
+    def add(self, x: torch.Tensor, w: torch.Tensor, to: torch.Tensor) -> None:
+        """Add the same to `to`, in the wider of both dtypes before it is rounded to its own."""
+        to.add_(self.joined(self.times(x, w)))
+
+    def outer(self, y: torch.Tensor, x: torch.Tensor, into: torch.Tensor, *, fresh: bool) -> None:
+        """Write or add each group's y'x, [groups, o, i]."""
+        left, right = self._blocks(y).transpose(1, 2), self._blocks(x)
+        if self.alone and into.dtype == x.dtype:
+            into.baddbmm_(left, right, beta=0 if fresh else 1)
+            return
+        if fresh:
+            into.zero_()
+        into.index_add_(0, self.owner, torch.bmm(left, right).to(into.dtype))
+
+    def _blocks(self, x: torch.Tensor) -> torch.Tensor:
+        return x.view(self.n_blocks, self.width, -1)
+
+
+def sent(tensors: Sequence[torch.Tensor], device: Any) -> list[torch.Tensor]:
+    """The same tensors of int64 on the device, in one transfer that nobody waits for."""
+    device = torch.device(device)
+    if device.type == "cpu":
+        return list(tensors)
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    if device.type == "cuda":
+        flat = flat.pin_memory()
+    pieces = torch.split(flat.to(device, non_blocking=True), [t.numel() for t in tensors])
+    return [piece.view(tensor.shape) for piece, tensor in zip(pieces, tensors, strict=True)]
+
+
 _ROW_MAJOR, _AS_IS, _TURNED = 101, 111, 112  # CBLAS_LAYOUT and CBLAS_TRANSPOSE
 
 
@@ -215,6 +316,10 @@ def _keep(gradient: torch.Tensor, into: torch.Tensor, *, fresh: bool) -> None:
 
 def way_of(dtype: torch.dtype, device: torch.device, *, even: bool) -> type[Products]:
     """The way for this dtype on this device; `even`: all sizes are multiples of `STEP`."""
-    if device.type == "cpu" and dtype == torch.float32 and _sgemm_batch() is not None:
-        return Batched
-    return Grouped if even and dtype != torch.float64 else ByLoop
+    if device.type == "cpu":
+        if dtype == torch.float32 and _sgemm_batch() is not None:
+            return Batched
+        return Grouped if even and dtype != torch.float64 else ByLoop
+    if device.type == "cuda" and dtype == torch.bfloat16 and even:
+        return Grouped if torch.cuda.get_device_capability(device) >= (9, 0) else Blocks
+    return Blocks

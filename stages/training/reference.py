@@ -8,7 +8,7 @@ cost, and seeded per job instead of by the clock.
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, Lora, Objective, Trained
 from stages.training.attach import read, widened, wrapped, write
+from stages.training.draw import first_a
 from stages.training.loss import row_losses
 from stages.training.objectives import OBJECTIVES
 from stages.training.pack import cut
@@ -97,17 +98,6 @@ def initialise(layers: dict[str, Any], seed: int) -> None:
     shapes = {name: layer.lora_A["default"].weight.shape for name, layer in layers.items()}
     for name, a in first_a(shapes, seed):
         write(layers[name], a, torch.zeros(layers[name].lora_B["default"].weight.shape))
-
-
-def first_a(shapes: Mapping[str, Sequence[int]], seed: int) -> Iterator[tuple[str, torch.Tensor]]:
-    """A [rank, in] of each module, uniform within 1/sqrt(in) (PEFT's Kaiming bound).
-
-    Drawn on the CPU, by the seed, in the order of the modules' names.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    for name, shape in sorted(shapes.items()):
-        bound = 1 / math.sqrt(shape[1])
-        yield name, torch.empty(shape).uniform_(-bound, bound, generator=generator)
 
 
 def optimizer_batches(job: Job) -> Iterator[list[Row]]:

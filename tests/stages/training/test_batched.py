@@ -172,33 +172,32 @@ def test_over_a_model_in_bfloat16_the_adapters_are_float32(
 # Each of these trains wrongly, and the comparison above must notice.
 
 
-def one_norm_for_all(run: Any, slot: int, plan: Any, norm: float) -> None:
-    gradients = run.stack.gradients[: len(run.active)]
-    UPDATE(run, slot, plan, gradients.norm().item())
+def one_norm_for_all(run: Any, norms: torch.Tensor) -> None:
+    UPDATE(run, norms.norm().expand(len(norms)))
 
 
-def one_step_count_for_all(run: Any, slot: int, plan: Any, norm: float) -> None:
-    run.steps[slot] = run.steps.max()
-    UPDATE(run, slot, plan, norm)
+def one_step_count_for_all(run: Any, norms: torch.Tensor) -> None:
+    run.steps[:] = run.steps.max()
+    UPDATE(run, norms)
 
 
-def moments_of_the_job_before(run: Any) -> None:
+def moments_of_the_job_before(run: Any, drawer: Any) -> None:
     before = run.first.clone(), run.second.clone()
-    FILL(run)
+    FILL(run, drawer)
     run.first.copy_(before[0])
     run.second.copy_(before[1])
 
 
 def mean_over_the_whole_batch(run: Any) -> Any:
     whole, n_jobs = run.active, len(run.active)
-    losses, _ = BACKWARD(run)
+    BACKWARD(run)
     counts = [sum(r.n_targets for r in plan.batch) for plan in whole]
     for slot, count in enumerate(counts):
         run.stack.gradients[slot] *= n_jobs * count / sum(counts)
-    return losses, run.stack.gradients[:n_jobs].norm(dim=1).tolist()
+    return run.stack.gradients[:n_jobs].norm(dim=1)
 
 
-def rows_see_each_other(rows: Any, device: Any = "cpu") -> Any:
+def rows_see_each_other(rows: Any, device: Any = "cpu", **how: Any) -> Any:
     ids = [i for r in rows for i in r.ids[:-1]]
     joined = PACK([Row((*ids, 0), 0, len(ids))], device)
     together = {name: getattr(joined, name) for name in ("buckets", "gather", "places")}
@@ -310,9 +309,9 @@ def test_the_longest_job_that_waits_takes_a_free_slot(
     started: list[int] = []
     steps: list[int] = []
 
-    def fill(run: Any) -> None:
+    def fill(run: Any, drawer: Any) -> None:
         before = len(run.active)
-        FILL(run)
+        FILL(run, drawer)
         started.extend(plan.place for plan in run.active[before:])
         steps.append(len(run.active))
 
@@ -405,10 +404,10 @@ def test_slots_that_memory_has_no_room_for_are_not_made(
 ) -> None:
     whole = Stack.__init__
 
-    def make(stack: Stack, model: Any, targets: Any, rank: int, slots: int) -> None:
+    def make(stack: Stack, model: Any, targets: Any, rank: int, slots: int, **how: Any) -> None:
         if slots > 2:
             raise torch.OutOfMemoryError("no memory left")
-        whole(stack, model, targets, rank, slots)
+        whole(stack, model, targets, rank, slots, **how)
 
     monkeypatch.setattr(Stack, "__init__", make)
     assert max(errors(lm, mixed, 7)) < 1e-4
@@ -421,9 +420,9 @@ def test_what_did_not_fit_is_given_back_before_less_is_asked_for(
     made: list[weakref.ref[Stack]] = []
     whole, zeros, asked = Stack.__init__, torch.zeros_like, []
 
-    def make(stack: Stack, *how: Any) -> None:
+    def make(stack: Stack, *what: Any, **how: Any) -> None:
         assert not any(other() for other in made)
-        whole(stack, *how)
+        whole(stack, *what, **how)
         made.append(weakref.ref(stack))
 
     def fill(values: torch.Tensor) -> torch.Tensor:
@@ -443,7 +442,7 @@ def test_what_did_not_fit_is_given_back_before_less_is_asked_for(
 def test_rows_that_cannot_be_packed_are_left_to_the_reference(
     lm: LanguageModel, mixed: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batched, "packs", lambda _: False)
+    monkeypatch.setattr(batched, "packs", lambda *_, **__: False)
     assert errors(lm, mixed[:2]) == [0.0, 0.0]
 
 
