@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,7 @@ from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, Lora, Trained
 from stages.training.loss import plain_head, target_losses
+from stages.training.norm import fused_norms
 from stages.training.objectives import OBJECTIVES
 from stages.training.pack import MAX_TOKENS, cut, has_varlen, n_read, pack, packs
 from stages.training.products import sent
@@ -176,11 +177,14 @@ class _Run:
         with ThreadPoolExecutor(1) as drawer:
             while self.waiting or self.active:
                 ended: list[tuple[int, Trained]] = []
-                with self.stack.worn():
+                with self.stack.worn(), self._norms():
                     while not ended and (self.waiting or self.active):
                         self._fill(drawer)
                         ended = self._step()
                 yield from ended
+
+    def _norms(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.lm.device.type == "cpu" else fused_norms(self.lm.model)
 
     def _fill(self, drawer: ThreadPoolExecutor) -> None:
         """Start waiting jobs in the slots behind the active ones."""

@@ -233,7 +233,7 @@ def _attention(
         return _varlen(packed, (query, key, value), scaling, sliding_window), None
     sizes = [len(bucket.lengths) * bucket.width for bucket in packed.buckets]
     query, key, value = (
-        _SideBySide.apply(x[0].transpose(0, 1), packed).split(sizes)  # type: ignore[no-untyped-call]
+        _SideBySide.apply(x.squeeze(0).transpose(0, 1), packed).split(sizes)  # type: ignore[no-untyped-call]
         for x in (query, key, value)
     )
     out = [
@@ -249,7 +249,7 @@ def _varlen(
     """Attention by one kernel over rows of any length: [1, tokens, heads, width of a head]."""
     from torch.nn.attention.varlen import varlen_attn
 
-    query, key, value = (x[0].transpose(0, 1) for x in of)
+    query, key, value = (x.squeeze(0).transpose(0, 1) for x in of)
     shared = query.shape[1] // key.shape[1]
     more: dict[str, Any] = {}
     if "enable_gqa" in inspect.signature(varlen_attn).parameters:

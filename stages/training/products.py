@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 # grouped_mm wants strides of 16 bytes, 8 numbers in bfloat16.
 STEP = 8
+FEW = 4096  # rows that a product has anyway before it keeps a GPU busy (judgement)
 BLOCK = 64  # tokens; a row of the released self-edits has 48 on average
 
 
@@ -214,14 +215,16 @@ class _Equal(dict[Any, Any]):
 
 
 class Blocks:
-    """`bmm` over blocks of at most `BLOCK` tokens of one group, filled up with zeros.
+    """`bmm` over blocks of tokens of one group, of at most `BLOCK` where there are many groups.
 
     For what has no kernel of its own for groups: a group's length never reaches the host, nothing
-    waits, and one long group does not make all the others as long.
+    waits, and one long group does not make all the others as long. Blocks are filled with zeros.
     """
 
     def __init__(self, counts: Sequence[int], device: Any) -> None:
-        self.width = min(BLOCK, max(counts))
+        # Few groups are all as long as the longest: more rows, fewer launches.
+        few = len(counts) * max(counts) <= FEW
+        self.width = max(counts) if few else BLOCK
         blocks = [-(-n // self.width) for n in counts]
         owner = [group for group, n in enumerate(blocks) for _ in range(n)]
         begins = zip(accumulate(blocks, initial=0), counts, strict=False)

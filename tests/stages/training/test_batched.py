@@ -1,5 +1,6 @@
 """Many adapters at once are the adapters of the reference trainer, job for job."""
 
+import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -90,6 +91,55 @@ def test_without_mkls_batched_call_they_are_the_same(
 ) -> None:
     monkeypatch.setattr(products, "_sgemm_batch", lambda: None)
     assert max(errors(lm, mixed)) < 1e-4
+
+
+@pytest.mark.parametrize("few", [0, 4096])
+def test_by_padded_blocks_they_are_the_same(
+    lm: LanguageModel, mixed: list[Job], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "way_of", lambda *_, **__: products.Blocks)
+    monkeypatch.setattr(products, "FEW", few)
+    monkeypatch.setattr(products, "BLOCK", 16)
+    assert max(errors(lm, mixed)) < 1e-4
+
+
+def attention_row_by_row(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *where: Any, **how: Any
+) -> torch.Tensor:
+    """What torch's kernel does, by its documentation; it runs on a GPU alone."""
+    (ends, _, longest, _), (back, ahead) = where, how["window_size"]
+    assert (ends.dtype, ahead, longest) == (torch.int32, 0, int(ends.diff().max()))
+    out = []
+    for begin, end in itertools.pairwise(ends.tolist()):
+        q, k, v = (x[begin:end].transpose(0, 1) for x in (query, key, value))
+        k, v = (x.repeat_interleave(len(q) // len(x), 0) for x in (k, v))
+        apart = torch.arange(end - begin)[:, None] - torch.arange(end - begin)[None]
+        seen = (apart >= 0) & ((apart <= back) | (back < 0))
+        scores = (q @ k.transpose(1, 2) * how["scale"]).masked_fill(~seen, -math.inf)
+        out.append((scores.softmax(-1) @ v).transpose(0, 1))
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2"])
+def test_with_attention_over_rows_of_any_length_they_are_the_same(
+    tiny: Callable[..., LanguageModel],
+    make_job: MakeJob,
+    family: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def attend(*where: Any, scale: Any, window_size: Any, enable_gqa: bool) -> torch.Tensor:
+        calls.append(window_size)
+        return attention_row_by_row(*where, scale=scale, window_size=window_size)
+
+    lm = tiny(family)
+    monkeypatch.setattr(batched, "has_varlen", lambda _: True)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend)
+    jobs = [make_job(lm.tokenizer, TEXTS[i:], learning_rate=1e-3, seed=i) for i in range(3)]
+    assert max(errors(lm, jobs)) < 1e-4
+    assert calls
+    assert any(back >= 0 for back, _ in calls) == (family == "mistral")
 
 
 def test_in_float64_they_agree_to_the_last_digits(lm: LanguageModel, mixed: list[Job]) -> None:

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from stages.training import products
-from stages.training.products import Batched, ByLoop, Grouped, way_of
+from stages.training.products import Batched, Blocks, ByLoop, Grouped, way_of
 
 COUNTS = [3, 14, 1, 40, 2]
 N_IN, N_OUT, RANK = 24, 40, 8
 CPU = torch.device("cpu")
 needs_mkl = pytest.mark.skipif(products._sgemm_batch() is None, reason="torch is built without MKL")
-WAYS = [ByLoop, Grouped, pytest.param(Batched, marks=needs_mkl)]
+WAYS = [ByLoop, Grouped, Blocks, pytest.param(Batched, marks=needs_mkl)]
 
 
 def made(way: Any, counts: list[int] = COUNTS) -> list[torch.Tensor]:
@@ -29,6 +29,7 @@ def made(way: Any, counts: list[int] = COUNTS) -> list[torch.Tensor]:
         for t in (flat, gradients)
     )
     do = way(counts, CPU)
+    x, g = (do.spread(t, torch.float32) for t in (x, g))
     inner, middle = do.times(x, a.transpose(1, 2)), do.times(g, b)
     out = torch.ones(sum(counts), N_OUT)
     do.add(inner, b.transpose(1, 2), out)
@@ -37,7 +38,41 @@ def made(way: Any, counts: list[int] = COUNTS) -> list[torch.Tensor]:
     once = to_a.clone()
     do.outer(middle, x, to_a, fresh=False)
     assert gradients[:, -5:].isnan().all()
-    return [inner, middle, do.times(middle, a), out, once, to_a.clone(), to_b.clone()]
+    ends = [do.joined(t) for t in (inner, middle, do.times(middle, a))]
+    return [*ends, out, once, to_a.clone(), to_b.clone()]
+
+
+@pytest.mark.parametrize("few", [0, 4096])
+@pytest.mark.parametrize("block", [1, 16, 64])
+def test_blocks_of_any_width_are_the_plain_product(
+    few: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "FEW", few)
+    monkeypatch.setattr(products, "BLOCK", block)
+    for one, other in zip(made(Blocks), made(ByLoop), strict=True):
+        assert (one - other).norm() <= 1e-6 * other.norm()
+
+
+def test_padding_keeps_what_is_no_number_with_its_own_group() -> None:
+    x = torch.ones(sum(COUNTS), N_IN)
+    x[3 + 13] = torch.nan  # the last token of the second group
+    do = Blocks(COUNTS, CPU)
+    rows = do.spread(x, torch.float32)
+    into = torch.empty(len(COUNTS), N_IN, N_IN)
+    do.outer(rows, rows, into, fresh=True)
+    assert [bool(one.isnan().any()) for one in into] == [False, True, False, False, False]
+
+
+def test_a_gpu_gets_one_kernel_for_bfloat16_where_it_is_and_blocks_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpu = torch.device("cuda", 0)
+    for capability, way in (((9, 0), Grouped), ((8, 0), Blocks), ((10, 0), Grouped)):
+        monkeypatch.setattr("torch.cuda.get_device_capability", lambda _, c=capability: c)
+        assert way_of(torch.bfloat16, gpu, even=True) is way
+        assert way_of(torch.float32, gpu, even=True) is Blocks
+        assert way_of(torch.bfloat16, gpu, even=False) is Blocks
+    assert way_of(torch.float32, torch.device("mps"), even=True) is Blocks
 
 
 @pytest.mark.parametrize("way", WAYS)
