@@ -16,7 +16,8 @@ from stages.errors import ConfigError, InputError, ResourceError
 
 LOG = logging.getLogger(__name__)
 SMALL_MODEL = 50_000_000  # parameters; below it a second CPU thread costs more than it brings
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+QUANTISED = "nf4"  # linear layers in 4 bits, the rest in bfloat16: for a base that is only adapted
+DTYPES = ("auto", "float32", "bfloat16", "float16", QUANTISED)
 _LARGEST_HEADER = 100_000_000  # bytes; the safetensors format's own limit
 # What transformers raises, depending on which file is broken and how.
 _UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError)
@@ -118,7 +119,8 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
     Args:
         path: a model directory.
         device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, `mps`, ...
-        dtype: `auto` is the checkpoint's own, else float32, bfloat16 or float16.
+        dtype: `auto` is the checkpoint's own, else float32, bfloat16, float16, or nf4 (4 bits, by
+            bitsandbytes).
         content: what the caller knows the folder's content by; another one is loaded anew.
 
     Raises:
@@ -140,14 +142,15 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             path,
-            dtype=dtype,
+            **_stored(dtype, place),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
         )
         model, info = loaded
-        model.to(place)
+        if dtype != QUANTISED:  # which is put on its device while it is read
+            model.to(place)
     except torch.OutOfMemoryError as error:
         message = f"{path} does not fit on {place}."
         raise ResourceError(message, "Use a smaller model, or --device cpu.") from error
@@ -168,6 +171,24 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
     if place == "cpu":
         choose_threads(model.num_parameters())
     return LanguageModel(model, tokenizer)
+
+
+def _stored(dtype: str, place: str) -> dict[str, Any]:
+    """How transformers is told about a dtype. Raises ConfigError."""
+    if dtype != QUANTISED:
+        return {"dtype": dtype}
+    from importlib.util import find_spec
+
+    import torch
+    import transformers
+
+    if not (find_spec("bitsandbytes") and find_spec("accelerate")):
+        message = "a base in 4 bits needs bitsandbytes and accelerate, which are not installed."
+        raise ConfigError(message, "pip install 'seal-adapt[nf4]', or another --dtype.")
+    how = transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+    return {"dtype": torch.bfloat16, "quantization_config": how, "device_map": {"": place}}
 
 
 def find_device(wanted: str) -> str:

@@ -46,7 +46,10 @@ PaperOption = Annotated[
 NoiseOption = Annotated[
     bool, typer.Option("--noise", help="Also one at a time with another attention kernel.")
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+RivalsOption = Annotated[
+    bool, typer.Option("--rivals/--no-rivals", help="Also a careful loop, and TRL if installed.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting.")
@@ -62,6 +65,7 @@ def adapters(
     slots: SlotsOption = "8,16,32,64",
     paper: PaperOption = True,
     noise: NoiseOption = False,
+    rivals: RivalsOption = True,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
     assignments: SetOption = [],  # noqa: B006  # typer's way
@@ -74,7 +78,7 @@ def adapters(
         store_of(ctx), Settings(None, assignments), shape, model, self_edits, number, device
     )
     results = []
-    for result in bench.measure(lm, work, wanted, paper=paper, noise=noise):
+    for result in bench.measure(lm, work, wanted, paper=paper, noise=noise, rivals=rivals):
         results.append(result)
         console.say(f"{result.method}, {result.slots} slots: {result.seconds:.4f} s a self-edit")
     facts = facts_of(device_of(lm), "torch", "transformers", "peft") | {

@@ -116,7 +116,8 @@ class Runtime:
         from stages.training.room import room
 
         self.rest()  # what an engine holds of a GPU is free when training begins
-        return room(slots, weight_shapes(self.folder(model)), model.targets, rank, self.device)
+        shapes = weight_shapes(self.folder(model))
+        return room(slots, shapes, model.targets, rank, self.device, model.dtype)
 
     def rest(self) -> None:
         """Let engines that hold a GPU's memory give it away; they wake when they are asked."""

@@ -106,9 +106,10 @@ class Update(StageSpec):
         drawn: Sequence[stage.Earlier],
         job: Job,
     ) -> Policy:
-        from stages.training.merge import save_merged
+        from stages.training.merge import check_plain, save_merged
 
         loaded = runtime.model(self.model)
+        check_plain(loaded.model)
         console.say(f"finetuning {self.model.name} on {len(edits)} self-edits.")
         trained, n_learned = stage.update(
             edits,

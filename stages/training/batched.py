@@ -14,19 +14,21 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
-from torch.optim.adamw import adamw
 
 from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, Lora, Trained
+from stages.training.adam import descend
+from stages.training.checkpoint import checkpointed, forgettable
 from stages.training.loss import plain_head, target_losses
 from stages.training.norm import fused_norms
 from stages.training.objectives import OBJECTIVES
-from stages.training.pack import MAX_TOKENS, cut, has_varlen, n_read, pack, packs
+from stages.training.pack import MAX_TOKENS, Pack, cut, n_read, pack, packs
 from stages.training.products import sent
-from stages.training.reference import MAX_GRAD_NORM, ReferenceTrainer, optimizer_batches
+from stages.training.reference import ReferenceTrainer, optimizer_batches
 from stages.training.schedule import learning_rate
 from stages.training.stack import Stack, stackable
+from stages.training.varlen import has_varlen
 
 LOG = logging.getLogger(__name__)
 LEAST_TOKENS = 1024  # a forward is cut down to this before slots are given up
@@ -141,6 +143,7 @@ class _Run:
     def __init__(self, lm: LanguageModel, plans: Sequence[_Active], how: BatchedTrainer) -> None:
         self.lm, self.max_tokens, self.head = lm, how.max_tokens, plain_head(lm.model)
         self.varlen, self.narrow = how.varlen, how.narrow
+        self.forgetful = False  # whether layers compute twice, for want of memory
         # The longest comes last, where it is taken first: what is left at the end, when slots
         # stand empty, is short.
         self.waiting = sorted(plans, key=lambda plan: len(plan.batches))
@@ -185,6 +188,9 @@ class _Run:
 
     def _norms(self) -> AbstractContextManager[object]:
         return nullcontext() if self.lm.device.type == "cpu" else fused_norms(self.lm.model)
+
+    def _again(self, packed: Pack) -> AbstractContextManager[object]:
+        return checkpointed(self.lm.model, packed) if self.forgetful else nullcontext()
 
     def _fill(self, drawer: ThreadPoolExecutor) -> None:
         """Start waiting jobs in the slots behind the active ones."""
@@ -239,7 +245,8 @@ class _Run:
                 device,
             )
             (slots,) = sent([torch.tensor([slot for slot, _ in piece])], device)
-            each = target_losses(self.lm.model, packed, self.head)
+            with self._again(packed):
+                each = target_losses(self.lm.model, packed, self.head)
             parts = each * share.index_select(0, packed.rows)
             parts.sum().backward()  # type: ignore[no-untyped-call]
             losses.index_add_(0, slots.index_select(0, packed.rows), parts.detach())
@@ -264,31 +271,10 @@ class _Run:
         self.stack.arrange(list(counts.values()), first=piece[0][0])
 
     def _update(self, norms: torch.Tensor) -> None:
-        """Clip and apply each job's gradient with Adam, as torch.optim.AdamW does by default."""
-        assert self.stack.gradients is not None
-        # Not a number stays one and spoils its own job, as it must.
-        excess = ((norms + 1e-6) / MAX_GRAD_NORM).clamp(min=1)
-        inside = excess.dtype == torch.float32  # the kernel divides by it, in the same pass
-        if not inside:
-            self.stack.gradients[: len(excess)].div_(excess[:, None])
-        for slot, plan in enumerate(self.active):
-            adamw(
-                [self.stack.values[slot]],
-                [self.stack.gradients[slot]],
-                [self.first[slot]],
-                [self.second[slot]],
-                [],
-                [self.steps[slot]],
-                fused=True,
-                grad_scale=excess[slot] if inside else None,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=plan.learning_rate,
-                weight_decay=0.0,
-                eps=1e-8,
-                maximize=False,
-            )
+        """Clip and apply each job's gradient."""
+        rates = [plan.learning_rate for plan in self.active]
+        moments = self.first, self.second, self.steps
+        descend(self.stack, moments, norms, rates)
         self.stack.refresh(slice(len(self.active)))
 
     def _end(self, slot: int) -> tuple[int, Trained]:
@@ -317,7 +303,7 @@ class _Run:
                 state[slot] = state[len(self.active)]
 
     def _shrink(self) -> list[tuple[int, Trained]]:
-        """After running out of memory: shorter pieces, fewer slots, or a job that failed.
+        """After running out of memory: shorter pieces, layers twice, fewer slots, or a failed job.
 
         The jobs whose slots go start again later. The others have not lost their step.
         """
@@ -325,6 +311,9 @@ class _Run:
         if self.max_tokens > max(n_read(longest), LEAST_TOKENS):
             self.max_tokens = max(n_read(longest), LEAST_TOKENS, self.max_tokens // 2)
             LOG.warning("out of memory: going on with %d tokens at once", self.max_tokens)
+        elif not self.forgetful and any(True for _ in forgettable(self.lm.model)):
+            self.forgetful = True
+            LOG.warning("out of memory: layers compute again what they cannot keep")
         elif len(self.active) > 1:
             self.slots = len(self.active) // 2
             LOG.warning("out of memory: going on with %d slots", self.slots)

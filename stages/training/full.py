@@ -14,6 +14,7 @@ import torch
 from stages.errors import RowFailure
 from stages.models import LanguageModel
 from stages.training import Job, Trained
+from stages.training.merge import check_plain
 from stages.training.pack import packs
 from stages.training.reference import descend
 
@@ -27,6 +28,7 @@ def finetuned(lm: LanguageModel, job: Job) -> Iterator[tuple[Trained, Originals]
     Of the job its LoRA (rank, alpha, targets) is passed over. Yields how it went (out of memory or
     a non-finite loss is an error in it, not raised), and the tensors before.
     """
+    check_plain(lm.model)
     originals: Originals = {weight: weight.data for weight in lm.model.parameters()}
     start, error = time.perf_counter(), None
     losses: list[float] = []

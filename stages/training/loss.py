@@ -71,10 +71,10 @@ class _HeadLoss(torch.autograd.Function):
         for chunk, wanted, place in zip(
             *(torch.split(x, n) for x in (hidden, targets[:, None], gradients)), strict=True
         ):
-            logits = widened(head(chunk))
-            total = logits.logsumexp(1, keepdim=True)
-            losses.append((total - logits.gather(1, wanted))[:, 0])
-            p = logits.sub_(total).exp_()
+            # Not logits minus their logsumexp: that loses what a confident token's gradient is.
+            log_p = F.log_softmax(widened(head(chunk)), dim=1)
+            losses.append(-log_p.gather(1, wanted)[:, 0])
+            p = log_p.exp_()
             p.scatter_add_(1, wanted, p.new_full(wanted.shape, -1.0))
             torch.mm(p.to(hidden.dtype), head.weight, out=place)
         ctx.save_for_backward(gradients)

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 
 from stages.tokens import Row
 from stages.training.products import sent
+from stages.training.varlen import HALF, rows_of_any_length
 
 # Tokens of one forward and backward; a step with more is cut between rows, never inside one.
 MAX_TOKENS = 4096
@@ -26,7 +27,6 @@ ATTENTION = "seal_packed"  # its name among transformers' attention functions
 # more of them make more calls.
 SHORTEST = 0.5
 # What some architectures ask of their attention and this one does not do.
-_HALF = (torch.float16, torch.bfloat16)
 _UNKNOWN = ("softcap", "s_aux", "position_bias")
 
 
@@ -230,7 +230,9 @@ def _attention(
         raise CannotPack
     packed = _packed.get()
     if packed.ends is not None:
-        return _varlen(packed, (query, key, value), scaling, sliding_window), None
+        return rows_of_any_length(
+            (query, key, value), packed.ends, packed.longest, scaling, sliding_window
+        ), None
     sizes = [len(bucket.lengths) * bucket.width for bucket in packed.buckets]
     query, key, value = (
         _SideBySide.apply(x.squeeze(0).transpose(0, 1), packed).split(sizes)  # type: ignore[no-untyped-call]
@@ -243,52 +245,6 @@ def _attention(
     return _EndToEnd.apply(torch.cat(out), packed)[None], None  # type: ignore[no-untyped-call]
 
 
-def _varlen(
-    packed: Pack, of: Sequence[torch.Tensor], scaling: float | None, window: int | None
-) -> torch.Tensor:
-    """Attention by one kernel over rows of any length: [1, tokens, heads, width of a head]."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    query, key, value = (x.squeeze(0).transpose(0, 1) for x in of)
-    shared = query.shape[1] // key.shape[1]
-    more: dict[str, Any] = {}
-    if "enable_gqa" in inspect.signature(varlen_attn).parameters:
-        more["enable_gqa"] = shared > 1
-    elif shared > 1:  # torch 2.11
-        key, value = (x.repeat_interleave(shared, dim=1) for x in (key, value))
-    ends, longest = packed.ends, packed.longest
-    assert ends is not None
-    back = -1 if window is None or window >= longest else window - 1
-    out = varlen_attn(
-        query,
-        key,
-        value,
-        ends,
-        ends,
-        longest,
-        longest,
-        scale=scaling,
-        window_size=(back, 0),
-        **more,
-    )
-    assert isinstance(out, torch.Tensor)
-    return out[None]
-
-
-def has_varlen(model: Any) -> bool:
-    """Whether torch has attention over rows of any length for this model's device and dtype.
-
-    Not verified: no GPU has run it. Before it is used, `packs` tries it on the model itself.
-    """
-    if model.device.type not in ("cuda", "meta") or model.dtype not in _HALF:
-        return False
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return False
-    return {"scale", "window_size"} <= inspect.signature(varlen_attn).parameters.keys()
-
-
 def _attend(
     bucket: Bucket, flat: Sequence[torch.Tensor], scaling: float | None, window: int | None
 ) -> torch.Tensor:
@@ -297,7 +253,7 @@ def _attend(
     mask = bucket.mask(window)
     shared = query.shape[1] // key.shape[1]
     # With a mask, or in float32 on a GPU, the fast kernels want them one to one.
-    if shared > 1 and (mask is not None or (query.is_cuda and query.dtype not in _HALF)):
+    if shared > 1 and (mask is not None or (query.is_cuda and query.dtype not in HALF)):
         key, value = (x.repeat_interleave(shared, dim=1) for x in (key, value))
         shared = 1
     out = F.scaled_dot_product_attention(

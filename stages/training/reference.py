@@ -18,14 +18,13 @@ from stages.errors import RowFailure
 from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, Lora, Objective, Trained
+from stages.training.adam import MAX_GRAD_NORM
 from stages.training.attach import read, widened, wrapped, write
 from stages.training.draw import first_a
 from stages.training.loss import row_losses
 from stages.training.objectives import OBJECTIVES
 from stages.training.pack import cut
 from stages.training.schedule import learning_rate
-
-MAX_GRAD_NORM = 1.0
 
 
 class ReferenceTrainer:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from stages.training import Lora
-from stages.training.attach import attached, check_fits, named
+from stages.training.attach import attached, check_fits, named, size_of
 from stages.training.draw import first_a
 from stages.training.products import STEP, Products, way_of
 
@@ -60,9 +60,7 @@ def sites_of(model: Any, targets: Sequence[str], rank: int) -> list[Site]:
     """The modules that a LoRA with these targets adapts, by name."""
     sites: list[Site] = []
     for name, module in sorted(named(model, list(targets)).items()):
-        n_out, n_in = module.weight.shape
-        if type(module).__name__ == "Conv1D":  # GPT-2 stores its linear layers transposed
-            n_out, n_in = n_in, n_out
+        n_out, n_in = size_of(module)
         sites.append(Site(name, module, n_in, n_out, sites[-1].end if sites else 0, rank))
     return sites
 

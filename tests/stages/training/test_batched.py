@@ -16,9 +16,10 @@ from stages.engines.transformers import TransformersEngine
 from stages.models import LanguageModel
 from stages.records import Example
 from stages.tokens import Row, row
-from stages.training import Job, Lora, Objective, Trained, batched, products, stack
+from stages.training import Job, Lora, Objective, Trained, adam, batched, products, stack
 from stages.training.attach import attached
 from stages.training.batched import BatchedTrainer
+from stages.training.checkpoint import checkpointed
 from stages.training.objectives import OBJECTIVES
 from stages.training.reference import ReferenceTrainer
 from stages.training.stack import Stack
@@ -279,7 +280,7 @@ MISTAKES = {
     "no decay": (batched._Active, "learning_rate", property(lambda p: p.job.learning_rate)),
     "no warm-up": (batched, "learning_rate", without_warmup),
     "linear for all": (batched, "learning_rate", linear_for_all),
-    "no clipping": (batched, "MAX_GRAD_NORM", math.inf),
+    "no clipping": (adam, "MAX_GRAD_NORM", math.inf),
     "rows see each other": (batched, "pack", rows_see_each_other),
     "the wrong slot": (Stack, "arrange", tokens_of_the_wrong_slot),
 }
@@ -433,6 +434,27 @@ def test_out_of_memory_takes_slots_away_and_the_jobs_are_trained_all_the_same(
     found = list(BatchedTrainer(lm, 7).train(mixed))
     assert max(error(one, other) for one, other in zip(found, expected, strict=True)) < 1e-4
     assert "going on with 3 slots" in caplog.text
+    assert caplog.text.index("compute again") < caplog.text.index("slots")
+
+
+def test_layers_that_compute_twice_train_the_same(
+    lm: LanguageModel,
+    mixed: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs, layer = [], type(lm.model.base_model.layers[0])
+    whole = layer.forward
+    monkeypatch.setattr(layer, "forward", lambda *a, **k: runs.append(1) or whole(*a, **k))
+    expected = list(BatchedTrainer(lm, 3).train(mixed[:3]))
+    once = len(runs)
+    monkeypatch.setattr(batched._Run, "_again", lambda run, packed: checkpointed(lm.model, packed))
+    runs.clear()
+    before = Trace(lm.model)
+    found = list(BatchedTrainer(lm, 3).train(mixed[:3]))
+    before.assert_unchanged(lm.model)
+    assert all(error(one, other) < 1e-6 for one, other in zip(found, expected, strict=True))
+    assert len(runs) > 1.5 * once  # trials of the model are among them
 
 
 def test_alone_a_job_is_cut_into_rows_and_one_that_does_not_fit_fails(

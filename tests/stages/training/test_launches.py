@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from meta_model import model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.config import AdaptConfig
@@ -15,9 +16,8 @@ from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, batched, norm
 from stages.training.batched import BatchedTrainer
-from stages.training.bench import Numbers
-from stages.training.pack import has_varlen
 from stages.training.products import Blocks
+from stages.training.varlen import has_varlen
 
 MOST = 110  # operations per layer and step, views excluded
 LENGTHS = [6, 30, 31, 44, 12, 160, 29, 90]
@@ -50,19 +50,6 @@ def tensors(what: Any) -> Iterator[torch.Tensor]:
     elif isinstance(what, (list, tuple)):
         for one in what:
             yield from tensors(one)
-
-
-def model(layers: int) -> LanguageModel:
-    """Qwen2.5-7B with few layers, without weights."""
-    import transformers
-
-    config = transformers.AutoConfig.for_model(
-        "qwen2", hidden_size=3584, intermediate_size=18944, num_hidden_layers=layers,
-        num_attention_heads=28, num_key_value_heads=4, vocab_size=152064,
-    )  # fmt: skip
-    with torch.device("meta"):
-        made = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    return LanguageModel(made.eval().requires_grad_(False), Numbers())
 
 
 def run(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch, steps: int = 4) -> Any:
