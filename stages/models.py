@@ -151,6 +151,9 @@ def load(path: Path, device: str = "auto", dtype: str = "auto", content: str = "
         model, info = loaded
         if dtype != QUANTISED:  # which is put on its device while it is read
             model.to(place)
+        for module in model.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False  # a layout that no gradient passes
     except torch.OutOfMemoryError as error:
         message = f"{path} does not fit on {place}."
         raise ResourceError(message, "Use a smaller model, or --device cpu.") from error

@@ -177,15 +177,10 @@ def measure(
 def ratios(results: Sequence[Measured]) -> dict[str, float | int]:
     """How much faster the best batched run is, in training and scoring together."""
     best = min((r for r in results if r.method == "batched"), key=lambda r: r.seconds)
-    others = {
-        "one at a time": "speedup_over_peft",
-        "careful loop": "speedup_over_careful_loop",
-        "trl": "speedup_over_trl",
-        "paper": "speedup_over_paper",
-    }
-    found = {
-        others[r.method]: round(r.seconds / best.seconds, 3) for r in results if r.method in others
-    }
+    methods = ("careful loop", "trl", "paper")
+    others = {"one at a time": "peft"} | {name: name.replace(" ", "_") for name in methods}
+    known = [(others[r.method], r.seconds) for r in results if r.method in others]
+    found = {f"speedup_over_{name}": round(s / best.seconds, 3) for name, s in known}
     return {"best_slots": best.slots, **found}
 
 
@@ -236,8 +231,8 @@ class _Meter:
         list(Trl(self.lm).train([replace(jobs[0], epochs=1)]))  # warm up
         _forget_peak()
         start = now(self.lm)
-        made = sum(trained.n_steps for trained in Trl(self.lm).train(jobs))
-        per_step = (now(self.lm) - start) / made
+        per_step = 1 / sum(trained.n_steps for trained in Trl(self.lm).train(jobs))
+        per_step *= now(self.lm) - start
         steps = sum(len(list(optimizer_batches(w.job))) for w in self.work) / len(self.work)
         tokens = self._tokens() / len(self.work) / steps
         return self._extrapolated(one, "trl", per_step, steps, tokens)
