@@ -60,7 +60,7 @@ SecondsOption = Annotated[
     float, typer.Option("--timeout", min=0.1, help="Seconds a query may take.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable."),
@@ -77,7 +77,7 @@ PresetOption = Annotated[
 
 def _of_all(
     *,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     dtype: Annotated[
         str,
         typer.Option("--dtype", help="auto (the checkpoint's), float32, bfloat16, float16."),

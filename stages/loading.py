@@ -16,10 +16,12 @@ from stages.errors import ConfigError, InputError, ResourceError
 from stages.models import (
     ADAPTER,
     DTYPES,
+    QUANTISED,
     LanguageModel,
     check_directory,
     choose_threads,
     find_device,
+    stored,
     unloadable,
     weight_shapes,
 )
@@ -38,8 +40,9 @@ def load(
 
     Args:
         path: a model directory.
-        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, ...
-        dtype: `auto` is the checkpoint's own, else float32, bfloat16 or float16.
+        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:1`, `mps`, ...
+        dtype: `auto` is the checkpoint's own, else float32, bfloat16, float16, or nf4 (4 bits,
+            by bitsandbytes).
         content: what the caller knows the folders' content by; another one is loaded anew.
         adapters: PEFT folders, folded into it one after the other. One that lies in `path` itself
             counts only when it is named here.
@@ -90,14 +93,15 @@ def _opened(
         with _bare(path) as folder:
             found: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
-                dtype=dtype,
+                **stored(dtype, place),
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
             )
         model, info = found
-        model.to(place)
+        if dtype != QUANTISED:  # which is put on its device while it is read
+            model.to(place)
         loaded = LanguageModel(model, tokenizer)
         _try(loaded)
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -16,7 +16,8 @@ from stages.errors import ConfigError, InputError
 
 LOG = logging.getLogger(__name__)
 SMALL_MODEL = 50_000_000  # parameters; below it a second CPU thread costs more than it brings
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+QUANTISED = "nf4"  # linear layers in 4 bits, the rest in bfloat16: for a base that is only adapted
+DTYPES = ("auto", "float32", "bfloat16", "float16", QUANTISED)
 _LARGEST_HEADER = 100_000_000  # bytes; the safetensors format's own limit
 ADAPTER, TOKENIZER = "adapter_config.json", "tokenizer_config.json"
 _SAID = 300  # characters of what transformers says
@@ -113,6 +114,24 @@ def unloadable(path: Path, error: Exception) -> InputError:
     return InputError(f"{path} cannot be loaded: {said}", "Check it, or copy the model again.")
 
 
+def stored(dtype: str, place: str) -> dict[str, Any]:
+    """How transformers is told about a dtype. Raises ConfigError."""
+    if dtype != QUANTISED:
+        return {"dtype": dtype}
+    from importlib.util import find_spec
+
+    import torch
+    import transformers
+
+    if not (find_spec("bitsandbytes") and find_spec("accelerate")):
+        message = "a base in 4 bits needs bitsandbytes and accelerate, which are not installed."
+        raise ConfigError(message, "pip install 'seal-adapt[nf4]', or another --dtype.")
+    how = transformers.BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+    return {"dtype": torch.bfloat16, "quantization_config": how, "device_map": {"": place}}
+
+
 def find_device(wanted: str) -> str:
     """A device that is there, `auto` settled. Raises ConfigError."""
     import torch
@@ -122,8 +141,14 @@ def find_device(wanted: str) -> str:
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
-        raise ConfigError(f"there is no device {wanted!r}.", "Use auto, cpu or cuda.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"there is no device {wanted!r}.", "Use auto, cpu, cuda or mps."
+        ) from error
+    missing = {
+        "cuda": (device.index or 0) >= torch.cuda.device_count(),
+        "mps": not torch.backends.mps.is_available(),
+    }
+    if missing.get(device.type, False):
         raise ConfigError(f"{wanted} is not on this machine.", "See `seal doctor`.")
     return wanted
 

@@ -28,6 +28,9 @@ PaperOption = Annotated[
 NoiseOption = Annotated[
     bool, typer.Option("--noise", help="Also one at a time with another attention kernel.")
 ]
+RivalsOption = Annotated[
+    bool, typer.Option("--rivals/--no-rivals", help="Also a careful loop, and TRL if installed.")
+]
 
 
 def adapters(
@@ -39,6 +42,7 @@ def adapters(
     slots: SlotsOption = "8,16,32,64",
     paper: PaperOption = True,
     noise: NoiseOption = False,
+    rivals: RivalsOption = True,
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
     assignments: SetOption = None,
@@ -51,7 +55,7 @@ def adapters(
     resolve = seal.resolver()
     lm, work = training(resolve, seal.runtime, shape, model, self_edits, number)
     results = []
-    for result in bench.measure(lm, work, wanted, paper=paper, noise=noise):
+    for result in bench.measure(lm, work, wanted, paper=paper, noise=noise, rivals=rivals):
         results.append(result)
         console.say(f"{result.method}, {result.slots} slots: {result.seconds:.4f} s a self-edit")
     answer = facts(device_of(lm), "torch", "transformers", "peft") | {

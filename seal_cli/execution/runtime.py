@@ -126,15 +126,18 @@ class Runtime:
         self._engines["judge", model] = engine
         return engine
 
-    def trainer(self, model: ModelRef, slots: int) -> Trainer:
-        """Trains LoRAs on a model, `slots` at once. Engines that hold a GPU rest meanwhile."""
+    def trainer(self, model: ModelRef, slots: int, *, packed: bool = False) -> Trainer:
+        """Trains LoRAs on a model, `slots` at once. Engines that hold a GPU rest meanwhile.
+
+        One slot is the reference trainer, or with `packed` one job whose rows go in together.
+        """
         from stages.training.batched import BatchedTrainer
         from stages.training.reference import ReferenceTrainer
 
         loaded = self.model(model)
-        return _Rested(
-            ReferenceTrainer(loaded) if slots == 1 else BatchedTrainer(loaded, slots), self.rest
-        )
+        plain = slots == 1 and not packed
+        trainer = ReferenceTrainer(loaded) if plain else BatchedTrainer(loaded, slots)
+        return _Rested(trainer, self.rest)
 
     def room(self, model: ModelRef, *, rank: int, slots: int | None) -> "Room":
         """How many adapters of a model can be trained at once; `slots` where that is asked for."""
@@ -142,7 +145,8 @@ class Runtime:
         from stages.training.room import room
 
         self.rest()  # what an engine holds of a GPU is free when training begins
-        return room(slots, weight_shapes(self._parts(model)[0]), model.targets, rank, self.device)
+        shapes = weight_shapes(self._parts(model)[0])
+        return room(slots, shapes, model.targets, rank, self.device, model.dtype)
 
     def rest(self) -> None:
         """Let engines that hold a GPU's memory give it away; they wake when they are asked."""

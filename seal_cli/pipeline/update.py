@@ -101,16 +101,17 @@ class Update(StageSpec):
         job: Job,
     ) -> Policy:
         from stages.training import directory
-        from stages.training.merge import merged_state, record, save_merged
+        from stages.training.merge import check_plain, merged_state, record, save_merged
 
         loaded = runtime.model(self.model)
+        check_plain(loaded.model)
         console.say(f"finetuning {self.model.name} on {len(edits)} self-edits.")
         trained, n_learned = stage.update(
             edits,
             policy=self.model.policy,
             tokenizer=loaded.tokenizer,
             targets=self.model.targets,
-            trainer=runtime.trainer(self.model, slots=1),
+            trainer=runtime.trainer(self.model, slots=1, packed=True),
             config=self.settings,
             weights=weights,
             replayed=drawn,

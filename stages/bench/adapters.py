@@ -15,17 +15,19 @@ from stages.config import AdaptConfig
 from stages.engines import Completion, Request
 from stages.engines.transformers import TransformersEngine
 from stages.models import LanguageModel
+from stages.rivals import CarefulLoop, Trl, has_trl, plain
 from stages.tokens import Row
 from stages.training import Job, Lora, Trained
 from stages.training.attach import attached
 from stages.training.batched import BatchedTrainer
 from stages.training.pack import n_read
-from stages.training.reference import ReferenceTrainer
+from stages.training.reference import ReferenceTrainer, optimizer_batches
 from stages.training.stack import sites_of
 from stages.training.targets import resolve_targets
 
 TABLE = Path(__file__).parent / "round0.json"
 PAPER_LENGTH = 2048  # the released code fills every row up to this
+TRL_JOBS = 4  # jobs that TRL is measured on
 PAPER_STEPS = 3  # steps measured of the paper's procedure; all of its steps cost the same
 _QWEN = {"model_type": "qwen2", "hidden_size": 3584, "intermediate_size": 18944}
 _LLAMA = {"model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192}
@@ -128,8 +130,11 @@ def measure(
     *,
     paper: bool = True,
     noise: bool = False,
+    rivals: bool = True,
 ) -> Iterator[Measured]:
     """One at a time with PEFT, the paper's procedure, and batched at each number of slots.
+
+    With `rivals` also a careful loop and, where it is installed, TRL's SFTTrainer.
 
     With `noise`, also one at a time with another attention kernel: how far apart two correct
     trainers come, which is what the parity of the batched ones is to be held against.
@@ -141,6 +146,10 @@ def measure(
         lm.model.config._attn_implementation, usual = "eager", lm.model.config._attn_implementation
         yield meter.run("eager attention", 1, ReferenceTrainer(lm), meter.ask_one_by_one)
         lm.model.config._attn_implementation = usual
+    if rivals and plain([w.job for w in work]):
+        yield meter.run("careful loop", 1, CarefulLoop(lm), meter.ask_one_by_one)
+        if has_trl() and not isinstance(lm.tokenizer, Numbers):
+            yield meter.trl(one)
     if paper:
         yield meter.padded(one)
     for k in slots:
@@ -150,10 +159,10 @@ def measure(
 def ratios(results: Sequence[Measured]) -> dict[str, float | int]:
     """How much faster the best batched run is, in training and scoring together."""
     best = min((r for r in results if r.method == "batched"), key=lambda r: r.seconds)
-    others = {"one at a time": "speedup_over_peft", "paper": "speedup_over_paper"}
-    found = {
-        others[r.method]: round(r.seconds / best.seconds, 3) for r in results if r.method in others
-    }
+    methods = ("careful loop", "trl", "paper")
+    others = {"one at a time": "peft"} | {name: name.replace(" ", "_") for name in methods}
+    known = [(others[r.method], r.seconds) for r in results if r.method in others]
+    found = {f"speedup_over_{name}": round(s / best.seconds, 3) for name, s in known}
     return {"best_slots": best.slots, **found}
 
 
@@ -199,6 +208,18 @@ class _Meter:
             _peak(),
         )
 
+    def trl(self, one: Measured) -> Measured:
+        """TRL's trainer on a few of the jobs."""
+        jobs = [w.job for w in self.work[:TRL_JOBS]]
+        list(Trl(self.lm).train([replace(jobs[0], epochs=1)]))  # warm up
+        _forget_peak()
+        start = now(self.lm)
+        per_step = 1 / sum(trained.n_steps for trained in Trl(self.lm).train(jobs))
+        per_step *= now(self.lm) - start
+        steps = sum(len(list(optimizer_batches(w.job))) for w in self.work) / len(self.work)
+        tokens = self._tokens() / len(self.work) / steps
+        return self._extrapolated(one, "trl", per_step, steps, tokens)
+
     def padded(self, one: Measured) -> Measured:
         """The paper's procedure: every row filled up to 2048 tokens, all of them learned."""
         length = min(PAPER_LENGTH, self.lm.window)
@@ -210,14 +231,20 @@ class _Meter:
         (trained,) = ReferenceTrainer(self.lm).train([job])
         per_step = (now(self.lm) - start) / trained.n_steps
         steps = sum(len(w.job.rows) * w.job.epochs for w in self.work) / len(self.work)
+        return self._extrapolated(one, "paper", per_step, steps, length)
+
+    def _extrapolated(
+        self, one: Measured, method: str, per_step: float, steps: float, tokens: float
+    ) -> Measured:
+        """A method that trains other adapters; its scoring is that of one at a time."""
         return replace(
             one,
-            method="paper",
+            method=method,
             train_seconds_per_self_edit=per_step * steps,
-            parity=None,  # its loss counts the padding: another objective
+            parity=None,
             same_answers=None,
-            tokens_per_step=float(length),
-            floor=self._flops(length) / self.rate / per_step,
+            tokens_per_step=float(tokens),
+            floor=self._flops(tokens) / self.rate / per_step,
             peak_bytes=_peak(),
             extrapolated=True,
         )
@@ -235,7 +262,10 @@ class _Meter:
         asked = [(q, lora) for w, lora in zip(self.work, loras, strict=True) for q in w.questions]
         return self.engine.complete([q for q, _ in asked], [lora for _, lora in asked])
 
-    def _flops(self, tokens: int) -> float:
+    def _tokens(self) -> int:
+        return sum(w.job.epochs * sum(map(n_read, w.job.rows)) for w in self.work)
+
+    def _flops(self, tokens: float) -> float:
         """Of training: forward and the gradient of inputs, and the LoRAs' own gradients."""
         job = self.work[0].job
         lora = sum(job.rank * (s.n_in + s.n_out) for s in sites_of(self.lm.model, job.targets, 1))
@@ -257,8 +287,8 @@ def clock(lm: LanguageModel) -> str:
 
 def now(lm: LanguageModel) -> float:
     """Seconds by `clock`, everything that was asked of the device done."""
-    if lm.device.type == "cuda":
-        torch.cuda.synchronize()
+    if lm.device.type != "cpu":
+        torch.accelerator.synchronize()
     return time.process_time() if clock(lm) == "process" else time.perf_counter()
 
 
@@ -280,9 +310,9 @@ def _distance(one: Trained, other: Trained) -> float:
         return 0.0 if one.error == other.error else float("inf")
     apart, size = 0.0, 0.0
     for name, (a, b) in other.lora.weights.items():
-        right = b.double() @ a.double()
-        x, y = one.lora.weights[name]
-        apart += (y.double() @ x.double() - right).pow(2).sum().item()
+        x, y, a, b = (t.cpu().double() for t in (*one.lora.weights[name], a, b))
+        right = b @ a
+        apart += (y @ x - right).pow(2).sum().item()
         size += right.pow(2).sum().item()
     return math.sqrt(apart / size) if size else 0.0
 

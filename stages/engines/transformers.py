@@ -19,6 +19,8 @@ from stages.tokens import encode
 from stages.training import Lora
 from stages.training.stack import Worn, stackable, wearing
 
+MOST_ON_GPU = 512  # rows decoded at once
+
 
 def build(seat: Seat, settings: Config | None) -> "TransformersEngine":
     """The engine on a model of this process."""
@@ -75,8 +77,17 @@ class TransformersEngine:
             together = stackable(self.lm.model, sorted(targets))
             for _, group in groupby(order, key=lambda i: together or place[id(rows[i].lora)]):
                 alike = list(group)
-                for start in range(0, len(alike), self.batch):
-                    yield alike[start : start + self.batch]
+                batch = self._at_once([rows[i] for i in alike])
+                for start in range(0, len(alike), batch):
+                    yield alike[start : start + batch]
+
+    def _at_once(self, rows: Sequence["_Row"]) -> int:
+        """How many of these: on a GPU at least as many as half of its free memory has room for."""
+        if self.lm.device.type != "cuda":
+            return self.batch
+        longest = max(len(row.prompt) + row.request.max_tokens for row in rows)
+        free, _ = torch.cuda.mem_get_info(self.lm.device)
+        return max(self.batch, min(MOST_ON_GPU, free // 2 // row_bytes(self.lm, longest)))
 
     def _decode(self, rows: list["_Row"]) -> list[Completion]:
         """Completions of rows that all wear a LoRA, or none of them; fewer at once if need be."""
@@ -123,6 +134,9 @@ class _Batch:
         self.sampled = any(r.temperature > 0 for r in self.requests)
         self.draws = _draws(self.requests).to(device) if self.sampled else None
         self.guide = _guide(lm, self.requests)
+        # A guide is done with a row that has ended.
+        self.worth = 1.0 if device.type == "cpu" or self.guide is not None else 0.75
+        self.ending: dict[tuple[int, str], bool] = {}  # by token and stop string
 
     def run(self) -> list[Completion]:
         """Decode until every row has ended."""
@@ -146,12 +160,14 @@ class _Batch:
                 logits = self.guide.mask(logits, live)
             chosen = self._choose(logits, live, step)
             ended = [
-                self._push(row, token) for row, token in zip(live, chosen.tolist(), strict=True)
+                self.finish[row] is not None or self._push(row, token)
+                for row, token in zip(live, chosen.tolist(), strict=True)
             ]
             keep = [i for i, end in enumerate(ended) if not end]
             if not keep:
                 break
-            if len(keep) < len(live):  # finished rows stop costing
+            # Finished rows stop costing; on a GPU that copies the cache, so not for each of them.
+            if len(keep) < len(live) and len(keep) <= self.worth * len(live):
                 index = torch.tensor(keep, device=chosen.device)
                 cache.batch_select_indices(index)
                 live, chosen = [live[i] for i in keep], chosen[index]
@@ -186,7 +202,7 @@ class _Batch:
             self.guide.accept(row, token)
         written = self.written[row]
         written.append(token)
-        if self._stop_at(row) is not None:
+        if self._may_stop(row, token) and self._stop_at(row) is not None:
             self.finish[row] = "stop"
             return True
         if len(written) >= self.room[row]:
@@ -197,6 +213,22 @@ class _Batch:
     def _text(self, row: int) -> str:
         return str(self.lm.tokenizer.decode(self.written[row], skip_special_tokens=True))
 
+    def _may_stop(self, row: int, token: int) -> bool:
+        """Whether this token can be the end of the row's stop string.
+
+        By its last character, where that is one that no token shares with a neighbour and no
+        decoder puts between tokens: else always.
+        """
+        stop = self.requests[row].stop
+        if stop is None:
+            return False
+        if not stop or not stop[-1].isascii() or stop[-1] == " ":
+            return True
+        if (token, stop) not in self.ending:
+            text = str(self.lm.tokenizer.decode([token], skip_special_tokens=True))
+            self.ending[token, stop] = stop[-1] in text
+        return self.ending[token, stop]
+
     def _stop_at(self, row: int) -> int | None:
         """Where the row's text ends by its stop string."""
         stop = self.requests[row].stop
@@ -205,6 +237,18 @@ class _Batch:
     def _completion(self, row: int) -> Completion:
         text = self._text(row)[: self._stop_at(row)]
         return Completion(text, len(self.written[row]), self.finish[row])
+
+
+def row_bytes(lm: LanguageModel, tokens: int) -> int:
+    """What a row of so many tokens takes while it is decoded: keys, values, and its logits.
+
+    Logits stand there in float32 four times while a token is drawn: scaled, sorted, summed up.
+    """
+    config = lm.model.config
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    kept = 2 * config.num_hidden_layers * heads * width * lm.model.dtype.itemsize
+    return int(tokens * kept + 4 * 4 * config.vocab_size)
 
 
 def _guide(lm: LanguageModel, requests: list[Request]) -> Any:

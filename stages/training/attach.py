@@ -24,7 +24,7 @@ def attached(model: Any, lora: Lora | None) -> Iterator[Any]:
 def check_fits(model: Any, lora: Lora) -> None:
     """Every adapted module is in the model, no other has its short name, and the sizes agree."""
     modules = named(model, lora.targets).items()
-    sizes = {name: set(m.weight.shape) for name, m in modules if hasattr(m, "weight")}
+    sizes = {name: set(size_of(m)) for name, m in modules if hasattr(m, "weight")}
     wanted = {name: {a.shape[1], b.shape[0]} for name, (a, b) in lora.weights.items()}
     if sizes != wanted:
         message = "the adapter was trained on a model of another architecture or size."
@@ -64,6 +64,14 @@ def named(model: Any, targets: list[str]) -> dict[str, Any]:
     """The modules with these short names, by full name."""
     found = model.named_modules()
     return {name: module for name, module in found if name.rsplit(".", 1)[-1] in targets}
+
+
+def size_of(module: Any) -> tuple[int, int]:
+    """Out and in of a linear layer: GPT-2 stores it transposed, one in 4 bits has it packed."""
+    if hasattr(module, "out_features"):
+        return module.out_features, module.in_features
+    n_out, n_in = module.weight.shape
+    return (n_in, n_out) if type(module).__name__ == "Conv1D" else (n_out, n_in)
 
 
 def write(layer: Any, a: Any, b: Any) -> None:

@@ -9,35 +9,50 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
-from torch.optim.adamw import adamw
 
 from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, Lora, Trained
-from stages.training.attach import widened
+from stages.training.adam import descend
+from stages.training.checkpoint import checkpointed, forgettable
+from stages.training.loss import plain_head, target_losses
+from stages.training.norm import fused_norms
 from stages.training.objectives import OBJECTIVES
-from stages.training.pack import attending, n_read, pack, packs
-from stages.training.reference import MAX_GRAD_NORM, ReferenceTrainer, first_a, optimizer_batches
+from stages.training.pack import MAX_TOKENS, Pack, cut, n_read, pack, packs
+from stages.training.products import sent
+from stages.training.reference import ReferenceTrainer, optimizer_batches
 from stages.training.schedule import learning_rate
 from stages.training.stack import Stack, stackable
+from stages.training.varlen import has_varlen
 
 LOG = logging.getLogger(__name__)
-# Tokens of one forward and backward; a step with more is cut between rows, never inside one.
-MAX_TOKENS = 4096
+LEAST_TOKENS = 1024  # a forward is cut down to this before slots are given up
+AHEAD = 4  # jobs whose first weights are drawn while others are trained
 INTERVAL = 30.0  # seconds between words on how far it is
 
 
 class BatchedTrainer:
-    """Trains up to `slots` jobs at once on one model, which is the same again at every result."""
+    """Trains up to `slots` jobs at once on one model, which is the same again at every result.
+
+    With `narrow` LoRAs are computed in the model's own dtype, not in float32 as PEFT does: faster
+    on a GPU whose model is in bfloat16, and other numbers.
+    """
 
     def __init__(
-        self, language_model: LanguageModel, slots: int, max_tokens: int = MAX_TOKENS
+        self,
+        language_model: LanguageModel,
+        slots: int,
+        max_tokens: int = MAX_TOKENS,
+        *,
+        narrow: bool = False,
     ) -> None:
         self.lm, self.slots, self.max_tokens = language_model, slots, max_tokens
+        self.narrow, self.varlen = narrow, False
 
     def train(self, jobs: Sequence[Job]) -> Iterator[Trained]:
         """One result per job, in order; jobs with the same target modules are trained together.
@@ -58,7 +73,9 @@ class BatchedTrainer:
         """(place, result) of every job, as they end."""
         targets = {name for job in jobs for name in job.targets}
         adds = all(OBJECTIVES[job.objective].adds for job in jobs)
-        if not (adds and packs(self.lm.model) and stackable(self.lm.model, sorted(targets))):
+        if reason := self._unfit(adds, sorted(targets)):
+            if len(jobs) > 1:
+                LOG.warning("%s: adapters are trained one at a time", reason)
             yield from enumerate(ReferenceTrainer(self.lm).train(jobs))
             return
         for alike in dict.fromkeys(job.targets for job in jobs):
@@ -67,7 +84,18 @@ class BatchedTrainer:
                 for i, job in enumerate(jobs)
                 if job.targets == alike
             ]
-            yield from _Run(self.lm, plans, self.slots, self.max_tokens).results()
+            yield from _Run(self.lm, plans, self).results()
+
+    def _unfit(self, adds: bool, targets: Sequence[str]) -> str | None:
+        """Why these jobs cannot be trained together."""
+        if not adds:
+            return "the objective looks at all rows of a step together"
+        if not stackable(self.lm.model, targets):
+            return f"not all of {', '.join(targets)} are linear layers"
+        self.varlen = has_varlen(self.lm.model) and packs(self.lm.model, varlen=True)
+        if not (self.varlen or packs(self.lm.model)):
+            return f"rows of {type(self.lm.model).__name__} cannot be packed"
+        return None
 
 
 def _told(results: Iterator[tuple[int, Trained]], total: int) -> Iterator[tuple[int, Trained]]:
@@ -87,37 +115,41 @@ class _Active:
     place: int
     job: Job
     batches: list[list[Row]]
-    losses: list[float] = field(default_factory=list)
+    done: int = 0
     seconds: float = 0.0
 
     @property
     def batch(self) -> list[Row]:
         """What the next step learns from."""
-        return self.batches[len(self.losses)]
+        return self.batches[self.done]
 
     @property
     def learning_rate(self) -> float:
-        """Of the step whose loss came last."""
-        return learning_rate(self.job, len(self.losses) - 1, len(self.batches))
+        """Of the next step."""
+        return learning_rate(self.job, self.done, len(self.batches))
 
-    def result(self, lora: Lora | None, error: str | None = None) -> Trained:
+    def result(self, losses: Sequence[float], lora: Lora | None, error: str | None) -> Trained:
         """What became of it."""
-        first, last = (self.losses[0], self.losses[-1]) if self.losses else (None, None)
-        return Trained(lora, len(self.losses), first, last, self.seconds, error)
+        first, last = (losses[0], losses[-1]) if losses else (None, None)
+        return Trained(lora, len(losses), first, last, self.seconds, error)
 
 
 class _Run:
-    """Jobs with the same targets being trained; `active[i]` is in slot i of everything stacked."""
+    """Jobs with the same targets being trained; `active[i]` is in slot i of everything stacked.
 
-    def __init__(
-        self, lm: LanguageModel, plans: Sequence[_Active], slots: int, max_tokens: int
-    ) -> None:
-        self.lm, self.max_tokens = lm, max_tokens
+    A step asks nothing of the device: the losses stay there until their job ends.
+    """
+
+    def __init__(self, lm: LanguageModel, plans: Sequence[_Active], how: BatchedTrainer) -> None:
+        self.lm, self.max_tokens, self.head = lm, how.max_tokens, plain_head(lm.model)
+        self.varlen, self.narrow = how.varlen, how.narrow
+        self.forgetful = False  # whether layers compute twice, for want of memory
         # The longest comes last, where it is taken first: what is left at the end, when slots
         # stand empty, is short.
         self.waiting = sorted(plans, key=lambda plan: len(plan.batches))
         self.active: list[_Active] = []
-        self._allocate(min(slots, len(plans)))
+        self.ahead: dict[int, Future[torch.Tensor]] = {}  # what jobs that wait begin with
+        self._allocate(min(how.slots, len(plans)))
 
     def _allocate(self, slots: int) -> None:
         """Room for this many jobs, or for as many as memory has."""
@@ -132,110 +164,104 @@ class _Run:
             slots = max(1, slots // 2)
             LOG.warning("out of memory: going on with %d slots", slots)
         self.steps = torch.zeros(slots, device=self.lm.device)
+        longest = len(self.waiting[-1].batches)
+        self.losses = torch.zeros(slots, longest, dtype=self.stack.values.dtype).to(self.lm.device)
         self.slots = slots
 
     def _made(self, slots: int) -> tuple[Stack, torch.Tensor, torch.Tensor]:
         """Weights, gradients and Adam's moments: where memory ends, nobody holds what was made."""
         job = max((plan.job for plan in self.waiting), key=lambda job: job.rank)
-        stack = Stack(self.lm.model, job.targets, job.rank, slots)
+        stack = Stack(self.lm.model, job.targets, job.rank, slots, narrow=self.narrow)
         stack.gradients = torch.zeros_like(stack.values)
         return stack, torch.zeros_like(stack.values), torch.zeros_like(stack.values)
 
     def results(self) -> Iterator[tuple[int, Trained]]:
         """(place, result) of every job, as they end; between them the model is as it was."""
-        while self.waiting or self.active:
-            ended: list[tuple[int, Trained]] = []
-            with self.stack.worn():
-                while not ended and (self.waiting or self.active):
-                    self._fill()
-                    ended = self._step()
-            yield from ended
+        with ThreadPoolExecutor(1) as drawer:
+            while self.waiting or self.active:
+                ended: list[tuple[int, Trained]] = []
+                with self.stack.worn(), self._norms():
+                    while not ended and (self.waiting or self.active):
+                        self._fill(drawer)
+                        ended = self._step()
+                yield from ended
 
-    def _fill(self) -> None:
+    def _norms(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.lm.device.type == "cpu" else fused_norms(self.lm.model)
+
+    def _again(self, packed: Pack) -> AbstractContextManager[object]:
+        return checkpointed(self.lm.model, packed) if self.forgetful else nullcontext()
+
+    def _fill(self, drawer: ThreadPoolExecutor) -> None:
         """Start waiting jobs in the slots behind the active ones."""
         while self.waiting and len(self.active) < self.slots:
             slot, plan = len(self.active), self.waiting.pop()
-            shapes = {site.name: (plan.job.rank, site.n_in) for site in self.stack.sites}
-            sizes = {site.name: (site.n_out, plan.job.rank) for site in self.stack.sites}
-            weights = {
-                name: (a, torch.zeros(sizes[name])) for name, a in first_a(shapes, plan.job.seed)
-            }
-            self.stack.put(slot, Lora(plan.job.rank, plan.job.alpha, weights))
-            for state in (self.first, self.second, self.steps):
+            drawn = self.ahead.pop(plan.place, None)
+            row = drawn.result() if drawn else self.stack.drawn(plan.job.rank, plan.job.seed)
+            self.stack.begin(slot, row, plan.job.alpha / plan.job.rank)
+            for state in (self.first, self.second, self.steps, self.losses):
                 state[slot] = 0
             self.active.append(plan)
+        if self.lm.device.type == "cpu":  # whose thread would be taken from the training
+            return
+        for plan in self.waiting[-AHEAD:]:
+            if plan.place not in self.ahead:
+                draw = drawer.submit(self.stack.drawn, plan.job.rank, plan.job.seed)
+                self.ahead[plan.place] = draw
 
     def _step(self) -> list[tuple[int, Trained]]:
         """One optimizer step of every active job; those that ended, with their results."""
-        start = time.perf_counter()
-        try:
-            losses, norms = self._backward()
-        except torch.OutOfMemoryError:
-            losses, norms = [], []
-        if not losses:  # outside of the except, which holds on to what filled the memory
+        start, norms = time.perf_counter(), None
+        with suppress(torch.OutOfMemoryError):
+            norms = self._backward()
+        if norms is None:  # outside of the block, which holds on to what filled the memory
             return self._shrink()
-        failures: dict[int, str] = {}
-        for slot, (plan, loss, norm) in enumerate(zip(self.active, losses, norms, strict=True)):
-            if math.isfinite(loss):
-                plan.losses.append(loss)
-                self._update(slot, plan, norm)
-            else:
-                step = f"step {len(plan.losses) + 1} of {len(plan.batches)}"
-                failures[slot] = f"loss is {loss} at {step}"
+        self._update(norms)
+        for plan in self.active:
+            plan.done += 1
+        ended = [i for i, plan in enumerate(self.active) if plan.done == len(plan.batches)]
+        if ended and self.lm.device.type == "cuda":
+            torch.cuda.synchronize()  # the results wait for it anyway; now its time is counted
         for plan in self.active:
             plan.seconds += (time.perf_counter() - start) / len(self.active)
-        ended = [
-            (slot, failures.get(slot))
-            for slot, plan in enumerate(self.active)
-            if slot in failures or len(plan.losses) == len(plan.batches)
-        ]
         # From the last one on: a slot that becomes free takes over what is in the last.
-        return [self._end(slot, failure) for slot, failure in reversed(ended)]
+        return [self._end(slot) for slot in reversed(ended)]
 
-    def _backward(self) -> tuple[list[float], list[float]]:
-        """The loss and the gradient's norm of each active job; its gradient is in the stack."""
+    def _backward(self) -> torch.Tensor:
+        """The gradient's norm of each active job; its loss and gradient are where they belong."""
+        n, device, dtype = len(self.active), self.lm.device, self.stack.values.dtype
         n_targets = [sum(row.n_targets for row in plan.batch) for plan in self.active]
-        share = 1 / torch.tensor(n_targets, dtype=self.stack.values.dtype, device=self.lm.device)
-        losses = torch.zeros_like(share)
+        losses = torch.zeros(n, dtype=dtype, device=device)
         pieces = list(self._pieces())
         assert self.stack.gradients is not None
         self.stack.fresh = len(pieces) == 1
         if not self.stack.fresh:
             self.stack.gradients.zero_()
         for piece in pieces:
-            packed = pack([row for _, row in piece], self.lm.device)
+            packed = pack([row for _, row in piece], device, varlen=self.varlen)
             self._arrange(piece)
-            with attending(self.lm.model, packed):
-                logits = self.lm.model(
-                    input_ids=packed.ids,
-                    position_ids=packed.positions,
-                    use_cache=False,
-                    logits_to_keep=packed.predicting,
-                ).logits[0]
-            slots = torch.tensor([slot for slot, _ in piece], device=self.lm.device)[packed.rows]
-            each = F.cross_entropy(widened(logits), packed.targets, reduction="none")
-            parts = each * share[slots]
-            if any(row.weight != 1 for _, row in piece):
-                weights = torch.tensor([row.weight for _, row in piece], device=self.lm.device)
-                parts = parts * weights[packed.rows]
+            (share,) = sent(
+                [torch.tensor([r.weight / n_targets[slot] for slot, r in piece], dtype=dtype)],
+                device,
+            )
+            (slots,) = sent([torch.tensor([slot for slot, _ in piece])], device)
+            with self._again(packed):
+                each = target_losses(self.lm.model, packed, self.head)
+            parts = each * share.index_select(0, packed.rows)
             parts.sum().backward()  # type: ignore[no-untyped-call]
-            losses.index_add_(0, slots, parts.detach())
-        norms = torch.linalg.vector_norm(self.stack.gradients[: len(self.active)], dim=1)
-        both: list[list[float]] = torch.stack([losses, norms]).tolist()
-        return both[0], both[1]
+            losses.index_add_(0, slots.index_select(0, packed.rows), parts.detach())
+        (at,) = sent([torch.tensor([[plan.done] for plan in self.active])], device)
+        self.losses[:n].scatter_(1, at, losses[:, None])
+        norms: torch.Tensor = torch.linalg.vector_norm(self.stack.gradients[:n], dim=1)
+        return norms
 
     def _pieces(self) -> Iterator[list[tuple[int, Row]]]:
         """The next rows of all active jobs with their slots, cut where there are many tokens."""
-        piece: list[tuple[int, Row]] = []
-        n_tokens = 0
-        for slot, plan in enumerate(self.active):
-            for row in plan.batch:
-                if piece and n_tokens + n_read(row) > self.max_tokens:
-                    yield piece
-                    piece, n_tokens = [], 0
-                piece.append((slot, row))
-                n_tokens += n_read(row)
-        yield piece
+        rows = [(slot, row) for slot, plan in enumerate(self.active) for row in plan.batch]
+        start = 0
+        for piece in cut([row for _, row in rows], self.max_tokens):
+            yield rows[start : start + len(piece)]
+            start += len(piece)
 
     def _arrange(self, piece: Sequence[tuple[int, Row]]) -> None:
         """Tell the stack whose tokens these are."""
@@ -244,66 +270,68 @@ class _Run:
             counts[slot] = counts.get(slot, 0) + n_read(row)
         self.stack.arrange(list(counts.values()), first=piece[0][0])
 
-    def _update(self, slot: int, plan: _Active, norm: float) -> None:
-        """Clip and apply one job's gradient with Adam, as torch.optim.AdamW does by default."""
-        assert self.stack.gradients is not None
-        gradient = self.stack.gradients[slot]
-        excess = (norm + 1e-6) / MAX_GRAD_NORM
-        if not excess <= 1:  # or not a number, which spoils this job, as it must
-            gradient.mul_(1 / excess)
-        adamw(
-            [self.stack.values[slot]],
-            [gradient],
-            [self.first[slot]],
-            [self.second[slot]],
-            [],
-            [self.steps[slot]],
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=plan.learning_rate,
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
-        self.stack.refresh(slice(slot, slot + 1))
+    def _update(self, norms: torch.Tensor) -> None:
+        """Clip and apply each job's gradient."""
+        rates = [plan.learning_rate for plan in self.active]
+        moments = self.first, self.second, self.steps
+        descend(self.stack, moments, norms, rates)
+        self.stack.refresh(slice(len(self.active)))
 
-    def _end(self, slot: int, failure: str | None) -> tuple[int, Trained]:
+    def _end(self, slot: int) -> tuple[int, Trained]:
         """Take a job out of its slot, and put the last one there."""
-        plan, lora = self.active[slot], None
+        plan, lora, failure = self.active[slot], None, None
+        losses: list[float] = self.losses[slot, : plan.done].tolist()
+        for step, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                failure = f"loss is {loss} at step {step + 1} of {len(plan.batches)}"
+                del losses[step:]
+                break
         if failure is None and not self.stack.values[slot].isfinite().all():
             failure = "the weights are not finite after the last step"
         if failure is None:
             lora = self.stack.take(slot, plan.job.rank, plan.job.alpha)
+        self._leave(slot)
+        return plan.place, plan.result(losses, lora, failure)
+
+    def _leave(self, slot: int) -> None:
+        """Put the last active job into this slot, whose job is over."""
         last = self.active.pop()
-        if last is not plan:
+        if slot < len(self.active):
             self.active[slot] = last
             self.stack.move(len(self.active), slot)
-            for state in (self.first, self.second, self.steps):
+            for state in (self.first, self.second, self.steps, self.losses):
                 state[slot] = state[len(self.active)]
-        return plan.place, plan.result(lora, failure)
 
     def _shrink(self) -> list[tuple[int, Trained]]:
-        """After running out of memory: fewer slots, or shorter pieces, or a job that failed.
+        """After running out of memory: shorter pieces, layers twice, fewer slots, or a failed job.
 
         The jobs whose slots go start again later. The others have not lost their step.
         """
-        torch.cuda.empty_cache()
         longest = max((row for plan in self.active for row in plan.batch), key=n_read)
-        if len(self.active) > 1:
+        if self.max_tokens > max(n_read(longest), LEAST_TOKENS):
+            self.max_tokens = max(n_read(longest), LEAST_TOKENS, self.max_tokens // 2)
+            LOG.warning("out of memory: going on with %d tokens at once", self.max_tokens)
+        elif not self.forgetful and any(True for _ in forgettable(self.lm.model)):
+            self.forgetful = True
+            LOG.warning("out of memory: layers compute again what they cannot keep")
+        elif len(self.active) > 1:
             self.slots = len(self.active) // 2
             LOG.warning("out of memory: going on with %d slots", self.slots)
             for plan in self.active[self.slots :]:
-                plan.losses.clear()
+                plan.done = 0
             self.waiting += self.active[self.slots :]
             del self.active[self.slots :]
             self.stack.shrink(self.slots)
-            self.first, self.second, self.steps = (
-                state[: self.slots].clone() for state in (self.first, self.second, self.steps)
-            )
+            self.first = self.first[: self.slots].clone()
+            self.second = self.second[: self.slots].clone()
+            self.steps, self.losses = self.steps[: self.slots].clone(), self.losses[: self.slots]
         elif self.max_tokens > n_read(longest) and len(self.active[0].batch) > 1:
             self.max_tokens = n_read(longest)
         else:
-            return [self._end(0, f"out of memory on {len(longest.ids)} tokens")]
+            plan = self.active[0]
+            losses: list[float] = self.losses[0, : plan.done].tolist()
+            self._leave(0)
+            error = f"out of memory on {len(longest.ids)} tokens"
+            return [(plan.place, plan.result(losses, None, error))]
+        torch.cuda.empty_cache()
         return []

@@ -14,6 +14,8 @@ import torch
 from stages.errors import RowFailure
 from stages.models import LanguageModel
 from stages.training import Job, Trained
+from stages.training.merge import check_plain
+from stages.training.pack import packs
 from stages.training.reference import descend
 
 Originals = dict[torch.nn.Parameter, torch.Tensor]
@@ -26,6 +28,7 @@ def finetuned(lm: LanguageModel, job: Job) -> Iterator[tuple[Trained, Originals]
     Of the job its LoRA (rank, alpha, targets) is passed over. Yields how it went (out of memory or
     a non-finite loss is an error in it, not raised), and the tensors before.
     """
+    check_plain(lm.model)
     originals: Originals = {weight: weight.data for weight in lm.model.parameters()}
     start, error = time.perf_counter(), None
     losses: list[float] = []
@@ -47,10 +50,11 @@ def finetuned(lm: LanguageModel, job: Job) -> Iterator[tuple[Trained, Originals]
 
 def _fit(lm: LanguageModel, job: Job, originals: Originals, losses: list[float]) -> None:
     """Train float32 copies in place of the model's tensors, and leave them in its own dtype."""
+    packed = packs(lm.model)
     for weight, original in originals.items():
         weight.data = original.float().clone()
         weight.requires_grad_(True)
-    descend(lm.model, list(originals), job, lm.device, losses)
+    descend(lm.model, list(originals), job, lm.device, losses, packed=packed)
     for weight, original in originals.items():
         weight.requires_grad_(False)
         weight.data = weight.data.to(original.dtype)

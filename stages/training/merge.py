@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from stages.errors import InputError, ResourceError
+from stages.errors import ConfigError, InputError, ResourceError
 from stages.models import LanguageModel
 from stages.training import Lora
 from stages.training.attach import check_fits
@@ -26,8 +26,16 @@ from stages.training.directory import MERGED
 LOG = logging.getLogger(__name__)
 
 
+def check_plain(model: Any) -> None:
+    """Raise ConfigError for a model whose weights are packed into 4 bits."""
+    if getattr(model, "is_quantized", False):
+        message = "a model in 4 bits can be adapted and examined, and not changed itself."
+        raise ConfigError(message, "Leave out --dtype nf4.")
+
+
 def merged_state(model: Any, lora: Lora) -> dict[str, torch.Tensor]:
     """The model's state dict with `alpha / rank * B @ A` added; the model itself is not touched."""
+    check_plain(model)
     state = dict(model.state_dict())
     modules = dict(model.named_modules())
     for name in lora.weights:
@@ -98,6 +106,7 @@ class Merged:
     """
 
     def __init__(self, model: Any) -> None:
+        check_plain(model)
         self._modules = dict(model.named_modules())
         self._kept: dict[str, torch.Tensor] = {}
         self._worn: dict[str, torch.Tensor] = {}

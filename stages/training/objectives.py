@@ -18,8 +18,8 @@ class RestEm(Objective):
 
     def loss(self, rows: Sequence[Row], losses: "Sequence[Tensor]", n_targets: int) -> "Tensor":
         """The weighted sum over the targets of these rows, over the number of all."""
-        (row,), (each,) = rows, losses
-        return each.sum() * (row.weight / n_targets)
+        parts = [x.sum() * (row.weight / n_targets) for row, x in zip(rows, losses, strict=True)]
+        return parts[0] if len(parts) == 1 else sum(parts[1:], parts[0])
 
 
 OBJECTIVES: dict[str, Objective] = {one.name: one for one in (RestEm(name="rest-em", adds=True),)}

@@ -17,7 +17,11 @@ import torch
 import torch.nn.functional as F
 
 from stages.tokens import Row
+from stages.training.products import sent
+from stages.training.varlen import HALF, rows_of_any_length
 
+# Tokens of one forward and backward; a step with more is cut between rows, never inside one.
+MAX_TOKENS = 4096
 ATTENTION = "seal_packed"  # its name among transformers' attention functions
 # A bucket holds rows of at least this share of its longest: fewer buckets pad more in attention,
 # more of them make more calls.
@@ -34,15 +38,11 @@ class CannotPack(Exception):
 class Bucket:
     """Rows of like length, side by side, padded on the right to `width` tokens.
 
-    `gather` [rows * width]: which token stands where. Padding repeats the row's own last token, so
-    that nothing of another row is near; being causal, attention shows it to no token that counts.
-    `places` [tokens]: where the real tokens stand. `lengths`: per row, the tokens that may be
-    looked at. `hides`: whether that is fewer than the row has.
+    `lengths`: per row, the tokens that may be looked at. `hides`: whether that is fewer than the
+    row has.
     """
 
     width: int
-    gather: torch.Tensor
-    places: torch.Tensor
     lengths: torch.Tensor
     hides: bool
 
@@ -51,7 +51,7 @@ class Bucket:
         window = self.width if window is None else window
         if window >= self.width and not self.hides:
             return None
-        at = torch.arange(self.width, device=self.gather.device)
+        at = torch.arange(self.width, device=self.lengths.device)
         back = at[:, None] - at[None, :]
         seen = (back >= 0) & (back < window)
         return seen[None, None] & (at < self.lengths[:, None])[:, None, None, :]
@@ -65,7 +65,12 @@ class Pack:
 
     `predicting` [targets]: the tokens whose next one is learned; `targets` [targets]: those next
     ones; `rows` [targets]: which row each is in.
-    `order` puts what the buckets return, one after the other, back into the order of the tokens.
+    `gather` [padded]: which token stands where in the buckets, one bucket after the other. Padding
+    repeats the row's own last token, so that nothing of another row is near; being causal,
+    attention shows it to no token that counts. `places` [tokens]: where each token stands there.
+
+    `ends` [rows + 1], int32: where rows begin and end, for attention that takes rows of any length
+    as they lie; then there are no buckets. `longest`: tokens of the longest row.
     """
 
     ids: torch.Tensor
@@ -74,37 +79,61 @@ class Pack:
     targets: torch.Tensor
     rows: torch.Tensor
     buckets: tuple[Bucket, ...]
-    order: torch.Tensor | None
+    gather: torch.Tensor
+    places: torch.Tensor
+    ends: torch.Tensor | None = None
+    longest: int = 0
 
 
-def pack(rows: Sequence[Row], device: Any = "cpu") -> Pack:
-    """Put rows, in this order, into one sequence."""
+def pack(rows: Sequence[Row], device: Any = "cpu", *, varlen: bool = False) -> Pack:
+    """Put rows, in this order, into one sequence. `varlen`: without buckets, if no row hides."""
     lengths = [n_read(row) for row in rows]
     starts = list(itertools.accumulate(lengths, initial=0))
     ids, following = (
         torch.tensor(list(itertools.chain.from_iterable(row.ids[part] for row in rows)))
         for part in (slice(-1), slice(1, None))
     )
-    at = torch.arange(starts[-1])
     row_of = torch.repeat_interleave(torch.tensor(lengths))
-    positions = at - torch.tensor(starts)[row_of]
-    first = torch.tensor([row.first_target for row in rows])
-    predicting = (positions + 1 >= first[row_of]).nonzero()[:, 0]
+    positions = torch.arange(starts[-1]) - torch.tensor(starts)[row_of]
+    learned = (range(max(row.first_target, 1) - 1, n_read(row)) for row in rows)
+    pairs = zip(learned, starts, strict=False)
+    predicting = torch.tensor([start + i for at, start in pairs for i in at])
+    tokens = [ids[None], positions[None], predicting, following[predicting], row_of[predicting]]
+    if varlen and not any(row.n_real < n_read(row) for row in rows):
+        there = sent([*tokens, torch.tensor(starts)], device)
+        nowhere = there[0].new_empty(0)
+        return _packed_of(there, (), nowhere, nowhere, there[5].to(torch.int32), max(lengths))
     split = list(_split_by_length(lengths))
-    buckets = tuple(_bucket(rows, chosen, starts, device) for chosen in split)
-    order = None
-    if len(split) > 1:
-        came = torch.cat([at[starts[i] : starts[i + 1]] for chosen in split for i in chosen])
-        order = came.argsort().to(device)
-    return Pack(
-        ids[None].to(device),
-        positions[None].to(device),
-        predicting.to(device),
-        following[predicting].to(device),
-        row_of[predicting].to(device),
-        buckets,
-        order,
+    gather, begins = _side_by_side(lengths, starts, split)
+    real = [torch.tensor([rows[i].n_real for i in chosen]) for chosen in split]
+    there = sent([*tokens, gather, begins[row_of] + positions, *real], device)
+    buckets = tuple(
+        Bucket(
+            max(lengths[i] for i in chosen),
+            seen,
+            hides=any(rows[i].n_real < lengths[i] for i in chosen),
+        )
+        for chosen, seen in zip(split, there[7:], strict=True)
     )
+    return _packed_of(there, buckets, there[5], there[6])
+
+
+def _packed_of(tokens: Sequence[torch.Tensor], *attention: Any) -> Pack:
+    ids, positions, predicting, targets, rows = tokens[:5]
+    return Pack(ids, positions, predicting, targets, rows, *attention)
+
+
+def cut(rows: Sequence[Row], max_tokens: int = MAX_TOKENS) -> Iterator[list[Row]]:
+    """The rows in order, as many together as have that many tokens (a longer row alone)."""
+    piece: list[Row] = []
+    n_tokens = 0
+    for row in rows:
+        if piece and n_tokens + n_read(row) > max_tokens:
+            yield piece
+            piece, n_tokens = [], 0
+        piece.append(row)
+        n_tokens += n_read(row)
+    yield piece
 
 
 def n_read(row: Row) -> int:
@@ -123,55 +152,46 @@ def _split_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     yield sorted(chosen)
 
 
-def _bucket(
-    rows: Sequence[Row], chosen: Sequence[int], starts: Sequence[int], device: Any
-) -> Bucket:
-    lengths = torch.tensor([n_read(rows[i]) for i in chosen])
-    width = int(lengths.max())
-    at = torch.arange(width)
-    begin = torch.tensor([starts[i] for i in chosen])
-    gather = begin[:, None] + torch.minimum(at[None, :], lengths[:, None] - 1)
-    places = (at[None, :] < lengths[:, None]).flatten().nonzero()[:, 0]
-    return Bucket(
-        width,
-        gather.flatten().to(device),
-        places.to(device),
-        torch.tensor([rows[i].n_real for i in chosen], device=device),
-        hides=any(rows[i].n_real < n_read(rows[i]) for i in chosen),
-    )
+def _side_by_side(
+    lengths: Sequence[int], starts: Sequence[int], split: Sequence[Sequence[int]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`gather` of a `Pack`, and where each row begins among the buckets."""
+    gather, begins, begin = [], torch.empty(len(lengths), dtype=torch.long), 0
+    for chosen in split:
+        width = max(lengths[i] for i in chosen)
+        length, start = (torch.tensor([n[i] for i in chosen])[:, None] for n in (lengths, starts))
+        gather.append((start + torch.minimum(torch.arange(width)[None], length - 1)).flatten())
+        begins[torch.tensor(chosen)] = begin + torch.arange(len(chosen)) * width
+        begin += len(chosen) * width
+    return torch.cat(gather), begins
 
 
 class _SideBySide(torch.autograd.Function):
-    """Tokens [tokens, ...] -> [rows * width, ...]; no gradient comes back from padding."""
+    """Tokens [tokens, ...] -> [padded, ...]; no gradient comes back from padding."""
 
     @staticmethod
-    def forward(ctx: Any, tokens: torch.Tensor, bucket: Bucket, whole: bool) -> torch.Tensor:
-        ctx.bucket, ctx.whole, ctx.n_tokens = bucket, whole, len(tokens)
-        return tokens.index_select(0, bucket.gather)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        real = gradients[0].index_select(0, ctx.bucket.places)
-        if ctx.whole:
-            return real, None, None
-        tokens = ctx.bucket.gather.index_select(0, ctx.bucket.places)
-        shape = (ctx.n_tokens, *real.shape[1:])
-        return real.new_zeros(shape).index_copy_(0, tokens, real), None, None
-
-
-class _EndToEnd(torch.autograd.Function):
-    """[rows * width, ...] -> the bucket's tokens [tokens, ...]; padding gets exact zeros back."""
-
-    @staticmethod
-    def forward(ctx: Any, padded: torch.Tensor, bucket: Bucket) -> torch.Tensor:
-        ctx.bucket, ctx.n_places = bucket, len(padded)
-        return padded.index_select(0, bucket.places)
+    def forward(ctx: Any, tokens: torch.Tensor, packed: Pack) -> torch.Tensor:
+        ctx.packed = packed
+        return tokens.index_select(0, packed.gather)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        shape = (ctx.n_places, *gradients[0].shape[1:])
-        zeros = gradients[0].new_zeros(shape)
-        return zeros.index_copy_(0, ctx.bucket.places, gradients[0]), None
+        return gradients[0].index_select(0, ctx.packed.places), None
+
+
+class _EndToEnd(torch.autograd.Function):
+    """[padded, ...] -> tokens [tokens, ...]; padding gets exact zeros back."""
+
+    @staticmethod
+    def forward(ctx: Any, padded: torch.Tensor, packed: Pack) -> torch.Tensor:
+        ctx.packed = packed
+        return padded.index_select(0, packed.places)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        packed: Pack = ctx.packed
+        zeros = gradients[0].new_zeros(len(packed.gather), *gradients[0].shape[1:])
+        return zeros.index_copy_(0, packed.places, gradients[0]), None
 
 
 _packed: ContextVar[Pack] = ContextVar("packed")
@@ -209,31 +229,31 @@ def _attention(
     if attention_mask is not None or any(further.get(name) is not None for name in _UNKNOWN):
         raise CannotPack
     packed = _packed.get()
-    flat = [x[0].transpose(0, 1) for x in (query, key, value)]
-    whole = packed.order is None
-    out = [_attend(bucket, flat, whole, scaling, sliding_window) for bucket in packed.buckets]
-    if packed.order is None:
-        return out[0][None], None
-    return torch.cat(out).index_select(0, packed.order)[None], None
+    if packed.ends is not None:
+        return rows_of_any_length(
+            (query, key, value), packed.ends, packed.longest, scaling, sliding_window
+        ), None
+    sizes = [len(bucket.lengths) * bucket.width for bucket in packed.buckets]
+    query, key, value = (
+        _SideBySide.apply(x.squeeze(0).transpose(0, 1), packed).split(sizes)  # type: ignore[no-untyped-call]
+        for x in (query, key, value)
+    )
+    out = [
+        _attend(bucket, each, scaling, sliding_window)
+        for bucket, *each in zip(packed.buckets, query, key, value, strict=True)
+    ]
+    return _EndToEnd.apply(torch.cat(out), packed)[None], None  # type: ignore[no-untyped-call]
 
 
 def _attend(
-    bucket: Bucket,
-    flat: Sequence[torch.Tensor],
-    whole: bool,
-    scaling: float | None,
-    window: int | None,
+    bucket: Bucket, flat: Sequence[torch.Tensor], scaling: float | None, window: int | None
 ) -> torch.Tensor:
-    """Attention within each row of a bucket: [tokens, heads, width of a head] of its tokens."""
-    query, key, value = (
-        _SideBySide.apply(x, bucket, whole)  # type: ignore[no-untyped-call]
-        .view(-1, bucket.width, *x.shape[1:])
-        .transpose(1, 2)
-        for x in flat
-    )
+    """Attention within each row of a bucket: [rows * width, heads, width of a head]."""
+    query, key, value = (x.view(-1, bucket.width, *x.shape[1:]).transpose(1, 2) for x in flat)
     mask = bucket.mask(window)
     shared = query.shape[1] // key.shape[1]
-    if shared > 1 and mask is not None:  # with a mask, the fast kernels want them one to one
+    # With a mask, or in float32 on a GPU, the fast kernels want them one to one.
+    if shared > 1 and (mask is not None or (query.is_cuda and query.dtype not in HALF)):
         key, value = (x.repeat_interleave(shared, dim=1) for x in (key, value))
         shared = 1
     out = F.scaled_dot_product_attention(
@@ -245,11 +265,10 @@ def _attend(
         scale=scaling,
         enable_gqa=shared > 1,
     )
-    flat_out: torch.Tensor = _EndToEnd.apply(out.transpose(1, 2).flatten(0, 1), bucket)  # type: ignore[no-untyped-call]
-    return flat_out
+    return out.transpose(1, 2).flatten(0, 1)
 
 
-def packs(model: Any) -> bool:
+def packs(model: Any, *, varlen: bool = False) -> bool:
     """Whether rows of this model can be packed: tried on two rows of six tokens.
 
     The second row must come out the same to the last bit whatever the first one says, and as it
@@ -268,7 +287,8 @@ def packs(model: Any) -> bool:
         module.register_forward_hook(lambda m, *_: calls.update([m])) for module in model.modules()
     ]
     try:
-        said = [_logits(model, rows) for rows in ([one, other], [changed, other], [other])]
+        trials = ([one, other], [changed, other], [other])
+        said = [_logits(model, rows, varlen=varlen) for rows in trials]
     except (CannotPack, AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         # Or what the model's own code raises where it wants a mask (Falcon) or one row alone.
         return False
@@ -283,9 +303,9 @@ def packs(model: Any) -> bool:
 
 
 @torch.no_grad()
-def _logits(model: Any, rows: Sequence[Row]) -> torch.Tensor:
+def _logits(model: Any, rows: Sequence[Row], *, varlen: bool) -> torch.Tensor:
     """What the model makes of the last of these packed rows."""
-    packed = pack(rows, model.device)
+    packed = pack(rows, model.device, varlen=varlen)
     with attending(model, packed):
         out = model(input_ids=packed.ids, position_ids=packed.positions, use_cache=False)
     return out.logits[0, -n_read(rows[-1]) :]  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ cost, and seeded per job instead of by the clock.
 import math
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,11 +18,13 @@ from stages.errors import RowFailure
 from stages.models import LanguageModel
 from stages.tokens import Row
 from stages.training import Job, Lora, Objective, Trained
+from stages.training.adam import MAX_GRAD_NORM
 from stages.training.attach import read, widened, wrapped, write
+from stages.training.draw import first_a
+from stages.training.loss import row_losses
 from stages.training.objectives import OBJECTIVES
+from stages.training.pack import cut
 from stages.training.schedule import learning_rate
-
-MAX_GRAD_NORM = 1.0
 
 
 class ReferenceTrainer:
@@ -64,8 +66,12 @@ def descend(
     job: Job,
     device: Any,
     losses: list[float],
+    *,
+    packed: bool = False,
 ) -> None:
     """All optimizer steps of a job on these parameters; every step's loss goes into `losses`.
+
+    With `packed` the rows of a step go through the model together, else one after the other.
 
     Raises:
         RowFailure: a loss or a weight is not finite.
@@ -76,7 +82,7 @@ def descend(
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(job, step, len(batches))
-        losses.append(backward(model, batch, OBJECTIVES[job.objective], device))
+        losses.append(backward(model, batch, OBJECTIVES[job.objective], device, packed=packed))
         if not math.isfinite(losses[-1]):
             raise RowFailure(f"loss is {losses.pop()} at step {step + 1} of {len(batches)}")
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
@@ -93,17 +99,6 @@ def initialise(layers: dict[str, Any], seed: int) -> None:
         write(layers[name], a, torch.zeros(layers[name].lora_B["default"].weight.shape))
 
 
-def first_a(shapes: Mapping[str, Sequence[int]], seed: int) -> Iterator[tuple[str, torch.Tensor]]:
-    """A [rank, in] of each module, uniform within 1/sqrt(in) (PEFT's Kaiming bound).
-
-    Drawn on the CPU, by the seed, in the order of the modules' names.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    for name, shape in sorted(shapes.items()):
-        bound = 1 / math.sqrt(shape[1])
-        yield name, torch.empty(shape).uniform_(-bound, bound, generator=generator)
-
-
 def optimizer_batches(job: Job) -> Iterator[list[Row]]:
     """Every epoch in an order of its own, cut into batches; the last of an epoch may be smaller."""
     for epoch in range(job.epochs):
@@ -113,12 +108,16 @@ def optimizer_batches(job: Job) -> Iterator[list[Row]]:
             yield [job.rows[i] for i in order[start : start + job.batch_size]]
 
 
-def backward(model: Any, batch: list[Row], objective: Objective, device: Any) -> float:
+def backward(
+    model: Any, batch: list[Row], objective: Objective, device: Any, *, packed: bool = False
+) -> float:
     """Accumulate the gradient of the objective over the batch; returns the loss."""
     n_targets = sum(row.n_targets for row in batch)
     total = 0.0
-    for rows in [[row] for row in batch] if objective.adds else [batch]:
-        loss = objective.loss(rows, [_losses(model, row, device) for row in rows], n_targets)
+    pieces = cut(batch) if packed else [[row] for row in batch]
+    for rows in pieces if objective.adds else [batch]:
+        each = row_losses(model, rows) if packed else [_losses(model, r, device) for r in rows]
+        loss = objective.loss(rows, each, n_targets)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total

@@ -10,16 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stages.models import SMALL_MODEL, find_device
+from stages.training.memory import CONTEXT, HELD, STEPS, TRAINED, fit, memory_of
 
-# On a CPU, more slots than 32 brought a small model nothing (`seal bench adapters`). The other two
+# On a CPU, more slots than 64 brought a small model nothing (`seal bench adapters`). The other two
 # are judgement: a large model's matrix products are busy with one job; a GPU has not been measured.
-MOST_ON_CPU, MOST_ON_CPU_LARGE = 32, 4
+MOST_ON_CPU, MOST_ON_CPU_LARGE = 64, 4
 MOST_ON_GPU = 64
 # Jobs handed to the trainer at once, per slot: the tail, when slots stand empty, gets short.
 JOBS_PER_SLOT = 8
-# Bytes per number of a LoRA in training: float32 weight, gradient and Adam's two moments, and the
-# copy in the model's dtype.
-_TRAINED, _HELD = 18, 4
 
 
 @dataclass(frozen=True)
@@ -36,32 +34,33 @@ def room(
     targets: Sequence[str],
     rank: int,
     device: str = "auto",
+    dtype: str = "bfloat16",
 ) -> Room:
     """The slots that were asked for, or (for None) as many as suit the model and free memory."""
+    import torch
+
     adapted = {f"{target}.weight" for target in targets}
     inside = (s for name, s in shapes.items() if ".".join(name.split(".")[-2:]) in adapted)
     numbers = rank * sum(sum(shape) for shape in inside)
     n_parameters = sum(math.prod(shape) for shape in shapes.values())
-    slots = wanted or _fitting(numbers, n_parameters, device)
-    if slots == 1:  # one at a time, and the result is kept at once
-        return Room(1, 1)
-    held = int(_free_memory() / 4 / max(1, numbers * _HELD))
-    return Room(slots, max(slots, min(JOBS_PER_SLOT * slots, held)))
-
-
-def _fitting(numbers: int, n_parameters: int, device: str) -> int:
-    """Half of the free memory for LoRAs in training: the other half is for what they compute."""
-    import torch
-
     place = find_device(device)  # asked before the model is loaded, which would refuse it
+    free = _free_memory() // 4
     if place.startswith("cuda"):
-        free, _ = torch.cuda.mem_get_info(place if ":" in place else None)
-        # Two bytes a parameter for the base model, which is not loaded yet.
-        most, free = MOST_ON_GPU, free - 2 * n_parameters
+        on_gpu, _ = torch.cuda.mem_get_info(place if ":" in place else None)
+        memory = memory_of(shapes, targets, rank, dtype)
+        fitting = min(MOST_ON_GPU, fit(on_gpu, memory).slots)
+        # Results wait on the device: in what is left beside model, slots and a small forward.
+        used = CONTEXT + memory.model + memory.logits + (wanted or fitting) * memory.slot
+        free = min(free, on_gpu - used - STEPS[1][0] * memory.token)
     else:
         most = MOST_ON_CPU if n_parameters < SMALL_MODEL else MOST_ON_CPU_LARGE
-        free = _free_memory()
-    return max(1, min(most, int(free / 2 / max(1, numbers * _TRAINED))))
+        # Half of the memory is for what they compute.
+        fitting = min(most, _free_memory() // 2 // max(1, numbers * TRAINED))
+    slots = wanted or max(1, fitting)
+    if slots == 1:  # one at a time, and the result is kept at once
+        return Room(1, 1)
+    held = free // max(1, numbers * HELD)
+    return Room(slots, max(slots, min(JOBS_PER_SLOT * slots, held)))
 
 
 def _free_memory() -> int:

@@ -16,6 +16,12 @@ from stages.models import (
     has_chat_template,
     weight_shapes,
 )
+from stages.tokens import Row
+from stages.training import Job
+from stages.training.batched import BatchedTrainer
+from stages.training.merge import merged_state
+from stages.training.reference import ReferenceTrainer
+from stages.training.stack import sites_of
 
 
 @pytest.fixture
@@ -230,3 +236,27 @@ def test_a_broken_tokenizer_config_is_not_a_traceback(tmp_path: Path) -> None:
 
 def test_checking_a_directory_returns_its_config(random_model: Path) -> None:
     assert check_directory(random_model)["model_type"] == "llama"
+
+
+def test_a_base_in_4_bits_is_adapted_and_not_changed(random_model: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="the extra nf4 is not installed")
+    lm = load.__wrapped__(random_model, "cpu", "nf4")
+    plain = load.__wrapped__(random_model, "cpu", "float32")
+    sites, same = (sites_of(one.model, ("q_proj",), 8) for one in (lm, plain))
+    assert [(s.name, s.n_in, s.n_out) for s in sites] == [(s.name, s.n_in, s.n_out) for s in same]
+    job = Job((Row(tuple(range(3, 20)), 0, 17),), 8, 16, ("q_proj",), 3, 1e-2, 1, 0)
+    (found,), (expected,) = (t.train([job]) for t in (BatchedTrainer(lm, 1), ReferenceTrainer(lm)))
+    assert found.error is None
+    assert found.last_loss == pytest.approx(expected.last_loss, rel=0.02)
+    assert found.lora is not None
+    with pytest.raises(ConfigError, match="4 bits"):
+        merged_state(lm.model, found.lora)
+
+
+def test_without_bitsandbytes_it_says_what_to_install(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="bitsandbytes") as raised:
+        load.__wrapped__(random_model, "cpu", "nf4")
+    assert "nf4" in str(raised.value.hint)

@@ -10,7 +10,7 @@ import torch
 from trace_model import Trace
 
 from stages.engines import Completion, Request
-from stages.engines.transformers import TransformersEngine, _Batch, _Row
+from stages.engines.transformers import MOST_ON_GPU, TransformersEngine, _Batch, _Row, row_bytes
 from stages.errors import ConfigError
 from stages.loading import load
 from stages.models import LanguageModel
@@ -364,3 +364,39 @@ def test_padding_changes_no_logit_of_a_real_token(any_model: LanguageModel) -> N
             position_ids=(mask.cumsum(1) - 1).clamp(min=0),
         ).logits[:, 5:]
     assert torch.allclose(alone, padded, atol=1e-4)
+
+
+def test_rows_that_ended_may_stay_until_a_quarter_has(
+    ending: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [greedy(text) for text in ("The harbour", "A quay", "It", "Old and wide")]
+    expected = TransformersEngine(ending, 4).complete(requests)
+    assert len({one.n_tokens for one in expected}) > 1
+    whole = _Batch.__init__
+    made = []
+
+    def lazy(batch: Any, *what: Any) -> None:
+        whole(batch, *what)
+        batch.worth = 0.3
+        made.append(batch)
+
+    monkeypatch.setattr(_Batch, "__init__", lazy)
+    assert TransformersEngine(ending, 4).complete(requests) == expected
+    assert made
+
+
+def test_on_a_gpu_rows_are_as_many_as_memory_has_room_for(
+    language_model: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = _Row(greedy("x", max_tokens=20), list(range(30)), None)
+    size = row_bytes(language_model, 50)
+    config = language_model.model.config
+    heads, layers = config.num_key_value_heads, config.num_hidden_layers
+    width = config.hidden_size // config.num_attention_heads
+    assert size == 50 * 2 * layers * heads * width * 4 + 16 * config.vocab_size
+    engine = TransformersEngine(language_model, 16)
+    assert engine._at_once([row]) == 16
+    monkeypatch.setattr(LanguageModel, "device", torch.device("cuda"))
+    for room, found in ((0, 16), (100, 100), (10_000, MOST_ON_GPU)):
+        monkeypatch.setattr("torch.cuda.mem_get_info", lambda _, n=room: (2 * size * n, 0))
+        assert engine._at_once([row]) == found

@@ -1,5 +1,6 @@
 """Many adapters at once are the adapters of the reference trainer, job for job."""
 
+import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,10 @@ from stages.engines.transformers import TransformersEngine
 from stages.models import LanguageModel
 from stages.records import Example
 from stages.tokens import Row, row
-from stages.training import Job, Lora, Objective, Trained, batched
+from stages.training import Job, Lora, Objective, Trained, adam, batched, products, stack
 from stages.training.attach import attached
 from stages.training.batched import BatchedTrainer
+from stages.training.checkpoint import checkpointed
 from stages.training.objectives import OBJECTIVES
 from stages.training.reference import ReferenceTrainer
 from stages.training.stack import Stack
@@ -83,6 +85,62 @@ def test_mixed_jobs_are_trained_as_one_by_one(
     lm: LanguageModel, mixed: list[Job], slots: int
 ) -> None:
     assert max(errors(lm, mixed, slots)) < 1e-4
+
+
+def test_without_mkls_batched_call_they_are_the_same(
+    lm: LanguageModel, mixed: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "_sgemm_batch", lambda: None)
+    assert max(errors(lm, mixed)) < 1e-4
+
+
+@pytest.mark.parametrize("few", [0, 4096])
+def test_by_padded_blocks_they_are_the_same(
+    lm: LanguageModel, mixed: list[Job], few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "way_of", lambda *_, **__: products.Blocks)
+    monkeypatch.setattr(products, "FEW", few)
+    monkeypatch.setattr(products, "BLOCK", 16)
+    assert max(errors(lm, mixed)) < 1e-4
+
+
+def attention_row_by_row(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *where: Any, **how: Any
+) -> torch.Tensor:
+    """What torch's kernel does, by its documentation; it runs on a GPU alone."""
+    (ends, _, longest, _), (back, ahead) = where, how["window_size"]
+    assert (ends.dtype, ahead, longest) == (torch.int32, 0, int(ends.diff().max()))
+    out = []
+    for begin, end in itertools.pairwise(ends.tolist()):
+        q, k, v = (x[begin:end].transpose(0, 1) for x in (query, key, value))
+        k, v = (x.repeat_interleave(len(q) // len(x), 0) for x in (k, v))
+        apart = torch.arange(end - begin)[:, None] - torch.arange(end - begin)[None]
+        seen = (apart >= 0) & ((apart <= back) | (back < 0))
+        scores = (q @ k.transpose(1, 2) * how["scale"]).masked_fill(~seen, -math.inf)
+        out.append((scores.softmax(-1) @ v).transpose(0, 1))
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2"])
+def test_with_attention_over_rows_of_any_length_they_are_the_same(
+    tiny: Callable[..., LanguageModel],
+    make_job: MakeJob,
+    family: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def attend(*where: Any, scale: Any, window_size: Any, enable_gqa: bool) -> torch.Tensor:
+        calls.append(window_size)
+        return attention_row_by_row(*where, scale=scale, window_size=window_size)
+
+    lm = tiny(family)
+    monkeypatch.setattr(batched, "has_varlen", lambda _: True)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", attend)
+    jobs = [make_job(lm.tokenizer, TEXTS[i:], learning_rate=1e-3, seed=i) for i in range(3)]
+    assert max(errors(lm, jobs)) < 1e-4
+    assert calls
+    assert any(back >= 0 for back, _ in calls) == (family == "mistral")
 
 
 def test_in_float64_they_agree_to_the_last_digits(lm: LanguageModel, mixed: list[Job]) -> None:
@@ -165,36 +223,36 @@ def test_over_a_model_in_bfloat16_the_adapters_are_float32(
 # Each of these trains wrongly, and the comparison above must notice.
 
 
-def one_norm_for_all(run: Any, slot: int, plan: Any, norm: float) -> None:
-    gradients = run.stack.gradients[: len(run.active)]
-    UPDATE(run, slot, plan, gradients.norm().item())
+def one_norm_for_all(run: Any, norms: torch.Tensor) -> None:
+    UPDATE(run, norms.norm().expand(len(norms)))
 
 
-def one_step_count_for_all(run: Any, slot: int, plan: Any, norm: float) -> None:
-    run.steps[slot] = run.steps.max()
-    UPDATE(run, slot, plan, norm)
+def one_step_count_for_all(run: Any, norms: torch.Tensor) -> None:
+    run.steps[:] = run.steps.max()
+    UPDATE(run, norms)
 
 
-def moments_of_the_job_before(run: Any) -> None:
+def moments_of_the_job_before(run: Any, drawer: Any) -> None:
     before = run.first.clone(), run.second.clone()
-    FILL(run)
+    FILL(run, drawer)
     run.first.copy_(before[0])
     run.second.copy_(before[1])
 
 
 def mean_over_the_whole_batch(run: Any) -> Any:
     whole, n_jobs = run.active, len(run.active)
-    losses, _ = BACKWARD(run)
+    BACKWARD(run)
     counts = [sum(r.n_targets for r in plan.batch) for plan in whole]
     for slot, count in enumerate(counts):
         run.stack.gradients[slot] *= n_jobs * count / sum(counts)
-    return losses, run.stack.gradients[:n_jobs].norm(dim=1).tolist()
+    return run.stack.gradients[:n_jobs].norm(dim=1)
 
 
-def rows_see_each_other(rows: Any, device: Any = "cpu") -> Any:
+def rows_see_each_other(rows: Any, device: Any = "cpu", **how: Any) -> Any:
     ids = [i for r in rows for i in r.ids[:-1]]
     joined = PACK([Row((*ids, 0), 0, len(ids))], device)
-    return replace(PACK(rows, device), buckets=joined.buckets, order=None)
+    together = {name: getattr(joined, name) for name in ("buckets", "gather", "places")}
+    return replace(PACK(rows, device), **together)
 
 
 def tokens_of_the_wrong_slot(stack: Any, counts: Sequence[int], first: int = 0) -> None:
@@ -222,7 +280,7 @@ MISTAKES = {
     "no decay": (batched._Active, "learning_rate", property(lambda p: p.job.learning_rate)),
     "no warm-up": (batched, "learning_rate", without_warmup),
     "linear for all": (batched, "learning_rate", linear_for_all),
-    "no clipping": (batched, "MAX_GRAD_NORM", math.inf),
+    "no clipping": (adam, "MAX_GRAD_NORM", math.inf),
     "rows see each other": (batched, "pack", rows_see_each_other),
     "the wrong slot": (Stack, "arrange", tokens_of_the_wrong_slot),
 }
@@ -302,9 +360,9 @@ def test_the_longest_job_that_waits_takes_a_free_slot(
     started: list[int] = []
     steps: list[int] = []
 
-    def fill(run: Any) -> None:
+    def fill(run: Any, drawer: Any) -> None:
         before = len(run.active)
-        FILL(run)
+        FILL(run, drawer)
         started.extend(plan.place for plan in run.active[before:])
         steps.append(len(run.active))
 
@@ -341,7 +399,7 @@ def test_the_model_is_as_found_after_an_error(
         raise KeyboardInterrupt
 
     before = Trace(lm.model)
-    monkeypatch.setattr(Stack, "outer", stop)  # in the middle of a backward
+    monkeypatch.setattr(stack._Adapted, "backward", stop)  # in the middle of a backward
     with pytest.raises(KeyboardInterrupt):
         list(BatchedTrainer(lm, 2).train(mixed))
     before.assert_unchanged(lm.model)
@@ -357,7 +415,8 @@ def little_memory(lm: LanguageModel) -> Iterator[Callable[[int], None]]:
             if kwargs["input_ids"].shape[1] > n_tokens:
                 raise torch.OutOfMemoryError("no memory left")
 
-        handles.append(lm.model.register_forward_pre_hook(refuse, with_kwargs=True))
+        body = lm.model.base_model
+        handles.append(body.register_forward_pre_hook(refuse, with_kwargs=True))
 
     yield limit
     for handle in handles:
@@ -375,6 +434,27 @@ def test_out_of_memory_takes_slots_away_and_the_jobs_are_trained_all_the_same(
     found = list(BatchedTrainer(lm, 7).train(mixed))
     assert max(error(one, other) for one, other in zip(found, expected, strict=True)) < 1e-4
     assert "going on with 3 slots" in caplog.text
+    assert caplog.text.index("compute again") < caplog.text.index("slots")
+
+
+def test_layers_that_compute_twice_train_the_same(
+    lm: LanguageModel,
+    mixed: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    runs, layer = [], type(lm.model.base_model.layers[0])
+    whole = layer.forward
+    monkeypatch.setattr(layer, "forward", lambda *a, **k: runs.append(1) or whole(*a, **k))
+    expected = list(BatchedTrainer(lm, 3).train(mixed[:3]))
+    once = len(runs)
+    monkeypatch.setattr(batched._Run, "_again", lambda run, packed: checkpointed(lm.model, packed))
+    runs.clear()
+    before = Trace(lm.model)
+    found = list(BatchedTrainer(lm, 3).train(mixed[:3]))
+    before.assert_unchanged(lm.model)
+    assert all(error(one, other) < 1e-6 for one, other in zip(found, expected, strict=True))
+    assert len(runs) > 1.5 * once  # trials of the model are among them
 
 
 def test_alone_a_job_is_cut_into_rows_and_one_that_does_not_fit_fails(
@@ -396,10 +476,10 @@ def test_slots_that_memory_has_no_room_for_are_not_made(
 ) -> None:
     whole = Stack.__init__
 
-    def make(stack: Stack, model: Any, targets: Any, rank: int, slots: int) -> None:
+    def make(stack: Stack, model: Any, targets: Any, rank: int, slots: int, **how: Any) -> None:
         if slots > 2:
             raise torch.OutOfMemoryError("no memory left")
-        whole(stack, model, targets, rank, slots)
+        whole(stack, model, targets, rank, slots, **how)
 
     monkeypatch.setattr(Stack, "__init__", make)
     assert max(errors(lm, mixed, 7)) < 1e-4
@@ -412,9 +492,9 @@ def test_what_did_not_fit_is_given_back_before_less_is_asked_for(
     made: list[weakref.ref[Stack]] = []
     whole, zeros, asked = Stack.__init__, torch.zeros_like, []
 
-    def make(stack: Stack, *how: Any) -> None:
+    def make(stack: Stack, *what: Any, **how: Any) -> None:
         assert not any(other() for other in made)
-        whole(stack, *how)
+        whole(stack, *what, **how)
         made.append(weakref.ref(stack))
 
     def fill(values: torch.Tensor) -> torch.Tensor:
@@ -434,7 +514,7 @@ def test_what_did_not_fit_is_given_back_before_less_is_asked_for(
 def test_rows_that_cannot_be_packed_are_left_to_the_reference(
     lm: LanguageModel, mixed: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batched, "packs", lambda _: False)
+    monkeypatch.setattr(batched, "packs", lambda *_, **__: False)
     assert errors(lm, mixed[:2]) == [0.0, 0.0]
 
 

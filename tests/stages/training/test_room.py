@@ -4,6 +4,7 @@ import pytest
 
 from stages.errors import ConfigError
 from stages.training import room as memory
+from stages.training.memory import CONTEXT, HELD, TRAINED, memory_of
 from stages.training.room import JOBS_PER_SLOT, MOST_ON_CPU, MOST_ON_CPU_LARGE, Room, room
 
 SHAPES = {
@@ -34,7 +35,7 @@ def test_one_slot_is_one_job_at_a_time(free: pytest.MonkeyPatch) -> None:
 
 def test_half_of_the_free_memory_is_for_adapters_in_training(free: pytest.MonkeyPatch) -> None:
     assert room(None, SHAPES, ["q_proj"], 8).slots == MOST_ON_CPU
-    free.setattr(memory, "_free_memory", lambda: 2 * 18 * NUMBERS * 7)
+    free.setattr(memory, "_free_memory", lambda: 2 * TRAINED * NUMBERS * 7)
     assert room(None, SHAPES, ["q_proj"], 8).slots == 7
     free.setattr(memory, "_free_memory", lambda: 0)
     assert room(None, SHAPES, ["q_proj"], 8) == Room(1, 1)
@@ -52,15 +53,25 @@ def test_jobs_are_as_many_as_their_results_fit_in_memory(free: pytest.MonkeyPatc
 
 
 def test_a_gpu_keeps_room_for_the_model(free: pytest.MonkeyPatch) -> None:
-    model = 2 * (1000 * 64 + 2 * 64 * 64 + 640 * 640 + 64)
+    small = memory_of(SHAPES, ["q_proj"], 8)
+    wide = memory_of(SHAPES, ["q_proj"], 8, "float32")
+    assert wide.model == 2 * small.model == 4 * (1000 * 64 + 2 * 64 * 64 + 640 * 640 + 64)
+    base = CONTEXT + small.model + small.logits + 4096 * small.token
     free.setattr("torch.cuda.is_available", lambda: True)
-    free.setattr("torch.cuda.mem_get_info", lambda _: (model + 2 * 18 * NUMBERS * 9, 0))
+    free.setattr("torch.cuda.mem_get_info", lambda _: (base + 9 * small.slot, 0))
     assert room(None, SHAPES, ["q_proj"], 8).slots == 9
+    assert room(None, SHAPES, ["q_proj"], 8, dtype="float32").slots != 9
+    # Results wait on the device: as many as are left beside the slots and a small forward.
+    assert room(9, SHAPES, ["q_proj"], 8).jobs <= 9 * JOBS_PER_SLOT
+    held = base - 3072 * small.token + 9 * small.slot + 20 * HELD * NUMBERS
+    free.setattr("torch.cuda.mem_get_info", lambda _: (held, 0))
+    assert room(9, SHAPES, ["q_proj"], 8).jobs == 20
     assert room(None, SHAPES, ["q_proj"], 8, "cpu").slots == MOST_ON_CPU
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:7", "abacus"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "mps", "abacus"])
 def test_a_device_that_is_not_there_is_refused(free: pytest.MonkeyPatch, device: str) -> None:
     free.setattr("torch.cuda.device_count", lambda: 0)
+    free.setattr("torch.backends.mps.is_available", lambda: False)
     with pytest.raises(ConfigError):
         room(None, SHAPES, ["q_proj"], 8, device)

@@ -102,7 +102,6 @@ def test_gradients_are_those_of_each_lora_alone(
     model = tiny("llama").model.to(getattr(torch, dtype))
     loras = [random_lora(model, ("q_proj", "down_proj"), rank=r, seed=r) for r in (4, 8)]
     stack = stacked(model, loras)
-    assert stack.grouped == (dtype != "float64")  # both ways of multiplying are tried
     stack.gradients = torch.full_like(stack.values, torch.nan)  # what was there must not matter
     stack.arrange([20, 10])
     with stack.worn():
@@ -125,14 +124,18 @@ def test_gradients_are_those_of_each_lora_alone(
         model.zero_grad()
 
 
-def test_weights_are_kept_in_float32_over_a_model_in_lower_precision(
+def test_over_a_model_in_lower_precision_weights_are_used_in_float32_or_in_its_own_if_narrow(
     tiny: Callable[..., LanguageModel], random_lora: Callable[..., Lora]
 ) -> None:
     model = tiny("llama").model.to(torch.bfloat16)
     lora = random_lora(model, ("q_proj",))
     stack = stacked(model, [lora])
-    assert (stack.values.dtype, stack.used.dtype) == (torch.float32, torch.bfloat16)
-    stack.values += 1
-    assert not torch.equal(stack.used, stack.values.bfloat16())
-    stack.refresh(slice(None))
-    assert torch.equal(stack.used, stack.values.bfloat16())
+    assert stack.used is stack.values
+    assert (stack.values.dtype, stack.dtype) == (torch.float32, torch.float32)
+    narrow = Stack(model, lora.targets, lora.rank, 1, narrow=True)
+    narrow.put(0, lora)
+    assert (narrow.values.dtype, narrow.used.dtype) == (torch.float32, torch.bfloat16)
+    narrow.values += 1
+    assert not torch.equal(narrow.used, narrow.values.bfloat16())
+    narrow.refresh(slice(None))
+    assert torch.equal(narrow.used, narrow.values.bfloat16())
