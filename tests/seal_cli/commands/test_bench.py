@@ -14,6 +14,7 @@ def test_adapters_as_json_has_results_and_ratios(seal: Any) -> None:
     said = json.loads(seal("bench", "adapters", "--json", "--set", "adapt.rank=2", *QUICK).out)
     assert [(r["method"], r["slots"]) for r in said["results"]] == [
         ("one at a time", 1),
+        ("careful loop", 1),
         ("paper", 1),
         ("batched", 2),
     ]
@@ -22,6 +23,7 @@ def test_adapters_as_json_has_results_and_ratios(seal: Any) -> None:
         assert result["score_seconds_per_self_edit"] > 0
         assert "parity" in result
     assert said["speedup_over_peft"] > 0
+    assert said["speedup_over_careful_loop"] > 0
     assert said["speedup_over_paper"] > 0
     assert {"date", "device", "versions", "command"} <= said.keys()
 
