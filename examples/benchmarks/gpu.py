@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
+from stages.bench import adapters as bench
 from stages.config import AdaptConfig
-from stages.training import bench
 from stages.training.batched import BatchedTrainer
 from stages.training.memory import fit, memory_of
 from stages.training.pack import packs

@@ -1,8 +1,8 @@
 """A large model without weights: on the meta device shapes are all there is."""
 
 import torch
-from stages.training.bench import Numbers
 
+from stages.bench.adapters import Numbers
 from stages.models import LanguageModel
 
 
