@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from stages.bench.rivals import CarefulLoop, Trl, has_trl, plain
 from stages.config import AdaptConfig
 from stages.engines import Completion, Request
 from stages.engines.transformers import TransformersEngine
 from stages.models import LanguageModel
+from stages.rivals import CarefulLoop, Trl, has_trl, plain
 from stages.tokens import Row
 from stages.training import Job, Lora, Trained
 from stages.training.attach import attached

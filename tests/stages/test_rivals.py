@@ -8,8 +8,8 @@ import pytest
 import torch
 from trace_model import Trace
 
-from stages.bench.rivals import CarefulLoop, Trl, plain
 from stages.models import LanguageModel
+from stages.rivals import CarefulLoop, Trl, plain
 from stages.tokens import Row
 from stages.training import Job
 from stages.training.reference import ReferenceTrainer
