@@ -86,6 +86,7 @@ def _opened(
     import transformers
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    kept = stored(dtype, place)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             tokens, local_files_only=True, trust_remote_code=False
@@ -93,7 +94,7 @@ def _opened(
         with _bare(path) as folder:
             found: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
-                **stored(dtype, place),
+                **kept,
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
