@@ -149,14 +149,14 @@ class Seal:
         selection: Reference,
         *,
         policy: Reference | None = None,
-        replay_from: Sequence[Reference] = (),
+        replay_from: Reference | Sequence[Reference] = (),
         replay_contexts: Reference | None = None,
-        allow_split: Sequence[str] = (),
+        allow_split: str | Sequence[str] = (),
         **settings: Any,
     ) -> Result:
         """The next policy: the one that wrote the selection, or `policy`, finetuned on it."""
         names = {"policy": policy, "replay_contexts": replay_contexts}
-        several = {"replay_from": list(map(str, replay_from)), "allow_split": allow_split}
+        several = {"replay_from": _texts(replay_from), "allow_split": _texts(allow_split)}
         return self.run(update.TAKES, update.update, settings, selection, **names, **several)
 
     def eval(
@@ -190,14 +190,14 @@ class Seal:
         eval_contexts: Reference | None = None,
         probe: Reference | None = None,
         proxy_model: Reference | None = None,
-        allow_split: Sequence[str] = (),
+        allow_split: str | Sequence[str] = (),
         **settings: Any,
     ) -> Rounds:
         """Rounds of generate, score, filter, update and eval. Settings of stages are `config`'s."""
         resolve, run = self._begin(loop.TAKES, settings)
         names = {"policy": policy, "student": student, "eval_contexts": eval_contexts}
         names |= {"probe": probe, "proxy_model": proxy_model}
-        given = _ids(**names, allow_split=allow_split)
+        given = _ids(**names, allow_split=_texts(allow_split))
         return Rounds(loop.loop(resolve, run, str(contexts), **given))
 
     def sql(self, query: str, *, timeout: float = 60.0, **parameters: Any) -> Table:
@@ -269,6 +269,11 @@ def store_at(root: Path) -> Workspace:
     if any(letter in str(root.absolute()) for letter in "*?[\\"):  # to DuckDB, patterns
         raise ConfigError(f"{root} has one of * ? [ \\ in its path.", "Name another with --store.")
     return Workspace(root)
+
+
+def _texts(given: Reference | Sequence[Reference]) -> list[str]:
+    """Several references as text; one may be given by itself."""
+    return list(map(str, [given] if isinstance(given, str | PathLike | Made) else given))
 
 
 def _ids(**references: Reference | Sequence[str] | None) -> dict[str, Any]:

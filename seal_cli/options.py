@@ -80,7 +80,7 @@ def _of_all(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     dtype: Annotated[
         str,
-        typer.Option("--dtype", help="auto (the checkpoint's), float32, bfloat16, float16."),
+        typer.Option("--dtype", help="auto (the checkpoint's), float32, bfloat16, float16, nf4."),
     ] = "auto",
     force: Annotated[
         bool,

@@ -7,6 +7,7 @@ The presets lie in `seal_cli/presets`. Which settings a run takes is said where 
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import Field, fields
@@ -45,7 +46,9 @@ SECTIONS = {cls.SECTION: cls for cls in _CONFIGS}
 _FALLBACK = {"judge": "endpoint"}
 # Where texts go and at what cost is the user's to say, never a model folder's.
 _NOT_OF_MODELS = ("endpoint", "judge")
-KEYS = ("SEAL_API_KEY", "SEAL_JUDGE_API_KEY")  # read by seal_cli.endpoints, never settings
+# What may name a file, whose text a manifest holds: a model's folder may not say which.
+_FILES = (("generate", "prompt"), ("quiz", "prompt"), ("filter", "query"), ("eval", "oracle"))
+KEYS = ("SEAL_API_KEY", "SEAL_JUDGE_API_KEY")  # of servers: never settings
 _RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT", *KEYS)
 DEFAULT_FILE = Path("seal.toml")
 _PRESETS = Path(__file__).parent / "presets"
@@ -154,7 +157,7 @@ class Settings:
                 f"{section}.{where} is {first['input']!r}: {first['msg']}.",
                 "See the seal.toml that `seal init` writes."
                 if cls is VllmConfig
-                else f"See `seal {section} --help`.",
+                else f"See [{section}] in the seal.toml that `seal init` writes.",
             ) from error
 
     def _set(self, section: str, known: set[str]) -> dict[str, Any]:
@@ -177,6 +180,12 @@ def _of_model(folder: Path) -> dict[str, Any]:
         return {}
     tables = _read(file)
     _check_tables(tables, str(file))
+    for section, key in _FILES:
+        if not re.fullmatch(r"[\w-]*", str(tables.get(section, {}).get(key, ""))):
+            raise ConfigError(
+                f"{file} names a file in {section}.{key}, which a model must not.",
+                f"Remove it there, and give --{key} FILE.",
+            )
     return tables
 
 

@@ -103,6 +103,9 @@ def _opened(
         model, info = found
         if dtype != QUANTISED:  # which is put on its device while it is read
             model.to(place)
+        for module in model.modules():
+            if hasattr(module, "support_avx512bf16_for_cpu"):  # a layout that no gradient passes
+                module.support_avx512bf16_for_cpu = False
         loaded = LanguageModel(model, tokenizer)
         _try(loaded)
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -109,7 +109,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def unloadable(path: Path, error: Exception) -> InputError:
-    """What to say of a folder in which a library came to grief."""
+    """What to say of a folder that a library cannot load."""
     said = (" ".join(str(error).split()) or type(error).__name__)[:_SAID]
     return InputError(f"{path} cannot be loaded: {said}", "Check it, or copy the model again.")
 

@@ -111,7 +111,7 @@ def parse(text: str, *, name: str, place: str, slots: Sequence[str]) -> Recipe:
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{place} is not TOML: {error}.", "Mend that place.") from error
+        raise ConfigError(f"{place} is not TOML: {error}.", "Correct it there.") from error
     unknown = next((key for key in tables if key != "steps"), None)
     if unknown is not None:
         raise ConfigError(

@@ -60,7 +60,7 @@ def interrupted_after(connection: "duckdb.DuckDBPyConnection", seconds: float) -
 
 
 def own_process() -> None:
-    """Let `confined` bound and end this process, which somebody's notebook would not forgive."""
+    """Let `confined` bound and end this process: for the command line alone, not for a notebook."""
     global _own
     _own = True
 

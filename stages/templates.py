@@ -69,7 +69,7 @@ def _asked(template: str, tokens: Mapping[str, str], chats: Sequence[Chat]) -> l
         _process = None
         why = process.end()
         if isinstance(error, OSError | ValueError):
-            raise InputError(f"the chat template was given up: {why}.", _HINT) from error
+            raise InputError(f"rendering the chat template was stopped: {why}.", _HINT) from error
         raise
     if "error" in answer:
         kind = Refused if answer.get("refused") else InputError

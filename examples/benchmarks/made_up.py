@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from seal_cli.store.artifact import Artifact, publish, write_parquet
 from seal_cli.store.identity import artifact_id
+from seal_cli.store.manifest import FORMAT
 from seal_cli.store.schema import arrow_schema
 from seal_cli.store.workspace import Workspace
 
@@ -94,7 +95,7 @@ def described(
     now = datetime.now(UTC)
     key = {"stage": stage, "inputs": [a.id for a in inputs], "benchmark": name}
     return {
-        "format": 1,
+        "format": FORMAT,
         "artifact_id": wanted,
         "stage": stage,
         "kind": kind,
@@ -102,6 +103,7 @@ def described(
         "inputs": [
             {"artifact_id": a.id, "kind": a.kind, "manifest_sha256": a.digest} for a in inputs
         ],
+        "about": {"domain": "knowledge"},
         "source": None if inputs else "random",
         "base": wanted,
         "attempt": 0,

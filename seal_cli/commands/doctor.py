@@ -35,6 +35,7 @@ EXTRAS = {
     "ray": "ray",
     "plot": "matplotlib",
     "constrained": "xgrammar",
+    "nf4": "bitsandbytes",
 }
 INSTALL = "pip install -c constraints.txt"  # in the checkout: the tested set
 

@@ -26,10 +26,14 @@ def tag(
                 console.say(f"{error.message} {error.hint}")
         return
     if delete == (artifact is not None):
-        raise ConfigError("a name is given or deleted.", "Use `seal tag NAME ID`, or --delete.")
+        raise ConfigError(
+            "a name needs an artifact, or --delete.", "Use `seal tag NAME ID`, or --delete."
+        )
     if artifact is None:
         store.names.remove(name)
         return
     found = store.artifact(store.resolve(from_stdin() if artifact == "-" else artifact))
-    store.names.set(name, found.id)
+    before = store.names.set(name, found.id)
+    if before not in (None, found.id):
+        console.say(f"{name} was {before}.")
     console.out(found.id)

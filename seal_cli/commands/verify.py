@@ -24,7 +24,7 @@ def verify(
 ) -> None:
     """Read everything again and compare it with its digests; one line per finding, exit 3."""
     if bool(ids) == every:
-        raise ConfigError("it is not said what to verify.", "Name artifacts, or use --all.")
+        raise ConfigError("no artifact is named.", "Name artifacts, or use --all.")
     store = store_of(ctx)
     verifier, start = Verifier(store), time.perf_counter()
     named = [store.resolve(from_stdin() if one == "-" else one) for one in ids or ()]

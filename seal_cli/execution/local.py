@@ -3,6 +3,8 @@
 import shutil
 from collections.abc import Generator, Sequence
 
+from seal_cli.execution.key import parts_of
+from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Done, Job, Plan, StageSpec, Work
 from seal_cli.store.workspace import Workspace
@@ -36,5 +38,7 @@ class Local:
         """The work of a run: opened once, for all of its phases."""
         if self._opened is None or self._opened[0] != job.artifact_id:
             self._opened = None  # what the last run holds is free before this one loads
+            if used := parts_of(spec, ModelRef):
+                self.runtime.keep(used)
             self._opened = job.artifact_id, spec.open(self.runtime, self.store, job)
         return self._opened[1]

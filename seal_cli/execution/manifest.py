@@ -20,7 +20,7 @@ from seal_cli.store.manifest import FORMAT
 from seal_cli.store.workspace import Workspace
 from stages.records import Record
 
-_ADDRESS = re.compile(r"\b(https?://)(?:[^\s/?#]*@)?([^\s/?#@]+)[^\s,]*")
+_ADDRESS = re.compile(r"\b(https?://)(?:[^\s,]*@)?([^\s/?#@]+)[^\s,]*", re.IGNORECASE)
 
 
 def manifest(

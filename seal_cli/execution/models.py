@@ -23,9 +23,6 @@ class ModelRef:
     path: str | None = field(default=None, compare=False)  # null for an artifact's or a server's
     server: str | None = field(default=None, compare=False)
     base: "ModelRef | None" = field(default=None, compare=False)  # its weights are an adapter's
-    tokens: str | None = field(
-        default=None, compare=False
-    )  # where its tokenizer lies, if not there
 
     @property
     def policy(self) -> Policy:

@@ -52,7 +52,7 @@ class Runner:
 
     def __init__(self, store: Workspace, executor: Executor, options: RunOptions) -> None:
         if options.force and options.retry_failed:
-            raise ConfigError("--force and --retry-failed are two different wishes.", "Choose one.")
+            raise ConfigError("--force and --retry-failed exclude each other.", "Choose one.")
         self.store, self.executor, self.options = store, executor, options
 
     def run(self, spec: StageSpec, check: Callable[[], None] = lambda: None) -> Artifact:
@@ -165,7 +165,7 @@ class _Run:
         if recorded["slots"] != plan.slots:
             console.say(
                 f"{self.id}: going on with {recorded['slots']} slots, as it was begun; "
-                f"delete {self.journal.folder} to begin anew."
+                f"`seal rm {self.id} --yes` lets you begin anew."
             )
         return Plan(recorded["batch"], recorded["slots"])
 

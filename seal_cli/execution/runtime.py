@@ -87,9 +87,15 @@ class Runtime:
             loaded.tokenizer.save_pretrained(folder.name)
         return Path(self._merged[model.id].name)
 
-    def keep(self, ids: Collection[str]) -> None:
-        """Release every model but these, by their ids."""
+    def keep(self, models: Collection[ModelRef]) -> None:
+        """Release every model but these, and the engines that answer as another one."""
+        from stages.loading import load
+
+        ids = {model.id for model in models}
+        if any(key[0] not in ids for key in self._models):
+            load.cache_clear()
         self._models = {key: model for key, model in self._models.items() if key[0] in ids}
+        self._engines = {key: one for key, one in self._engines.items() if key[1] in ids}
 
     def engine(self, chosen: ChosenEngine, model: ModelRef, *, batch: int, rank: int = 0) -> Engine:
         """An engine for a model: `batch` sequences at once, adapters of up to this rank."""

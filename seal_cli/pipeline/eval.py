@@ -184,7 +184,9 @@ def _check_regime(resolve: Resolver, config: EvalConfig, domain: Domain) -> None
             f"the regime {config.regime} trains once.", "Leave out --repeats; use other seeds."
         )
     if config.regime == "continual" and config.samples > 1:
-        raise ConfigError("an edit is one self-edit.", "Leave out --samples.")
+        raise ConfigError(
+            "the regime continual takes one self-edit of each context.", "Leave out --samples."
+        )
 
 
 def _names(cls: type[Config]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What the regimes of eval share: who writes, adapts and is examined, the key, the probe."""
+"""What the regimes of eval share: who writes, adapts and is examined, the probe."""
 
 from dataclasses import dataclass
 from functools import cached_property

@@ -35,7 +35,8 @@ def loop(
 ) -> list[Chain]:
     """Make the rounds. Raises OutOfTime when the budget is spent; the same call goes on then."""
     started = time.monotonic()
-    require_local(resolve.config(GenerateConfig).engine)  # before a server's model is looked for
+    engine = resolve.config(LoopConfig).engine or resolve.config(GenerateConfig).engine
+    require_local(engine)  # before a server's model is looked for
     model = resolve.model(policy or (contexts if contexts in SHIPPED else "tiny"))
     adapted = resolve.model(student) if student else None
     config = resolve.config(LoopConfig, model)

@@ -5,6 +5,7 @@ prefix, `@latest:update`), or `tiny` or `tiny-grids`, the models that come with 
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from seal_cli.store.identity import model_digest
 from seal_cli.store.workspace import Workspace
 from stages.errors import ConfigError, InputError
 from stages.identity import digest
-from stages.models import ADAPTER, check_directory, checkpoint_dtype, read_json
+from stages.models import ADAPTER, DTYPES, check_directory, checkpoint_dtype, read_json
 from stages.records import Policy
 from stages.training import MERGE_SEMANTICS
 
@@ -55,7 +56,11 @@ class LocalModel:
         return self.path if there else self.base.home(name)  # type: ignore[union-attr]
 
     def dtype(self, wanted: str) -> str:
-        """What `auto` means for this checkpoint."""
+        """What `auto` means for this checkpoint. Raises ConfigError."""
+        if wanted not in DTYPES:  # before a run is begun with it
+            raise ConfigError(
+                f"there is no dtype {wanted!r}.", f"Choose one of: {', '.join(DTYPES)}."
+            )
         return checkpoint_dtype(self.weights) if wanted == "auto" else wanted
 
 
@@ -127,15 +132,18 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
     if policy.startswith("update-"):
         return _updated(workspace, workspace.artifact(policy))
     name, path = known.get("name", ""), Path(known.get("path", ""))
-    candidates = [path] if path.is_dir() else []
+    # Only a model's folder is walked: a manifest may name any.
+    named = bool(known.get("path")) and any((path / f).is_file() for f in ("config.json", ADAPTER))
+    candidates = [path] if named else []
     if name in SHIPPED:
         candidates.append(SHIPPED[name])
     elif _HUB_NAME.fullmatch(name):
         candidates += _cached(name)  # a manifest may come from anybody: nothing is downloaded
     for candidate in candidates:
-        found = _base(workspace, candidate, name)
-        if found.id == policy:
-            return found
+        with suppress(InputError):  # another one may be whole
+            found = _base(workspace, candidate, name)
+            if found.id == policy:
+                return found
     raise ConfigError(
         f"{policy} ({name}) is not at {path} with the same content.",
         "Name its folder with --student (or --policy for update).",
@@ -144,9 +152,14 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
 
 def _known(workspace: Workspace, policy: str) -> LocalModel:
     """A model that some artifact of this store was made with."""
-    for artifact in workspace.all():
-        if policy in artifact.manifest["models"]:
-            return find_model(workspace, policy, artifact.manifest["models"][policy])
+    places = [
+        a.manifest["models"][policy] for a in workspace.all() if policy in a.manifest["models"]
+    ]
+    for place in places[:-1]:
+        with suppress(ConfigError):  # it may have moved since
+            return find_model(workspace, policy, place)
+    if places:
+        return find_model(workspace, policy, places[-1])
     raise InputError(f"no artifact of {workspace.root} was made with {policy}.", "Give its folder.")
 
 

@@ -64,7 +64,7 @@ class Resolver:
 
     def known(self, artifact: Artifact, model_id: str) -> LocalModel:
         """A model that an artifact was made with."""
-        return find_model(self.store, model_id, artifact.manifest["models"][model_id])
+        return find_model(self.store, model_id, artifact.manifest["models"].get(model_id, {}))
 
     def domain(self, contexts: ContextSet, model: LocalModel | None = None) -> ChosenDomain:
         """The domain of contexts, set for a model. Raises ConfigError for flags of another one."""
@@ -148,6 +148,6 @@ def require_local(name: str) -> None:
     """Raise ConfigError for an engine that does not run weights of this machine."""
     if not ENGINES[name].local:
         raise ConfigError(
-            f"the engine {name} asks a server, which cannot wear what is trained here.",
+            f"the engine {name} asks a server, which cannot apply adapters that are trained here.",
             "It is for `seal generate`: score its self-edits with --student MODEL.",
         )

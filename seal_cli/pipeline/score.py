@@ -1,8 +1,8 @@
 """score: adapters or self-edits -> answers, verdicts, rewards."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
@@ -32,6 +32,7 @@ from stages.rewards import ChosenReward, reward_of
 from stages.rewards.racing import Race, race
 from stages.training import Lora
 
+C = TypeVar("C", bound=Config)
 TAKES = Takes(ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig)
 Adapters = Iterator[tuple[Adapter, Lora | None]]
 
@@ -216,6 +217,7 @@ def score(
     asks = any(given is not None for given in (student, asked, other))
     reward = rewarding.rewarding(resolve, found.kind, proxy=proxy_model is not None, asks=asks)
     if proxy_model is not None:
+        _refuse_training_flags(resolve, "the proxy reward trains nothing")
         return proxy(resolve, found, resolve.model(proxy_model), reward)
     if found.kind == "self_edits":
         model = resolve.writer_of(found, student)
@@ -254,13 +256,13 @@ def _score_adapters(
     probe: Artifact | None,
 ) -> Score:
     """The run that scores the adapters that `seal adapt` kept."""
-    _refuse_training_flags(resolve)
+    _refuse_training_flags(resolve, "these adapters are trained")
     edits = resolve.store.upstream(adapters, "self_edits")
     model = resolve.known(adapters, adapters.about("student"))
     return Score(
         adapters=adapters.id,
         adapting=None,
-        rank=adapters.manifest["config"]["adapt"]["rank"],
+        rank=_trained(adapters, AdaptConfig).rank,
         # They are asked as they learned: with the settings of the domain that they were trained on.
         **_about(resolve, edits, model, reward, questions, probe, as_trained(adapters)),
     )
@@ -305,17 +307,30 @@ def _check_questions(edits: Artifact, questions: Artifact) -> None:
         )
 
 
-def _refuse_training_flags(resolve: Resolver) -> None:
-    """Adapters are trained already: a flag that says how must not be passed over in silence."""
+def _refuse_training_flags(resolve: Resolver, why: str) -> None:
+    """Nothing is trained: a flag that says how must not be passed over in silence."""
     training: list[type[Config]] = [AdaptConfig, *(cls for cls, _ in SETTINGS.values())]
+    examining = {field.name for field in fields(ScoreConfig)}
     for given in (name for cls in training for name in resolve.flags.get(cls, {})):
-        raise ConfigError(
-            f"--{given.replace('_', '-')} goes with self-edits; these adapters are trained.",
-            "Leave it out, or score the self-edits themselves.",
-        )
+        if given not in examining:
+            raise ConfigError(
+                f"--{given.replace('_', '-')} goes with self-edits that are trained; {why}.",
+                "Leave it out, or score the self-edits themselves.",
+            )
 
 
 def as_trained(adapters: Artifact) -> ChosenDomain:
     """The domain of adapters, with the settings that they were trained with."""
     cls, _ = SETTINGS.get(name := adapters.about("domain"), (None, None))
-    return ChosenDomain(name, cls(**adapters.manifest["config"][cls.SECTION]) if cls else None)
+    return ChosenDomain(name, _trained(adapters, cls) if cls else None)
+
+
+def _trained(adapters: Artifact, cls: type[C]) -> C:
+    """A configuration that adapters were trained with. Raises InputError."""
+    try:
+        return cls(**adapters.manifest["config"][cls.SECTION])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise InputError(
+            f"the manifest of {adapters.id} does not say how they were trained.",
+            "Train them again with `seal adapt`.",
+        ) from error

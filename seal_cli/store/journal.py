@@ -44,9 +44,13 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
 
     Raises:
         BusyError: another process holds it and `wait` is false.
+        InputError: it is no regular file; a link could lead out of the store.
 
     """
-    with path.open("a+", encoding="utf-8") as stream:
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise InputError(f"{path} is no regular file.", "Move it away.")
+    how = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    with os.fdopen(os.open(path, how, 0o644), "a+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

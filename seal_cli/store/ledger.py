@@ -32,7 +32,10 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._name = path.name
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o644)
+        how = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW
+        if path.is_symlink():
+            raise InputError(f"{path} is a link.", "Move it away.")
+        self._file = os.open(path, how, 0o644)
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise InputError(f"{path} is no regular file.", "Move it away.")
         self._places: dict[str, tuple[int, int]] = {}  # digest -> where its line is

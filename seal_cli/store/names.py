@@ -6,6 +6,7 @@ A name never looks like an id, a part of one, or anything else that is understoo
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from seal_cli.store.files import Damaged, read_sealed, write_sealed
@@ -40,15 +41,24 @@ class Names:
         """Every name, damaged or not."""
         return sorted(path.stem for path in self.folder.glob("*.json"))
 
-    def set(self, name: str, artifact_id: str) -> None:
-        """Let a name stand for an artifact. Raises ConfigError for what cannot be one."""
+    def set(self, name: str, artifact_id: str) -> str | None:
+        """Let a name stand for an artifact; what it stood for before, where that can be read.
+
+        Raises:
+            ConfigError: it cannot be a name.
+
+        """
         if not _NAME.fullmatch(name) or self._taken.fullmatch(name):
             raise ConfigError(
                 f"{name!r} cannot be a name: it could be taken for an id, a stage or a model.",
                 "Use letters, digits, _ . and -, as in best-1 or v2.0.",
             )
+        before = None
+        with suppress(InputError):  # giving a damaged one again heals it
+            before = self.get(name)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_sealed(self._file(name), {"name": name, "artifact_id": artifact_id})
+        return before
 
     def remove(self, name: str) -> None:
         """Forget a name. Raises InputError where there is none."""

@@ -40,7 +40,7 @@ def fetch(
     import duckdb
 
     box = index.sandbox(workspace, seconds=seconds, query=query)
-    with confined(seconds), box as connection:
+    with box as connection, confined(seconds):
         try:  # errors surface while fetching, so both are inside
             relation = connection.sql(query, params=dict(parameters or {}))
             if relation is None:

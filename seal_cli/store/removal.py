@@ -165,9 +165,9 @@ def all_but_top(store: Workspace, n: int, by: str) -> Iterator[Worse]:
             continue
         earned = {row.self_edit_id: getattr(row, by) for row in scores[-1].rows(Reward)}
         ranked = sorted((e for e, v in earned.items() if v is not None), key=lambda e: -earned[e])
-        best = set(ranked[:n])
+        worse = set(ranked[n:])  # whose reward is known
         rows = adapters.rows(Adapter)
-        folders = [r.weights for r in rows if r.weights and r.self_edit_id not in best]
+        folders = [r.weights for r in rows if r.weights and r.self_edit_id in worse]
         here = [folder for folder in folders if (adapters.path / folder).exists()]
         if here:
             why = f"weights of {len(here)} adapters that are not among the best {n} by {by}"

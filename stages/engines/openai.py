@@ -88,7 +88,7 @@ class OpenAIEngine:
             )
         if not config.base_url:
             raise ConfigError(
-                f"where is {model}?",
+                f"no address is known for {model}.",
                 "Give its address with --base-url, e.g. http://127.0.0.1:8000/v1.",
             )
         self.model, self.config, self.key = model, config, key
@@ -124,7 +124,7 @@ class OpenAIEngine:
         """
         if any(lora is not None for lora in loras):
             raise ConfigError(
-                "a server cannot wear the adapters that are trained here.",
+                "a server cannot apply the adapters that are trained here.",
                 "Use the engine transformers.",
             )
         bodies = [self._body(request) for request in requests]

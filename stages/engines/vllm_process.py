@@ -14,7 +14,7 @@ import shutil
 import warnings
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -109,7 +109,9 @@ class Running:
 
     def serves(self, served: Served, config: VllmConfig, rank: int) -> bool:
         """Whether this engine will do, adapters of this rank included."""
-        return (self.served, self.config) == (served, config) and self.rank >= rank
+        # Not `==`, by which settings are equal that differ in memory alone.
+        same = self.served == served and asdict(self.config) == asdict(config)
+        return same and self.rank >= rank
 
     def wear(self, loras: Sequence[Lora]) -> list[Any]:
         """What vLLM calls each adapter, or the RowFailure that says why there is none.

@@ -20,7 +20,11 @@ _NOT_PLAIN = (
     "rank_pattern",
     "bias",
     "modules_to_save",
+    "lora_bias",
+    "alora_invocation_tokens",
+    "layer_replication",
 )
+_PLAIN_START = (None, True, False, "gaussian", "eva", "orthogonal")  # of `init_lora_weights`
 _PREFIX = "base_model.model."
 
 
@@ -60,6 +64,8 @@ def load(path: Path) -> Lora:
         special = [
             key for key in _NOT_PLAIN if config.get(key) not in (None, False, "none", {}, [])
         ]
+        if config.get("init_lora_weights") not in _PLAIN_START:  # it changes the base, too
+            special.append("init_lora_weights")
         if special:
             raise ValueError(f"it uses {', '.join(special)}")
         tensors = load_file(path / WEIGHTS)
@@ -71,9 +77,14 @@ def load(path: Path) -> Lora:
             )
             for name in sorted(names)
         }
+        rank = int(config["r"])
+        if rank < 1 or any((a.shape[0], b.shape[1]) != (rank, rank) for a, b in pairs.values()):
+            raise ValueError(f"its weights are not of rank {rank}")
         transposed = bool(config.get("fan_in_fan_out"))
-        return Lora(int(config["r"]), int(config["lora_alpha"]), pairs, transposed)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        return Lora(rank, int(config["lora_alpha"]), pairs, transposed)
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, SafetensorError,
+    ) as error:  # fmt: skip
         raise InputError(
-            f"{path} is not a readable LoRA: {error}.", "Run `seal adapt` again with --force."
+            f"{path} is not a readable LoRA: {error}.", "Copy it again, or make it again."
         ) from error

@@ -29,7 +29,7 @@ LOG = logging.getLogger(__name__)
 def check_plain(model: Any) -> None:
     """Raise ConfigError for a model whose weights are packed into 4 bits."""
     if getattr(model, "is_quantized", False):
-        message = "a model in 4 bits can be adapted and examined, and not changed itself."
+        message = "a model in 4 bits cannot be merged or finetuned whole."
         raise ConfigError(message, "Leave out --dtype nf4.")
 
 
@@ -83,10 +83,17 @@ def record(folder: Path, state: Mapping[str, torch.Tensor], lora: Lora) -> None:
 def compare(folder: Path, model: Any, lora: Lora) -> None:
     """Say so where merging gave other numbers than on the machine that trained the LoRA."""
     file = folder / MERGED
-    if file.is_file():
-        found, recorded = _summary(model.state_dict(), lora), json.loads(file.read_text())
-        if found["dtype"] == recorded["dtype"] and found != recorded:
-            LOG.warning("%s: merged here, its weights differ from those it was made with.", folder)
+    if not file.is_file():
+        return
+    found = _summary(model.state_dict(), lora)
+    try:
+        recorded = json.loads(file.read_text(encoding="utf-8"))
+        differs = found["dtype"] == recorded["dtype"] and found != recorded
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        LOG.warning("%s cannot be read: the merged weights are not compared with it.", file)
+        return
+    if differs:
+        LOG.warning("%s: merged here, its weights differ from those it was made with.", folder)
 
 
 def _summary(state: Mapping[str, torch.Tensor], lora: Lora) -> dict[str, str]:

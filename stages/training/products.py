@@ -138,7 +138,7 @@ class Batched(_EndToEnd):
             to.add_(self.times(x, w))
 
     def _times(self, x: torch.Tensor, w: torch.Tensor, out: torch.Tensor, *, fresh: bool) -> None:
-        x = x if x.stride(1) == 1 else x.contiguous()
+        x = _dense(x)
         turned = w.stride(2) != 1  # [o, i] in memory
         self._call(
             (False, turned),
@@ -151,7 +151,7 @@ class Batched(_EndToEnd):
 
     def outer(self, y: torch.Tensor, x: torch.Tensor, into: torch.Tensor, *, fresh: bool) -> None:
         """Write or add each group's y'x, [groups, o, i]."""
-        y, x = (t if t.stride(1) == 1 else t.contiguous() for t in (y, x))
+        y, x = _dense(y), _dense(x)
         self._call(
             (True, False),
             (y.shape[1], x.shape[1], None),
@@ -299,6 +299,13 @@ def _sgemm_batch() -> Any:
     found.restype = None
     found.argtypes = [ctypes.c_int, *[many] * 13, ctypes.c_int, many]
     return found
+
+
+def _dense(x: torch.Tensor) -> torch.Tensor:
+    """The rows in one piece, with strides that MKL takes; `contiguous` passes a single row by."""
+    if x.stride(1) == 1 and x.stride(0) >= x.shape[1]:
+        return x
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def _each(matrices: torch.Tensor) -> torch.Tensor:

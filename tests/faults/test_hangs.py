@@ -116,11 +116,12 @@ def test_the_first_rows_are_the_first_that_were_written() -> None:
 
 def varying_functions() -> list[str]:
     """Every function of DuckDB's own that it does not call CONSISTENT."""
-    rows = duckdb.sql(
+    query = (
         "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'scalar' "
         "AND stability <> 'CONSISTENT' AND regexp_full_match(function_name, '[a-z_]+') ORDER BY 1"
-    ).fetchall()
-    return [name for (name,) in rows]
+    )
+    with duckdb.connect() as connection:
+        return [name for (name,) in connection.execute(query).fetchall()]
 
 
 def test_every_function_that_varies_is_refused() -> None:

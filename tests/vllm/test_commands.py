@@ -45,8 +45,8 @@ def test_greedy_rows_and_rewards_are_those_of_transformers(
     assert answers == texts(seal, other, columns)
     assert len({row["adapter_id"] for row in answers}) == 5  # four adapters and none
     key = key_of(tmp_path, scored)
-    assert key["config"]["engine"] == "vllm"
-    assert key["vllm"] == {"max_model_len": 0}
+    engine = {"name": "vllm", "semantics": 1, "max_model_len": 0}
+    assert key["examining"]["engine"] == engine
     # Kept adapters, asked through the same engine: it is not started anew for them.
     before = vllm_process._running
     adapters = seal("adapt", by_vllm, "--repeats", 1, *training).id
@@ -73,11 +73,13 @@ def test_eval_and_loop_take_the_engine_for_all_they_ask(
     stages = {name.split("-")[0] for name in keys}
     assert {"generate", "score", "eval", "update"} <= stages
     for name, key in keys.items():
-        if name.startswith(("generate", "score")):
-            assert key["config"]["engine"] == "vllm"
-        if name.startswith("eval"):
-            assert key["generate"]["config"]["engine"] == "vllm"
-            assert key["score"]["config"]["engine"] == "vllm"
+        parts = {
+            "generate": ("writing",),
+            "score": ("examining",),
+            "eval": ("writing", "examining"),
+        }
+        for part in parts.get(name.split("-")[0], ()):
+            assert key[part]["engine"]["name"] == "vllm"
 
 
 def test_an_interrupted_run_goes_on_where_it_was(

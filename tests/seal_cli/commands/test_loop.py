@@ -55,7 +55,7 @@ def test_a_prompt_that_there_is_not_is_refused_before_any_work(seal: Any, loop: 
     [
         (["--probe", "@latest:import"], "2 of the contexts that are learned about"),
         (["--racing", "halving"], "--racing gives out repeats"),
-        (["--set", "generate.engine=openai"], "cannot wear what is trained here"),
+        (["--set", "generate.engine=openai"], "cannot apply adapters that are trained here"),
     ],
 )
 def test_what_a_later_stage_would_refuse_is_refused_before_any_work(

@@ -187,7 +187,7 @@ def test_a_loop_gives_its_slots_to_its_stages(
     options = [part for name in small for part in ("--set", name)]
     loop = ["loop", "--contexts", contexts, "--policy", random_model, "--rounds", 1, *options]
     assert seal(*loop, "--samples", 1, "--repeats", 1, "--slots", 2).code == 0
-    assert used == {2}
+    assert used == {1, 2}  # of `update`, which trains one
 
 
 def test_the_manifest_holds_no_environment(

@@ -136,8 +136,12 @@ def test_what_a_teacher_wrote_is_scored_with_a_student(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["eval", "tiny", "@latest:import", "--engine", "openai"], 2, "cannot wear"),
-        (["generate", "@latest:import", "--policy", "t", "--engine", "openai"], 2, "where is t?"),
+        (["eval", "tiny", "@latest:import", "--engine", "openai"], 2, "cannot apply"),
+        (
+            ["generate", "@latest:import", "--policy", "t", "--engine", "openai"],
+            2,
+            "no address is known for t",
+        ),
         (["generate", "@latest:import", "--policy", "endpoint-0123456789abcdef"], 3, "no weights"),
     ],
 )

@@ -106,7 +106,7 @@ def test_a_damaged_artifact_is_named_and_passed_over(
     monkeypatch.setattr(logging.getLogger("seal_cli"), "propagate", True)  # else stderr only
     with pytest.raises(ConfigError, match=f"1 of 3 .*: 1 of split dev in {other}"):
         refuse_evaluation(workspace, ids)
-    assert f"{contexts}/part-00000.parquet is missing or damaged" in caplog.text
+    assert f"{contexts} is not whole: part-00000.parquet is missing or damaged" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["val-set", "eval_200", "squad_val", "VAL", "test2017", "my dev"])

@@ -191,7 +191,7 @@ def test_a_signal_ends_a_run_at_once(make: Make, server: Server) -> None:
 
 
 def test_what_a_server_cannot_take_is_refused(make: Make, server: Server) -> None:
-    with pytest.raises(ConfigError, match="cannot wear"):
+    with pytest.raises(ConfigError, match="cannot apply"):
         make().complete(requests(1), [object()])  # type: ignore[list-item]
     with pytest.raises(ConfigError, match="--constrained"):
         make().complete(requests(1, grammar="root ::= .*"))
