@@ -80,7 +80,7 @@ class Needs:
 
 
 def needs(store: Workspace) -> Needs:
-    """Who needs what in this store."""
+    """Who needs what. Raises InputError for a damaged name: what it kept is not known."""
     made: dict[str, list[str]] = {}
     other: dict[str, str] = {}
     for artifact in store.all():
@@ -93,8 +93,7 @@ def needs(store: Workspace) -> Needs:
                 used = [*attempt.get("inputs", ()), attempt.get("before")]
                 other |= dict.fromkeys(used, f"the unfinished {path.name} needs it")
     for name in store.names.all():
-        with suppress(InputError):
-            other[store.names.get(name) or ""] = f"it is called {name}"
+        other[store.names.get(name) or ""] = f"it is called {name}"
     return Needs(made, other)
 
 
