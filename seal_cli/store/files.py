@@ -5,6 +5,7 @@ again by its device, inode, size and times (`Digests`): other content put in its
 inode or the ctime.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -16,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages.errors import InputError
 from stages.identity import canonical
 
 LOG = logging.getLogger(__name__)
@@ -23,6 +25,7 @@ MANIFEST, REMOVED = "_manifest.json", "_removed.json"  # in an artifact's folder
 LARGEST_JSON = 1 << 28  # bytes
 _LARGEST_CACHE = 1 << 25  # bytes; begun anew beyond: a quarter of a million files
 _RACY_SECONDS = 2.0  # a file this young may change again within its time stamp: not cached
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
 _CHUNK = 1 << 20  # bytes in memory at once
 
 
@@ -56,10 +59,10 @@ def stamp(path: Path) -> Stamp:
         raise Damaged(error.strerror or str(error)) from error
 
 
-def open_regular(path: Path | str) -> tuple[int, Stamp]:
-    """A descriptor for reading, and what it is of. Raises Damaged; never blocks."""
+def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> tuple[int, Stamp]:
+    """A descriptor, and what it is of. Raises Damaged; never blocks, and follows no link."""
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise Damaged(error.strerror or str(error)) from error
     try:
@@ -67,6 +70,16 @@ def open_regular(path: Path | str) -> tuple[int, Stamp]:
     except Damaged:
         os.close(opened)
         raise
+
+
+def open_to_append(path: Path) -> int:
+    """A descriptor of a file that is made if need be. Raises InputError for what is no file."""
+    try:
+        return open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)[0]
+    except Damaged as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno not in _NO_FILE:
+            raise error.__cause__ from None  # a full disk, no access
+        raise InputError(f"{path} is no regular file.", "Move it away.") from error
 
 
 def fresh_digest(path: Path) -> tuple[Stamp, str]:

@@ -26,6 +26,7 @@ from seal_cli.store.files import (
     Stamp,
     fresh_digest,
     fsync,
+    open_to_append,
     read_sealed,
     stamp,
     write_sealed,
@@ -47,10 +48,7 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         InputError: it is no regular file; a link could lead out of the store.
 
     """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise InputError(f"{path} is no regular file.", "Move it away.")
-    how = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    with os.fdopen(os.open(path, how, 0o644), "a+", encoding="utf-8") as stream:
+    with os.fdopen(open_to_append(path), "a+", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -11,14 +11,12 @@ import fcntl
 import logging
 import os
 import re
-import stat
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-from seal_cli.store.files import Damaged, sealed, unsealed
+from seal_cli.store.files import Damaged, open_to_append, sealed, unsealed
 from stages.engines import Completion
-from stages.errors import InputError
 
 LOG = logging.getLogger(__name__)
 _BEGINS = re.compile(rb'\{"key": "(\w+)", "completion": ')  # read whole when it is asked for
@@ -32,12 +30,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._name = path.name
-        how = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW
-        if path.is_symlink():
-            raise InputError(f"{path} is a link.", "Move it away.")
-        self._file = os.open(path, how, 0o644)
-        if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            raise InputError(f"{path} is no regular file.", "Move it away.")
+        self._file = open_to_append(path)
         self._places: dict[str, tuple[int, int]] = {}  # digest -> where its line is
         self._read = 0  # bytes of the file that `_places` knows
         self._unsynced, self._synced_at = 0, time.monotonic()

@@ -1,11 +1,12 @@
 """What counts in a work folder, and who may hold it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from seal_cli.store.journal import Journal, locked
-from stages.errors import BusyError
+from stages.errors import BusyError, InputError
 from stages.records import Context
 
 ROW = Context("c", 0, "knowledge", "train", "T", "text")
@@ -49,3 +50,20 @@ def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
         pass
     with locked(path, wait=False):
         pass
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])
+def test_a_lock_that_is_no_file_of_the_store_is_refused(tmp_path: Path, kind: str) -> None:
+    victim, lock = tmp_path / "victim", tmp_path / "index.lock"
+    if kind == "link":
+        victim.write_text("precious")
+    if kind in ("link", "dangling"):
+        lock.symlink_to(victim)
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+    with pytest.raises(InputError, match="no regular file"), locked(lock, wait=False):
+        pass
+    assert victim.exists() == (kind == "link")
+    assert kind != "link" or victim.read_text() == "precious"
