@@ -55,7 +55,7 @@ def load(
 
     """
     check_counts(path, check_directory(path), len(weight_shapes(path)))
-    for folder in (*adapters, tokens or path):
+    for folder in {*adapters, tokens or path} - {path}:
         check_files(folder)
     place = find_device(device)
     if dtype not in DTYPES:

@@ -96,6 +96,7 @@ class Runtime:
             load.cache_clear()
         self._models = {key: model for key, model in self._models.items() if key[0] in ids}
         self._engines = {key: one for key, one in self._engines.items() if key[1] in ids}
+        self._merged = {name: folder for name, folder in self._merged.items() if name in ids}
 
     def engine(self, chosen: ChosenEngine, model: ModelRef, *, batch: int, rank: int = 0) -> Engine:
         """An engine for a model: `batch` sequences at once, adapters of up to this rank."""
