@@ -195,7 +195,7 @@ def test_what_a_server_cannot_take_is_refused(make: Make, server: Server) -> Non
         make().complete(requests(1), [object()])  # type: ignore[list-item]
     with pytest.raises(ConfigError, match="--constrained"):
         make().complete(requests(1, grammar="root ::= .*"))
-    with pytest.raises(ConfigError, match="where is teacher"):
+    with pytest.raises(ConfigError, match="no address is known for teacher"):
         OpenAIEngine("teacher", EndpointConfig())
 
 
