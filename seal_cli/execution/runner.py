@@ -64,6 +64,7 @@ class Runner:
         if last is not None and not self.options.force:
             newest = self.store.artifact(attempt_id(spec.STAGE, material, last))
             newest.check()
+            newest.prove_tables()
             if self._is_hit(newest):
                 console.say(f"{newest.id} is there already.")
                 self._tidy(newest.id)

@@ -11,7 +11,7 @@ compared with the manifest's digest of it before.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -114,6 +114,12 @@ class Artifact:
         for name in self.manifest["files"]:
             if name not in removed:
                 self._prove(name)
+
+    def prove_tables(self, tables: Collection[str] | None = None) -> None:
+        """Raise InputError unless all files of its tables, or of these, are what was written."""
+        for table in self.tables:
+            if tables is None or table in tables:
+                self.files(table)
 
     @property
     def removed(self) -> Files:
