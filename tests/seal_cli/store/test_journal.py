@@ -106,5 +106,5 @@ def test_what_was_damaged_since_is_not_put_together(tmp_path: Path) -> None:
     journal.append("000000", [ROW])
     file = journal.batches / "000000" / "contexts.parquet"
     file.write_bytes(file.read_bytes().replace(b"text", b"taxt"))
-    with pytest.raises(InputError, match="000000 of .* is damaged"):
+    with pytest.raises(InputError, match=r"000000 of .* is damaged"):
         list(Made(journal, ["000000"], ["c"]))
