@@ -49,10 +49,10 @@ def _texts(parse: Any) -> Iterator[str]:
 
 def _relations(parse: Any) -> Iterator[str]:
     """What tables are called in it."""
-    return (node["alias"] for node in _nodes(parse) if node.get("alias") and "type" in node)
+    return (node["alias"] for node in _nodes(parse) if node.get("alias") and "class" not in node)
 
 
 def _alone(parse: Any) -> set[str]:
-    """Names that are not said to be of a table: that of a table is the whole row."""
+    """The names in it without what they are of: of a table, that is the whole row."""
     references = (node for node in _nodes(parse) if node.get("class") == "COLUMN_REF")
     return {ref["column_names"][-1].casefold() for ref in references}

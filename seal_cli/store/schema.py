@@ -201,8 +201,11 @@ def from_table(record: type[R], table: "pa.Table") -> list[R]:
     values = {name: table.column(name).to_pylist() for name in names}
     if "grader" in values:
         values["grader"] = [_UNVERSIONED.get(grader, grader) for grader in values["grader"]]
+    for column, (kind, _) in columns(name).items():
+        if kind is tuple and column in values:
+            values[column] = [tuple(value) for value in values[column]]
     rows = zip(*values.values(), strict=True)
-    return [record(**dict(zip(names, map(_tuples, row), strict=True))) for row in rows]
+    return [record(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def _as_now(name: str, stored: "pa.Table") -> "pa.Table":
@@ -216,7 +219,3 @@ def _as_now(name: str, stored: "pa.Table") -> "pa.Table":
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:
     return field.default is not dataclasses.MISSING
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
