@@ -12,7 +12,7 @@ compared with the manifest's digest of it before.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +29,7 @@ from seal_cli.store.files import (
     read_sealed,
     sealed,
     stamp,
+    write_sealed,
 )
 from seal_cli.store.schema import TABLE_OF, from_table, to_table
 from stages.errors import InputError
@@ -237,6 +238,12 @@ def _bad(name: str, why: str) -> InputError:
         f"{name} is not whole: {why}.",
         f"Copy it again, or take it away with `seal rm {name} --yes` and run its stage.",
     )
+
+
+def write_removed(folder: Path, files: Files) -> None:
+    """Say in an artifact's folder which of its weights are not there on purpose."""
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    write_sealed(folder / REMOVED, {"removed_at": moment, "files": files}, indent=1)
 
 
 def write_parts(

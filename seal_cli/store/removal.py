@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from seal_cli.store.artifact import Artifact, Files
-from seal_cli.store.files import REMOVED, Damaged, read_sealed, write_sealed
+from seal_cli.store.artifact import Artifact, Files, write_removed
+from seal_cli.store.files import Damaged, read_sealed
 from seal_cli.store.identity import ID
 from seal_cli.store.journal import ATTEMPT, locked
 from seal_cli.store.workspace import Workspace
@@ -181,9 +181,7 @@ def forget(worse: Worse, store: Workspace) -> None:
     """Move these weights to trash/; the artifact says which are gone, its tables stay valid."""
     artifact = worse.artifact
     with locked(store.lock_path(artifact.id), wait=False):
-        removed = {**artifact.removed, **worse.files}
-        moment = datetime.now(UTC).isoformat(timespec="seconds")
-        write_sealed(artifact.path / REMOVED, {"removed_at": moment, "files": removed}, indent=1)
+        write_removed(artifact.path, {**artifact.removed, **worse.files})
         for i, folder in enumerate(worse.folders):
             os.rename(artifact.path / folder, _trash(store, f"{artifact.id}-{i}"))
 
