@@ -19,7 +19,7 @@ from stages.grading import ChosenGrader, resolved
 from stages.grading.judge import JudgeConfig
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
-TAKES = Takes(JudgeConfig, models=False, retries=True)
+TAKES = Takes(JudgeConfig, models=False, retries=True, shards=True)
 _ROUNDS = 16  # verdicts per request under way that a batch has for a judge
 
 

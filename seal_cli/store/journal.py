@@ -81,6 +81,11 @@ class Journal:
         self.out = folder / "out"
         self._proven: dict[Path, tuple[Stamp, str]] = {}  # what this process hashed itself
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is recorded how this run is cut."""
+        return (self.folder / ATTEMPT).exists()
+
     def begin(self, attempt: dict[str, Any]) -> dict[str, Any]:
         """Record how this run is cut, or give back how it was cut when it was first started.
 
