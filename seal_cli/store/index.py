@@ -7,9 +7,10 @@ come from other people too).
 """
 
 import errno
+import json
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SQL = Path(__file__).parent  # the views below and the macros of every query
 # Each may use those before it.
-VIEWS = ("model_names", "judgements", "experiments", "accuracies", "traces")
+VIEWS = (
+    "model_names", "judgements", "experiments", "accuracies", "traces",
+    "scored", "judged", "flips", "lines", "retention", "runs",
+)  # fmt: skip
+SETTINGS = "settings"  # a table made from the manifests
 # Functions (by a part of their names) that take a table's name or a query as text.
 _BY_TEXT = ("query", "histogram", "serialized", "duckdb_", "pragma", "show", "summarize")
 STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
@@ -45,7 +50,11 @@ _CATALOGUE = {
     "n_rows": "BIGINT",
     "seconds": "DOUBLE",
     "host": "VARCHAR",
+    "n_invalid": "BIGINT",
+    "n_failed": "BIGINT",
+    "tag": "VARCHAR",
 }
+_SETTINGS = {"artifact_id": "VARCHAR", "section": "VARCHAR", "key": "VARCHAR", "value": "VARCHAR"}
 # (artifact, everything it was made from, itself included): what a join between stages needs. The
 # same self-edit may stand in several artifacts; this says which of them a reward is about.
 # A view: a chain of n artifacts has n² / 2 pairs, which only the queries that name it pay for.
@@ -133,7 +142,8 @@ def _write(workspace: Workspace, artifacts: list[Artifact]) -> None:
         leftover.unlink(missing_ok=True)
     try:
         with duckdb.connect(str(temporary)) as connection:
-            _define(connection, artifacts, lambda path, _: str(path), TABLES)
+            names = _names(workspace)
+            _define(connection, artifacts, names, lambda path, _: str(path), (*TABLES, SETTINGS))
         failpoint("index-written")
         os.replace(temporary, workspace.index)
         failpoint("index-replaced")
@@ -166,7 +176,7 @@ def sandbox(
     # DuckDB counts the cores of the machine, be they ours or not.
     own = hasattr(os, "sched_getaffinity")
     threads = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
-    tables = TABLES if query is None else _named(query)
+    tables = (*TABLES, SETTINGS) if query is None else _named(query)
     artifacts = _proven(workspace, tables)
     connection = duckdb.connect(
         ":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": threads}
@@ -175,7 +185,7 @@ def sandbox(
         connection.execute("SET parquet_metadata_cache = true")
         connection.register_filesystem(files)
         try:
-            _define(connection, artifacts, files.admit, tables)
+            _define(connection, artifacts, _names(workspace), files.admit, tables)
         except duckdb.Error as error:
             text = last_words(error)
             raise spent(text, seconds) or InputError(
@@ -190,6 +200,7 @@ def sandbox(
 def _define(
     connection: "duckdb.DuckDBPyConnection",
     artifacts: list[Artifact],
+    names: Mapping[str, str],
     admit: Callable[[Path, Stamp], str],
     tables: Collection[str],
 ) -> None:
@@ -198,7 +209,10 @@ def _define(
     `admit` names a proven file for DuckDB. What is not among `tables` is there without rows:
     opening a thousand footers takes a second.
     """
-    _create_catalogue(connection, artifacts)
+    rows = [_catalogue_row(artifact, names.get(artifact.id)) for artifact in artifacts]
+    _create(connection, "artifacts", _CATALOGUE, rows)
+    told = artifacts if SETTINGS in tables else []
+    _create(connection, SETTINGS, _SETTINGS, [row for one in told for row in _settings_rows(one)])
     connection.execute(_LINEAGE)
     for table in TABLES:
         files = [
@@ -211,6 +225,11 @@ def _define(
     connection.execute((SQL / "macros.sql").read_text(encoding="utf-8"))
     for name in VIEWS:
         connection.execute(f"CREATE VIEW {name} AS {_view(name)}")
+
+
+def define_empty(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Every table and view without a row: what columns there are."""
+    _define(connection, [], {}, lambda path, _: str(path), ())
 
 
 def _view(name: str) -> str:
@@ -228,23 +247,42 @@ def _named(query: str) -> list[str]:
             query += _view(view)
     said = query.lower()
     if any(word in said for word in _BY_TEXT):
-        return list(TABLES)
-    return [table for table in TABLES if table in said]
+        return [*TABLES, SETTINGS]
+    return [table for table in (*TABLES, SETTINGS) if table in said]
 
 
-def _create_catalogue(connection: "duckdb.DuckDBPyConnection", artifacts: list[Artifact]) -> None:
-    """The table of artifacts, filled at once: row by row, a thousand take a second."""
-    typed = ", ".join(f"{name} {kind}" for name, kind in _CATALOGUE.items())
-    connection.execute(f"CREATE TABLE artifacts ({typed})")
-    if artifacts:
-        values = list(map(list, zip(*map(_catalogue_row, artifacts), strict=True)))
-        lists = ", ".join(f"unnest(CAST(? AS {kind}[]))" for kind in _CATALOGUE.values())
-        connection.execute(f"INSERT INTO artifacts SELECT {lists}", values)
+def _create(
+    connection: "duckdb.DuckDBPyConnection", name: str, columns: Mapping[str, str], rows: list[Any]
+) -> None:
+    """A table filled at once: row by row, a thousand take a second."""
+    typed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+    connection.execute(f"CREATE TABLE {name} ({typed})")
+    if rows:
+        values = list(map(list, zip(*rows, strict=True)))
+        lists = ", ".join(f"unnest(CAST(? AS {kind}[]))" for kind in columns.values())
+        connection.execute(f"INSERT INTO {name} SELECT {lists}", values)
 
 
-def _catalogue_row(artifact: Artifact) -> list[Any]:
+def _names(workspace: Workspace) -> dict[str, str]:
+    """What artifacts are called, by id."""
+    found = {}
+    for name in workspace.names.all():
+        with suppress(InputError):  # a damaged one is said where it is asked for
+            found[str(workspace.names.get(name))] = name
+    return found
+
+
+def _settings_rows(artifact: Artifact) -> Iterator[list[str | None]]:
+    """The settings of a run, as text."""
+    for section, values in artifact.manifest["config"].items():
+        for key, value in values.items():
+            text = value if isinstance(value, str) or value is None else json.dumps(value)
+            yield [artifact.id, section, key, text]
+
+
+def _catalogue_row(artifact: Artifact, name: str | None) -> list[Any]:
     manifest = artifact.manifest
-    n_rows = manifest["tables"][artifact.kind]["rows"]
+    main = manifest["tables"][artifact.kind]
     return [
         artifact.id,
         artifact.kind,
@@ -253,9 +291,12 @@ def _catalogue_row(artifact: Artifact) -> list[Any]:
         manifest["source"],
         manifest["created_at"],
         manifest["status"],
-        n_rows,
+        main["rows"],
         manifest["seconds"],
         manifest["host"],
+        main["status"].get("invalid", 0),
+        main["status"].get("failed", 0),
+        name,
     ]
 
 

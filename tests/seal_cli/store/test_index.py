@@ -17,6 +17,7 @@ from seal_cli.store.schema import TABLES
 from seal_cli.store.workspace import Workspace
 from stages.records import Verdict
 
+MORE = ("artifacts", "lineage", "settings")
 ROOT = Path(__file__).parents[3]
 
 
@@ -28,11 +29,11 @@ def store(seal: Any, passages: Path, tmp_path: Path) -> Path:
 
 def test_every_view_exists_empty_in_a_fresh_store(seal: Any, tmp_path: Path) -> None:
     assert seal("init").code == 0
-    for table in [*TABLES, "artifacts", "lineage", *VIEWS]:
+    for table in [*TABLES, *MORE, *VIEWS]:
         assert seal("sql", f"select count(*) as n from {table}", "-f", "csv").out == "n\n0\n"
     with duckdb.connect(str(tmp_path / "store/index.duckdb"), read_only=True) as connection:
         names = {row[0] for row in connection.execute("show tables").fetchall()}
-    assert names == {*TABLES, "artifacts", "lineage", *VIEWS}
+    assert names == {*TABLES, *MORE, *VIEWS}
 
 
 def test_a_grader_without_a_version_is_the_first(
