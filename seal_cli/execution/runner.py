@@ -1,4 +1,4 @@
-"""Run a spec: key -> hit or resume -> batches -> commit -> index.
+"""Run a spec: key -> hit or resume -> batches -> commit.
 
 Knows no stage by name. Lock, journal, attempts, deadline and order are known here and nowhere else.
 Work is opened when the first batch that is not finished needs it, so a hit imports no torch.
@@ -18,7 +18,6 @@ from typing import Any
 from seal_cli import console, signals
 from seal_cli.execution.manifest import manifest
 from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec, item_of
-from seal_cli.store import index
 from seal_cli.store.artifact import Artifact, folder_of, publish
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.identity import artifact_id
@@ -37,15 +36,13 @@ GAP = 16  # attempts that may be missing between two, when some were copied or r
 class RunOptions:
     """How to run, never what: none of it is in a key (`attempt` is, where one is asked for).
 
-    No work is begun after `deadline`, a moment of `time.monotonic`. A driver of many runs leaves
-    the `index` alone, and brings it up to date once, after the last.
+    No work is begun after `deadline`, a moment of `time.monotonic`.
     """
 
     force: bool = False
     retry_failed: bool = False
     wait: bool = False
     deadline: float | None = None
-    index: bool = True
     argv: tuple[str, ...] = ()
 
 
@@ -87,8 +84,6 @@ class Runner:
         if work.exists():
             with suppress(BusyError), locked(self.store.lock_path(artifact_id), wait=False):
                 shutil.rmtree(work, ignore_errors=True)
-        if self.options.index:
-            index.refresh(self.store)
 
     def _is_hit(self, newest: Artifact) -> bool:
         if self.options.retry_failed and newest.n_failed == 0:
@@ -278,6 +273,4 @@ class _Run:
             publish(self.journal.out, self.store.path(self.id), found, weights)
         except FileExistsError:
             console.say(f"{self.id} was published by another process meanwhile.")
-        if self.options.index:
-            index.refresh(self.store)
         self.journal.discard()

@@ -1,7 +1,8 @@
 """The DuckDB side: one view per table over the files that manifests name, and read-only queries.
 
 `index.duckdb` is a cache for other tools to open: written beside itself and renamed, deletable at
-any time. `seal sql` never trusts it: it builds its views in memory, reads the store through a file
+any time. A stage leaves it alone: what is new is put in when it is asked for (`seal init`, `sql`,
+`report`). `seal sql` never trusts it: it builds its views in memory, reads the store through a file
 system that cannot write, and has everything else locked away (model text is untrusted, and queries
 come from other people too).
 """
@@ -9,14 +10,15 @@ come from other people too).
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.failpoints import failpoint
-from seal_cli.store.files import Damaged, Stamp, read_sealed, stamp, write_sealed
+from seal_cli.store.files import MANIFEST, Damaged, Stamp, read_sealed, stamp, write_sealed
 from seal_cli.store.journal import locked
 from seal_cli.store.schema import TABLES, empty_select, versioned_select
 from seal_cli.store.workspace import Workspace
@@ -50,7 +52,7 @@ _CATALOGUE = {
 # same self-edit may stand in several artifacts; this says which of them a reward is about.
 # A view: a chain of n artifacts has n² / 2 pairs, which only the queries that name it pay for.
 _LINEAGE = """
-    CREATE VIEW lineage AS
+    CREATE OR REPLACE VIEW lineage AS
     WITH RECURSIVE
         made AS (SELECT artifact_id, unnest(inputs) AS input FROM artifacts),
         lineage (artifact_id, ancestor) AS (
@@ -78,9 +80,10 @@ def refresh(workspace: Workspace) -> None:
     try:
         workspace.create()
         with suppress(BusyError), locked(workspace.locks / "index.lock", wait=False):
-            included = [artifact for artifact in workspace.all() if _is_proven(workspace, artifact)]
-            if recorded != _stamp(workspace, [artifact.id for artifact in included]):
-                _write(workspace, included)
+            try:
+                _write(workspace, recorded)
+            except duckdb.Error:  # what it went on from may be damaged
+                _write(workspace, None)
     except (OSError, duckdb.Error, InputError) as error:
         if getattr(error, "errno", None) not in (errno.EROFS, errno.EACCES):
             LOG.warning(
@@ -122,25 +125,68 @@ def _is_proven(workspace: Workspace, artifact: Artifact) -> bool:
     return True
 
 
-def _write(workspace: Workspace, artifacts: list[Artifact]) -> None:
-    """Make index.duckdb anew beside itself and put it in place by one rename."""
+def _write(workspace: Workspace, recorded: dict[str, Any] | None) -> None:
+    """Put index.duckdb in place by one rename: the recorded one with what is new, or a new one."""
     import duckdb
 
     temporary = workspace.root / "index.tmp"
     log = workspace.root / "index.tmp.wal"
     for leftover in (temporary, log):  # of a process that was killed here
         leftover.unlink(missing_ok=True)
+    here = _stamp(workspace, [])
     try:
+        if recorded is not None and all(recorded.get(k) == here[k] for k in ("root", "index")):
+            shutil.copyfile(workspace.index, temporary)
         with duckdb.connect(str(temporary)) as connection:
-            _define(connection, artifacts, lambda path, _: str(path))
+            ids = _bring_up(connection, workspace)
+        if recorded == _stamp(workspace, ids):
+            return
         failpoint("index-written")
         os.replace(temporary, workspace.index)
         failpoint("index-replaced")
-        ids = [artifact.id for artifact in artifacts]
         write_sealed(workspace.root / STAMP, _stamp(workspace, ids))
     finally:
         for leftover in (temporary, log):
             leftover.unlink(missing_ok=True)
+
+
+def _bring_up(connection: "duckdb.DuckDBPyConnection", workspace: Workspace) -> list[str]:
+    """Take out of an index what is gone or is another now, and put in what is new; its ids."""
+    _create_catalogue(connection)
+    connection.execute("CREATE SCHEMA IF NOT EXISTS known")  # not listed by SHOW TABLES
+    connection.execute("CREATE TABLE IF NOT EXISTS known.manifests (artifact_id TEXT, stamp TEXT)")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS known.files (artifact_id TEXT, kind TEXT, path TEXT)"
+    )
+    known = dict(connection.execute("FROM known.manifests").fetchall())
+    found = {}
+    for name in workspace.ids():
+        with suppress(Damaged):
+            found[name] = str(stamp(workspace.path(name) / MANIFEST))
+    left = [name for name, mark in known.items() if found.get(name) != mark]
+    for table in ("artifacts", "known.manifests", "known.files"):
+        connection.execute(f"DELETE FROM {table} WHERE artifact_id IN (SELECT unnest(?))", [left])
+    fresh = [name for name, mark in found.items() if known.get(name) != mark]
+    proven = [one for one in workspace.some(fresh) if _is_proven(workspace, one)]
+    _insert(connection, "artifacts", list(_CATALOGUE.values()), map(_catalogue_row, proven))
+    marks = ((one.id, found[one.id]) for one in proven)
+    _insert(connection, "known.manifests", ["TEXT"] * 2, marks)
+    files = (
+        (one.id, table, str(one.path / name))
+        for one in proven
+        for table in one.tables
+        for name in one.parts(table)
+    )
+    _insert(connection, "known.files", ["TEXT"] * 3, files)
+    paths: dict[str, list[str]] = {}
+    query = (
+        "SELECT f.kind, path FROM known.files f JOIN artifacts USING (artifact_id)"
+        " ORDER BY created_at, artifact_id, path"
+    )
+    for table, path in connection.execute(query).fetchall():
+        paths.setdefault(table, []).append(path)
+    _create_views(connection, paths)
+    return [name for (name,) in connection.execute("SELECT artifact_id FROM artifacts").fetchall()]
 
 
 @contextmanager
@@ -171,7 +217,7 @@ def sandbox(
     connection.execute("SET parquet_metadata_cache = true")
     connection.register_filesystem(files)
     try:
-        _define(connection, artifacts, files.admit, query=query)
+        _define(connection, artifacts, files.admit, query)
     except duckdb.Error as error:
         text = last_words(error)
         raise spent(text, seconds) or InputError(
@@ -190,32 +236,31 @@ def _define(
     connection: "duckdb.DuckDBPyConnection",
     artifacts: list[Artifact],
     admit: Callable[[Path, Stamp], str],
-    *,
-    query: str | None = None,
+    query: str | None,
 ) -> None:
     """The catalogue of artifacts and their lineage as tables, every table of the schema as a view.
 
     `admit` names a proven file for DuckDB. What `query` cannot be about is there without rows:
     opening a thousand footers takes a second.
     """
-    views = {name: (SQL / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS}
     for name in reversed(VIEWS):
         if query is not None and _may_name(query, name):
-            query += views[name]
-    listed = artifacts if _may_name(query, "artifacts", "lineage") else []
-    _create_catalogue(connection, listed)
-    connection.execute(_LINEAGE)
-    for table in TABLES:
-        files = [
+            query += _view(name)
+    _create_catalogue(connection)
+    if _may_name(query, "artifacts", "lineage"):
+        rows = map(_catalogue_row, artifacts)
+        _insert(connection, "artifacts", list(_CATALOGUE.values()), rows)
+    files = {
+        table: [
             admit(*file)
             for artifact in artifacts
-            if table in artifact.tables and _may_name(query, table)
+            if table in artifact.tables
             for file in artifact.files(table)
         ]
-        connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files)}')
-    connection.execute((SQL / "macros.sql").read_text(encoding="utf-8"))
-    for name in VIEWS:
-        connection.execute(f"CREATE VIEW {name} AS {views[name]}")
+        for table in TABLES
+        if _may_name(query, table)
+    }
+    _create_views(connection, files)
 
 
 def _may_name(query: str | None, *tables: str) -> bool:
@@ -227,14 +272,40 @@ def _may_name(query: str | None, *tables: str) -> bool:
     return query is None or any(word in query.lower() for word in (*_BY_TEXT, *tables))
 
 
-def _create_catalogue(connection: "duckdb.DuckDBPyConnection", artifacts: list[Artifact]) -> None:
-    """The table of artifacts, filled at once: row by row, a thousand take a second."""
+def _view(name: str) -> str:
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _create_views(
+    connection: "duckdb.DuckDBPyConnection", files: Mapping[str, Sequence[str]]
+) -> None:
+    """A view for every table of the schema, and those on them; `files` are those of each table."""
+    connection.execute(_LINEAGE)
+    for table in TABLES:
+        select = _select(table, files.get(table, ()))
+        connection.execute(f'CREATE OR REPLACE VIEW "{table}" AS {select}')
+    connection.execute(_view("macros"))
+    for name in VIEWS:
+        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {_view(name)}")
+
+
+def _create_catalogue(connection: "duckdb.DuckDBPyConnection") -> None:
+    """The table of artifacts, where it is not there."""
     typed = ", ".join(f"{name} {kind}" for name, kind in _CATALOGUE.items())
-    connection.execute(f"CREATE TABLE artifacts ({typed})")
-    if artifacts:
-        values = list(map(list, zip(*map(_catalogue_row, artifacts), strict=True)))
-        lists = ", ".join(f"unnest(CAST(? AS {kind}[]))" for kind in _CATALOGUE.values())
-        connection.execute(f"INSERT INTO artifacts SELECT {lists}", values)
+    connection.execute(f"CREATE TABLE IF NOT EXISTS artifacts ({typed})")
+
+
+def _insert(
+    connection: "duckdb.DuckDBPyConnection",
+    table: str,
+    kinds: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> None:
+    """Rows of columns of these kinds, all at once: row by row, a thousand take a second."""
+    values = list(map(list, zip(*rows, strict=True)))
+    if values:
+        lists = ", ".join(f"unnest(CAST(? AS {kind}[]))" for kind in kinds)
+        connection.execute(f"INSERT INTO {table} SELECT {lists}", values)
 
 
 def _catalogue_row(artifact: Artifact) -> list[Any]:
@@ -254,7 +325,7 @@ def _catalogue_row(artifact: Artifact) -> list[Any]:
     ]
 
 
-def _select(table: str, files: list[str]) -> str:
+def _select(table: str, files: Sequence[str]) -> str:
     """The view's query; the empty typed row set fixes names and types whatever the files have."""
     if not files:
         return empty_select(table)
