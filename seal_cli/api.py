@@ -41,7 +41,6 @@ from seal_cli.pipeline import eval as evaluate
 from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.results import Imported, Made, Result, Rounds, Table
 from seal_cli.settings import Settings, Takes
-from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
@@ -98,10 +97,8 @@ class Seal:
 
     def import_official(self, directory: str | PathLike[str], **settings: Any) -> Imported:
         """The released SEAL data and results, an artifact for each file."""
-        _, run = self._begin(import_official.TAKES, settings, index=False)
-        made = Imported(*import_official.import_official(Path(directory), run))
-        index.refresh(self.store)
-        return made
+        _, run = self._begin(import_official.TAKES, settings)
+        return Imported(*import_official.import_official(Path(directory), run))
 
     def quiz(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Contexts with questions that the policy wrote; what was dropped is in `drafts`."""
@@ -234,14 +231,14 @@ class Seal:
         return Runtime(self.store, self.device, self.environ)
 
     def _begin(
-        self, takes: Takes, settings: Mapping[str, Any], **own: Any
+        self, takes: Takes, settings: Mapping[str, Any]
     ) -> tuple[Resolver, Callable[..., Artifact]]:
         """What builds a spec from names and settings, and what runs it."""
         given = {name: value for name, value in settings.items() if value is not None}
         how = {name: given.pop(name) for name in takes.how if name in given}
         if "shard" in how:
             how["shard"] = Shard.of(how["shard"])
-        run = partial(self._run, RunOptions(**how, **own, argv=self.argv))
+        run = partial(self._run, RunOptions(**how, argv=self.argv))
         return self.resolver(takes.flags(given)), run
 
     def _run(

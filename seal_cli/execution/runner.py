@@ -1,4 +1,4 @@
-"""Run a spec: key -> hit or resume -> batches -> commit -> index.
+"""Run a spec: key -> hit or resume -> batches -> commit.
 
 Knows no stage by name. Lock, journal, attempts, deadline and order are known here and nowhere else.
 Work is opened when the first batch that is not finished needs it, so a hit imports no torch.
@@ -19,7 +19,6 @@ from seal_cli import console, signals
 from seal_cli.execution.manifest import manifest
 from seal_cli.execution.shards import Shard, Shards
 from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec, item_of
-from seal_cli.store import index
 from seal_cli.store.artifact import Artifact, folder_of, publish
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.identity import artifact_id
@@ -38,8 +37,7 @@ GAP = 16  # attempts that may be missing between two, when some were copied or r
 class RunOptions:
     """How to run, never what: none of it is in a key (`attempt` is, where one is asked for).
 
-    No work is begun after `deadline`, a moment of `time.monotonic`. A driver of many runs leaves
-    the `index` alone, and brings it up to date once, after the last. `shard`: that part alone, for
+    No work is begun after `deadline`, a moment of `time.monotonic`. `shard`: that part alone, for
     a run to take over later. `merge_only`: take over, and compute nothing.
     """
 
@@ -47,7 +45,6 @@ class RunOptions:
     retry_failed: bool = False
     wait: bool = False
     deadline: float | None = None
-    index: bool = True
     shard: Shard | None = None
     merge_only: bool = False
     argv: tuple[str, ...] = ()
@@ -104,8 +101,6 @@ class Runner:
         if work.exists():
             with suppress(BusyError), locked(self.store.lock_path(found.id), wait=False):
                 shutil.rmtree(work, ignore_errors=True)
-        if self.options.index:
-            index.refresh(self.store)
         return found
 
     def _is_hit(self, newest: Artifact) -> bool:
@@ -338,6 +333,4 @@ class _Run:
             publish(self.journal.out, self.store.path(self.id), found, weights)
         except FileExistsError:
             console.say(f"{self.id} was published by another process meanwhile.")
-        if self.options.index and not self.options.shard:
-            index.refresh(self.store)
         self.journal.discard()

@@ -11,7 +11,7 @@ seal-store/
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -106,8 +106,12 @@ class Workspace:
 
     def all(self, stage: str | None = None) -> Iterator[Artifact]:
         """Every readable artifact, oldest first; an unreadable one is named and passed over."""
+        return self.some(self.ids(stage))
+
+    def some(self, ids: Iterable[str]) -> Iterator[Artifact]:
+        """Those of these that can be read, as `all` has them."""
         readable = []
-        for artifact_id in self.ids(stage):
+        for artifact_id in ids:
             try:
                 readable.append(self.artifact(artifact_id))
             except InputError as error:
