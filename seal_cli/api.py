@@ -9,7 +9,7 @@
     rewards.pandas().sort_values("reward")
 
 A setting is a keyword with the name of its flag: `--max-tokens 64` is `max_tokens=64`; so are
-`force`, `wait` and `retry_failed`. Errors are those of `stages.errors`.
+`force`, `wait`, `retry_failed`, `shard` and `merge_only`. Errors are those of `stages.errors`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ from seal_cli import console
 from seal_cli.execution.local import Local
 from seal_cli.execution.runner import Runner, RunOptions
 from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.shards import Shard
 from seal_cli.execution.spec import StageSpec
 from seal_cli.pipeline import (
     adapt,
@@ -257,6 +258,8 @@ class Seal:
         """What builds a spec from names and settings, and what runs it."""
         given = {name: value for name, value in settings.items() if value is not None}
         how = {name: given.pop(name) for name in takes.how if name in given}
+        if "shard" in how:
+            how["shard"] = Shard.of(how["shard"])
         run = partial(self._run, RunOptions(**how, **own, argv=self.argv))
         return self.resolver(takes.flags(given)), run
 

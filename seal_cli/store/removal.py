@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from seal_cli.store.artifact import Artifact, Files, write_removed
-from seal_cli.store.files import Damaged, read_sealed
+from seal_cli.store.artifact import Artifact, Files
+from seal_cli.store.files import Damaged, read_sealed, write_removed
 from seal_cli.store.identity import ID
 from seal_cli.store.journal import ATTEMPT, locked
 from seal_cli.store.workspace import Workspace
@@ -92,6 +92,10 @@ def needs(store: Workspace) -> Needs:
             if not os.path.lexists(store.artifacts / path.name):
                 used = [*attempt.get("inputs", ()), attempt.get("before")]
                 other |= dict.fromkeys(used, f"the unfinished {path.name} needs it")
+    for path in _inside(store.shards):
+        with suppress(InputError):  # it will not be taken over
+            used = store.artifact(path.name).inputs
+            other |= dict.fromkeys(used, f"the shard {path.name} needs it")
     for name in store.names.all():
         other[store.names.get(name) or ""] = f"it is called {name}"
     return Needs(made, other)

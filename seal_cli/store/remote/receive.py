@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from seal_cli.store.artifact import WEIGHTS, Artifact, Files, write_removed
+from seal_cli.store.artifact import WEIGHTS, Artifact, Files
 from seal_cli.store.failpoints import failpoint
-from seal_cli.store.files import MANIFEST, REMOVED, Damaged, fresh_digest, fsync
+from seal_cli.store.files import MANIFEST, REMOVED, Damaged, fresh_digest, fsync, write_removed
 from seal_cli.store.journal import locked
 from seal_cli.store.manifest import parse
 from seal_cli.store.remote.threads import in_threads
