@@ -112,6 +112,11 @@ class Sharing:
         ):
             self._fetch([self._look(artifact_id)])
 
+    def bring_shards(self, artifact_id: str) -> None:
+        """Fetch the shards of a run that are there and not here."""
+        shards = self.place.shards(artifact_id)
+        self._fetch([self._look(one) for one in shards])
+
     def inspection(self) -> Inspection:
         """What reads again what is there."""
         return Inspection(self.place, _heard)

@@ -80,10 +80,10 @@ class Runner:
             newest.prove_tables()
             if self._is_hit(newest):
                 return self._there(newest)
-        if (shard := self.options.shard) and os.path.lexists(
-            there := self.store.path(shard.id(attempt_id(spec.STAGE, material, 0)))
+        if (shard := self.options.shard) and self.store.has(
+            there := shard.id(attempt_id(spec.STAGE, material, 0))
         ):
-            found = self.store.artifact(there.name)
+            found = self.store.artifact(there)
             found.check()
             return self._there(found)
         for needed in (*spec.inputs(), *spec.side_inputs()):

@@ -10,6 +10,7 @@ seal-store/
 """
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -35,6 +36,9 @@ class Beyond(Protocol):
 
     def bring_weights(self, artifact_id: str) -> None:
         """Bring the weights that an artifact is without here, as far as they are there."""
+
+    def bring_shards(self, artifact_id: str) -> None:
+        """Bring the shards of a run."""
 
 
 class Workspace:
@@ -99,6 +103,11 @@ class Workspace:
         found = (ID.fullmatch(name) for name in names)
         whole = (match[0] for match in found if match and not match[1])
         return sorted(name for name in whole if stage in (None, name.split("-")[0]))
+
+    def has(self, artifact_id: str) -> bool:
+        """Whether an artifact, or a shard, is here, or was brought."""
+        here = os.path.lexists(self.path(artifact_id))
+        return here or (self.beyond is not None and self.beyond.bring(artifact_id, weights=True))
 
     def artifact(self, artifact_id: str) -> Artifact:
         """A published artifact. Raises InputError when it is not there or not readable."""

@@ -253,3 +253,18 @@ def test_a_round_in_two_stores_has_the_ids_of_one(place: At, made: Small, tmp_pa
         assert "is there already" in said(done, 0)
         assert done.stdout == f"{made.ids[stage]}\n"
         assert whole(store, made.ids[stage])
+
+
+def test_shards_of_two_stores_merge_in_a_third(place: At, made: Small, tmp_path: Path) -> None:
+    command = [*made.commands["generate"], "--remote", place.url]
+    said(place.seal(made.root, "push", made.ids["import"], place.url), 0)
+    for part in ("1/2", "2/2"):
+        shard = place.seal(tmp_path / f"s{part[0]}", *command, "--shard", part)
+        assert shard.returncode == 0, shard.stderr
+        again = place.seal(tmp_path / "again", *command, "--shard", part)
+        assert "is there already" in said(again, 0)
+    assert made.ids["generate"] not in place.seal(tmp_path, "ls", "--remote", place.url).stdout
+    merged = place.seal(tmp_path / "third", *command, "--merge-only")
+    assert merged.returncode == 0, merged.stderr
+    assert merged.stdout == f"{made.ids['generate']}\n"
+    assert whole(tmp_path / "third", made.ids["generate"])

@@ -110,8 +110,8 @@ class Objects:
 
     def _place(self, error: BaseException) -> None:
         """Raise ConfigError where not the object, but its bucket is missing."""
-        cause = getattr(error.__cause__, "response", {})
-        if "Bucket" in str(cause.get("Error", {}).get("Code", "")) or "bucket" in str(error):
+        said = getattr(error.__cause__, "response", {}).get("Error", {})
+        if said.get("Code") == "NoSuchBucket":
             raise no_place(f"{self.address.scheme}://{self.address.host}") from error
 
     @contextmanager

@@ -122,8 +122,15 @@ class Place:
         return f"{self.url}/{FOLDER}/{artifact_id}"
 
     def ids(self) -> list[str]:
-        """What is called like an artifact; some may have no pointer yet."""
-        return [name for name in self.transport.names(FOLDER) if ID.fullmatch(name)]
+        """What is called like an artifact; some may have no pointer yet. Shards are none."""
+        found = {name: ID.fullmatch(name) for name in self.transport.names(FOLDER)}
+        return [name for name, match in found.items() if match and not match[1]]
+
+    def shards(self, artifact_id: str) -> list[str]:
+        """The shards of a run that are there."""
+        found = {name: ID.fullmatch(name) for name in self.transport.names(FOLDER)}
+        own = [n for n, m in found.items() if m and m[1] and n == f"{artifact_id}{m[1]}"]
+        return [name for name in own if self.pointer(name) is not None]
 
     def all(self, stage: str | None = None) -> tuple[list[dict[str, Any]], list[InputError]]:
         """The manifests of what is there, oldest first; and what is wrong with the others."""
