@@ -41,6 +41,7 @@ from seal_cli.pipeline import eval as evaluate
 from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.results import Imported, Made, Result, Rounds, Table
 from seal_cli.settings import Settings, Takes
+from seal_cli.sharing import Sharing
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
@@ -58,6 +59,7 @@ class Seal:
     that may have SEAL_* variables and the keys of servers, such as `os.environ`. What is not given
     is not read; a model's own seal.toml applies as in the shell. `argv` is the command line that
     manifests name: none where it is another program's, which may have secrets in its own.
+    `remote` is the URL of a place whose artifacts count as here, and where runs are pushed to.
     """
 
     def __init__(
@@ -70,12 +72,15 @@ class Seal:
         dtype: str = "auto",
         environ: Mapping[str, str] | None = None,
         argv: Sequence[str] = (),
+        remote: str | None = None,
     ) -> None:
         self.store, self.environ = store_at(Path(store)), environ or {}
         self.device, self.dtype, self.argv = device, dtype, tuple(argv)
         if not isinstance(config, Settings):
             config = Settings(config, (), self.environ, preset)
         self.settings = config
+        self.remote = Sharing(self.store, remote) if remote else None
+        self.store.beyond = self.remote
 
     def import_contexts(
         self,
@@ -209,6 +214,20 @@ class Seal:
         """An artifact of the store: by its id, a prefix of it, or @latest:<stage>."""
         return Result(self.store.artifact(self.store.resolve(str(reference))))
 
+    def push(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> None:
+        """Send artifacts and what they were made from to another place, inputs first.
+
+        `closure`, `weights` and `repair` are those of `Sharing.push`.
+        """
+        ids = [self.store.resolve(one) for one in _texts(references)]
+        Sharing(self.store, url).push(ids, **how)
+
+    def pull(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> Made:
+        """Fetch artifacts and what they were made from, by their ids; as `Sharing.pull`."""
+        ids = _texts(references)
+        Sharing(self.store, url).pull(ids, **how)
+        return Made([self.store.artifact(one) for one in ids])
+
     def run(
         self,
         takes: Takes,
@@ -252,6 +271,8 @@ class Seal:
         executor = Local(self.runtime, self.store)
         options = replace(options, deadline=deadline)
         artifact = Runner(self.store, executor, options).run(spec, check)
+        if self.remote:
+            self.remote.share(artifact.id)
         for said in self.runtime.usage():
             console.say(said)
         if artifact.n_failed:

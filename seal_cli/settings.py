@@ -49,7 +49,7 @@ _NOT_OF_MODELS = ("endpoint", "judge")
 # What may name a file, whose text a manifest holds: a model's folder may not say which.
 _FILES = (("generate", "prompt"), ("quiz", "prompt"), ("filter", "query"), ("eval", "oracle"))
 KEYS = ("SEAL_API_KEY", "SEAL_JUDGE_API_KEY")  # of servers: never settings
-_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT", *KEYS)
+_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_REMOTE", "SEAL_FAILPOINT", *KEYS)
 DEFAULT_FILE = Path("seal.toml")
 _PRESETS = Path(__file__).parent / "presets"
 PRESETS = tuple(sorted(file.stem for file in _PRESETS.glob("*.toml")))

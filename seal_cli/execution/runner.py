@@ -77,10 +77,10 @@ class Runner:
             newest.prove_tables()
             if self._is_hit(newest):
                 return self._there(newest)
-        if (shard := self.options.shard) and os.path.lexists(
-            there := self.store.path(shard.id(attempt_id(spec.STAGE, material, 0)))
+        if (shard := self.options.shard) and self.store.has(
+            there := shard.id(attempt_id(spec.STAGE, material, 0))
         ):
-            found = self.store.artifact(there.name)
+            found = self.store.artifact(there)
             found.check()
             return self._there(found)
         for needed in (*spec.inputs(), *spec.side_inputs()):
@@ -110,11 +110,18 @@ class Runner:
         return not self.options.retry_failed
 
     def _last_attempt(self, stage: str, material: dict[str, Any]) -> int | None:
-        """The highest published attempt at a key, be it whole or not."""
-        last, attempt = None, 0
+        """The highest published attempt at a key, be it whole or not; what is elsewhere is brought.
+
+        Elsewhere, nothing is looked for after the first that is missing.
+        """
+        last, attempt, beyond = None, 0, self.store.beyond
         while attempt - (last or 0) <= GAP:
-            if os.path.lexists(self.store.path(attempt_id(stage, material, attempt))):
-                last = attempt
+            one = attempt_id(stage, material, attempt)
+            here = os.path.lexists(self.store.path(one))
+            if beyond and not here:
+                here = beyond.bring(one, weights=True)
+                beyond = beyond if here else None
+            last = attempt if here else last
             attempt += 1
         return last
 

@@ -11,8 +11,8 @@ compared with the manifest's digest of it before.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +29,6 @@ from seal_cli.store.files import (
     read_sealed,
     sealed,
     stamp,
-    write_sealed,
 )
 from seal_cli.store.parts import ROWS_AT_ONCE
 from seal_cli.store.schema import TABLE_OF, from_table
@@ -40,16 +39,18 @@ if TYPE_CHECKING:
 
 WEIGHTS = "__weights"
 R = TypeVar("R")
+Bring = Callable[[str], None] | None
 Files = Mapping[str, Mapping[str, Any]]  # name -> {"bytes": …, "sha256": …}
 
 
 class Artifact:
     """A published artifact. Its manifest is read at once, its tables when asked for."""
 
-    def __init__(self, path: Path, digests: Digests | None = None) -> None:
+    def __init__(self, path: Path, digests: Digests | None = None, bring: Bring = None) -> None:
+        """`bring` fetches the weights of an id that are not here."""
         from seal_cli.store.manifest import read
 
-        self.path = path
+        self.path, self._bring = path, bring
         self._digests = digests or Digests(None)
         try:
             if path.is_symlink():
@@ -231,18 +232,25 @@ class Artifact:
         named = [name for name in self.manifest["files"] if name.startswith(prefix)]
         if not named or not relative.startswith(WEIGHTS):
             raise InputError(f"{self.id} has no {relative}.", "See `seal show`.")
-        removed = self.removed
-        if any(name in removed and not (self.path / name).exists() for name in named):
+        if self._bring and self._without(named):
+            self._bring(self.id)
+        if self._without(named):
             raise InputError(
                 f"{relative} was removed from {self.id}.",
-                f"`seal {self.stage} {' '.join(self.inputs[:1])} --force` and its settings (`seal "
-                f"show {self.id} --config`) make it again, as a new attempt.",
+                f"`seal pull {self.id} URL` fetches it from where it was pushed; `seal "
+                f"{self.stage} {' '.join(self.inputs[:1])} --force` and its settings (`seal show "
+                f"{self.id} --config`) make it again, as a new attempt.",
             )
         for name in named:
             self._prove(name)
         for name in self.strangers(relative):  # a library opens by name whatever lies there
             raise self._damaged(name, "the manifest does not know it")
         return self.path / relative
+
+    def _without(self, names: Sequence[str]) -> bool:
+        """Whether one of these was removed."""
+        removed = self.removed
+        return any(name in removed and not (self.path / name).exists() for name in names)
 
     def strangers(self, relative: str = ".") -> Iterator[str]:
         """What lies below a folder of the artifact and is not in its manifest."""
@@ -262,6 +270,11 @@ class Artifact:
         if found.size != expected:
             raise Damaged(f"expected {expected} bytes, found {found.size}")
         return found
+
+    def proven(self, name: str) -> Path:
+        """A file of the manifest, read if it was not yet. Raises InputError for a damaged one."""
+        self._prove(name)
+        return self.path / name
 
     def _prove(self, name: str) -> Stamp:
         """A file whose content is what the manifest says. Raises InputError."""
@@ -283,12 +296,6 @@ def _bad(name: str, why: str) -> InputError:
         f"{name} is not whole: {why}.",
         f"Copy it again, or take it away with `seal rm {name} --yes` and run its stage.",
     )
-
-
-def write_removed(folder: Path, files: Files) -> None:
-    """Say in an artifact's folder which of its weights are not there on purpose."""
-    moment = datetime.now(UTC).isoformat(timespec="seconds")
-    write_sealed(folder / REMOVED, {"removed_at": moment, "files": files}, indent=1)
 
 
 def folder_of(table: str, kind: str) -> str:

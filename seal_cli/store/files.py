@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -219,6 +220,12 @@ def write_sealed(path: Path, value: Mapping[str, Any], indent: int | None = None
     fsync(temporary)
     os.replace(temporary, path)
     fsync(path.parent)
+
+
+def write_removed(folder: Path, files: Mapping[str, Any]) -> None:
+    """Say in an artifact's folder which of its weights are not there on purpose."""
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    write_sealed(folder / REMOVED, {"removed_at": moment, "files": files}, indent=1)
 
 
 def fsync(path: Path) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from seal_cli.store.artifact import Artifact, Files, write_removed
-from seal_cli.store.files import Damaged, read_sealed
+from seal_cli.store.artifact import Artifact, Files
+from seal_cli.store.files import Damaged, read_sealed, write_removed
 from seal_cli.store.identity import ID
 from seal_cli.store.journal import ATTEMPT, locked
 from seal_cli.store.workspace import Workspace

@@ -12,6 +12,7 @@ import pytest
 from stored import publish
 
 from seal_cli.store import index, schema
+from seal_cli.store.artifact import Artifact
 from seal_cli.store.index import VIEWS
 from seal_cli.store.schema import TABLES
 from seal_cli.store.workspace import Workspace
@@ -320,9 +321,9 @@ def test_only_what_is_new_is_read_for_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, read = tmp_path / "store", []
-    proven = index._is_proven
+    proven = Artifact.prove_tables
     monkeypatch.setattr(
-        index, "_is_proven", lambda of, one: read.append(one.id) is None and proven(of, one)
+        Artifact, "prove_tables", lambda one, tables: read.append(one.id) or proven(one, tables)
     )
 
     def answers(name: str) -> str:
