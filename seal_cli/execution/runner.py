@@ -77,7 +77,11 @@ class Runner:
         run = _Run(self.store, self.executor, self.options, spec, material, attempt, newest)
         with locked(self.store.lock_path(run.id), wait=self.options.wait):
             if not self.store.path(run.id).exists():
-                run.make()
+                try:
+                    run.make()
+                except BaseException:
+                    run.journal.abandon()
+                    raise
         return self.store.artifact(run.id)
 
     def _tidy(self, artifact_id: str) -> None:

@@ -58,7 +58,7 @@ class Artifact:
         except Damaged as error:
             raise _bad(path.name, f"its manifest is missing or broken: {error}") from error
         self.manifest: dict[str, Any] = found[0]
-        self.digest = found[1]  # by which what is made from it knows it
+        self.digest = found[1]  # by which what was made from it knows it, if that is of before
         self.id: str = self.manifest["artifact_id"]
         self.kind: str = self.manifest["kind"]
         self.stage: str = self.manifest["stage"]
@@ -72,6 +72,13 @@ class Artifact:
     def moment(self) -> datetime:
         """When it was published."""
         return datetime.fromisoformat(self.manifest["created_at"])
+
+    @property
+    def content(self) -> str:
+        """The digest by which what is made from it knows it."""
+        from seal_cli.store.manifest import content_of
+
+        return content_of(self.manifest)
 
     @property
     def aside(self) -> list[str]:
@@ -278,9 +285,19 @@ def publish(
 
     Raises:
         FileExistsError: the artifact is there already.
+        InputError: a file has a name that no manifest may have.
 
     """
+    from seal_cli.store.manifest import checked_files
+
     manifest["files"] = _inventory(folder, known or {})
+    try:
+        checked_files(manifest["files"])
+    except Damaged as error:
+        raise InputError(
+            f"{target.name} cannot be published: {error}.",
+            "Give that file a name of letters, digits and . _ + = -, and run again.",
+        ) from error
     (folder / MANIFEST).write_text(sealed(manifest, indent=1) + "\n", encoding="ascii")
     fsync(folder / MANIFEST)
     for directory in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:

@@ -12,12 +12,11 @@ the lock owns the folder.
 import fcntl
 import logging
 import os
-import shutil
 import socket
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from seal_cli.store.artifact import entry, write_parquet
 from seal_cli.store.failpoints import failpoint
@@ -26,8 +25,10 @@ from seal_cli.store.files import (
     Stamp,
     fresh_digest,
     fsync,
+    make_folder,
     open_to_append,
     read_sealed,
+    remove,
     stamp,
     write_sealed,
 )
@@ -48,22 +49,41 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         InputError: it is no regular file; a link could lead out of the store.
 
     """
-    with os.fdopen(open_to_append(path), "a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            if not wait:
-                raise BusyError(
-                    f"{path.stem} is being made by {holder}.", "Wait for it, or use --wait."
-                ) from error
-            LOG.info("waiting for %s, being made by %s", path.stem, holder)
-            fcntl.flock(stream, fcntl.LOCK_EX)
+    with _held(path, wait) as stream:
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {socket.gethostname()}")
         stream.flush()
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # whoever has it open sees that it is another's no more
+                path.unlink()
+
+
+def _held(path: Path, wait: bool) -> TextIO:
+    """The file, locked, and still the one that is there: its holder before removed its own."""
+    while True:
+        with ExitStack() as opened:
+            stream = opened.enter_context(os.fdopen(open_to_append(path), "a+", encoding="utf-8"))
+            _lock(stream, path.stem, wait)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(stream.fileno()), path.lstat()):
+                    opened.pop_all()
+                    return stream
+
+
+def _lock(stream: TextIO, name: str, wait: bool) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stream.seek(0)
+        holder = stream.read().strip() or "another process"
+        if not wait:
+            raise BusyError(
+                f"{name} is being made by {holder}.", "Wait for it, or use --wait."
+            ) from error
+        LOG.info("waiting for %s, being made by %s", name, holder)
+        fcntl.flock(stream, fcntl.LOCK_EX)
 
 
 class Journal:
@@ -80,11 +100,13 @@ class Journal:
         """Record how this run is cut, or give back how it was cut when it was first started.
 
         Raises:
-            InputError: it is not known any more how it was cut.
+            InputError: it is not known any more how it was cut, or a link is in its place.
 
         """
-        self.batches.mkdir(parents=True, exist_ok=True)
-        self.out.mkdir(exist_ok=True)
+        for folder in (self.folder, self.batches, self.out):
+            if folder.is_symlink():
+                raise InputError(f"{folder} is a link.", "Move it away, and run again.")
+            make_folder(folder)
         record = self.folder / ATTEMPT
         if not record.exists():
             write_sealed(record, attempt)
@@ -101,7 +123,7 @@ class Journal:
     def finished(self) -> set[str]:
         """Names of the batches that count; what is left of others is removed."""
         for leftover in self.batches.glob("*.tmp"):
-            shutil.rmtree(leftover)
+            remove(leftover)
         found = set()
         for batch in sorted(self.batches.iterdir()):
             try:
@@ -109,7 +131,7 @@ class Journal:
                 found.add(batch.name)
             except Damaged as error:
                 LOG.warning("%s of %s is made again: %s.", batch.name, self.artifact_id, error)
-                shutil.rmtree(batch)
+                remove(batch)
         return found
 
     def append(self, name: str, rows: Iterable[Record], files: Iterable[str] = ()) -> None:
@@ -170,7 +192,15 @@ class Journal:
 
     def discard(self) -> None:
         """Remove the work folder of a published run."""
-        shutil.rmtree(self.folder)
+        remove(self.folder)
+
+    def abandon(self) -> None:
+        """Remove the work folder of a run that failed before any of its batches counted."""
+        with suppress(OSError):
+            if not self.folder.is_symlink() and all(
+                path.suffix == ".tmp" for path in self.batches.glob("*")
+            ):
+                remove(self.folder)
 
     def _entry(self, path: Path) -> dict[str, Any]:
         found = entry(path)
