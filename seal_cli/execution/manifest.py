@@ -72,7 +72,7 @@ def manifest(
 
 def entry(artifact: Artifact) -> dict[str, Any]:
     """An input as the manifest has it."""
-    return {"artifact_id": artifact.id, "kind": artifact.kind, "manifest_sha256": artifact.digest}
+    return {"artifact_id": artifact.id, "kind": artifact.kind, "content_sha256": artifact.content}
 
 
 def _public(text: str) -> str:

@@ -19,11 +19,12 @@ from seal_cli import console, signals
 from seal_cli.execution.manifest import manifest
 from seal_cli.execution.shards import Shard, Shards
 from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec, item_of
-from seal_cli.store.artifact import Artifact, folder_of, publish
+from seal_cli.store.artifact import Artifact, folder_of
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.journal import Journal, Made, locked
 from seal_cli.store.parts import write_parts
+from seal_cli.store.publish import publish
 from seal_cli.store.schema import TABLE_OF, TABLES, to_table
 from seal_cli.store.workspace import Workspace
 from stages.errors import BusyError, ConfigError, InputError, OutOfTime
@@ -91,7 +92,11 @@ class Runner:
         run = _Run(self.store, self.executor, self.options, spec, material, attempt, newest)
         with locked(self.store.lock_path(run.id), wait=self.options.wait):
             if not self.store.path(run.id).exists():
-                run.make()
+                try:
+                    run.make()
+                except BaseException:
+                    run.journal.abandon()
+                    raise
         return self.store.artifact(run.id)
 
     def _there(self, found: Artifact) -> Artifact:

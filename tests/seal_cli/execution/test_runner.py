@@ -13,6 +13,7 @@ from seal_cli.execution import runner
 from seal_cli.execution.runner import RunOptions
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.store.files import read_sealed
+from seal_cli.store.journal import Journal
 from seal_cli.store.workspace import Workspace
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine, some_sentences
@@ -149,17 +150,22 @@ def test_slots_are_decided_once_and_kept_on_going_on(
     edits = write(seal, contexts, random_model).id
     work = tmp_path / "store/work"
     used: list[int] = []
-    make = BatchedTrainer.__init__
+    make, append = BatchedTrainer.__init__, Journal.append
+    small = ["--rank", 2, "--epochs", 1, "--repeats", 6]
 
-    def fail(self: BatchedTrainer, lm: Any, slots: int) -> None:
-        used.append(slots)
-        if len(used) == 1:
+    def once(self: Journal, *batch: Any) -> None:
+        if self.finished():
             raise OSError(28, "no space left")
+        append(self, *batch)
+
+    def note(self: BatchedTrainer, lm: Any, slots: int) -> None:
+        used.append(slots)
         make(self, lm, slots)
 
-    monkeypatch.setattr(BatchedTrainer, "__init__", fail)
-    small = ["--rank", 2, "--epochs", 1, "--repeats", 6]
-    assert seal("adapt", edits, *small, "--slots", 3).code == 5
+    monkeypatch.setattr(BatchedTrainer, "__init__", note)
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "append", once)
+        assert seal("adapt", edits, *small, "--slots", 3).code == 5
     (attempt,) = work.glob("*/attempt.json")
     # Six adapters of each of two self-edits a context: two contexts have eight times three.
     recorded = {"batch": 2, "slots": 3, "before": None, "inputs": [edits], "shards": []}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import pytest
@@ -16,6 +17,7 @@ from seal_cli.store.artifact import Artifact
 from seal_cli.store.index import VIEWS
 from seal_cli.store.schema import TABLES
 from seal_cli.store.workspace import Workspace
+from stages.errors import InputError
 from stages.records import Answer, Verdict
 
 MORE = ("artifacts", "lineage", "settings")
@@ -296,6 +298,29 @@ def test_the_lineage_has_every_ancestor_once(tmp_path: Path) -> None:
         [(a.id, a.id) for a in (one, left, both)]
         + [(left.id, one.id), (both.id, left.id), (both.id, right.id), (both.id, one.id)]
     )
+
+
+@pytest.mark.parametrize("breaks", ["_define", "close_off"])
+def test_a_connection_is_closed_whatever_goes_wrong(
+    store: Path, monkeypatch: pytest.MonkeyPatch, breaks: str
+) -> None:
+    opened = []
+    connect = duckdb.connect
+
+    def note(*how: Any, **more: Any) -> duckdb.DuckDBPyConnection:
+        opened.append(connect(*how, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(duckdb, "connect", note)
+    monkeypatch.setattr(index, breaks, Mock(side_effect=duckdb.IOException("no")))
+    with (
+        pytest.raises((InputError, duckdb.IOException)),
+        index.sandbox(Workspace(store), seconds=60),
+    ):
+        pass
+    (connection,) = opened
+    with pytest.raises(duckdb.ConnectionException):
+        connection.execute("SELECT 1")
 
 
 def test_a_query_ends_in_time(seal: Any, store: Path) -> None:
