@@ -103,7 +103,8 @@ class Update(StageSpec):
 
         loaded = runtime.model(self.model)
         check_plain(loaded.model)
-        console.say(f"finetuning {self.model.name} on {len(edits)} self-edits.")
+        told = f"finetuning {self.model.name} on {len(edits)} self-edits"
+        console.say(f"{told}: one batch, which begins anew if it is interrupted.")
         trained, n_learned = stage.update(
             edits,
             policy=self.model.policy,

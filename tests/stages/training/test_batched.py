@@ -11,6 +11,7 @@ import pytest
 import torch
 from trace_model import Trace
 
+from stages import progress
 from stages.engines import Request
 from stages.engines.transformers import TransformersEngine
 from stages.models import LanguageModel
@@ -546,10 +547,16 @@ def test_it_says_how_far_it_is(
     caplog.set_level("INFO", "stages")
     list(BatchedTrainer(lm, 2).train(mixed))
     assert caplog.text == ""
-    monkeypatch.setattr(batched, "INTERVAL", 0)
+    monkeypatch.setattr(progress, "INTERVAL", 0)
     list(BatchedTrainer(lm, 2).train(mixed[:3]))
     assert "trained 1 of 3 adapters" in caplog.text
     assert "3 of 3" not in caplog.text
+    caplog.clear()
+    for trainer in (BatchedTrainer(lm, 2), ReferenceTrainer(lm)):  # of one job, its steps
+        (trained,) = trainer.train(mixed[:1])
+        assert f"step 1 of {trained.n_steps}, about" in caplog.text
+        assert f"step {trained.n_steps} of" not in caplog.text
+        caplog.clear()
 
 
 def test_the_global_random_state_is_neither_used_nor_changed(
