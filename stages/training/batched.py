@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -78,7 +78,8 @@ class BatchedTrainer:
         if reason := self._unfit(adds, sorted(targets)):
             if len(jobs) > 1:
                 LOG.warning("%s: adapters are trained one at a time", reason)
-            yield from enumerate(ReferenceTrainer(self.lm).train(jobs))
+            for place, trained in enumerate(ReferenceTrainer(self.lm).train(jobs)):
+                yield place, replace(trained, alone=reason)
             return
         for alike in dict.fromkeys(job.targets for job in jobs):
             plans = [
