@@ -7,7 +7,7 @@ Work is opened when the first batch that is not finished needs it, so a hit impo
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set, Sized
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,8 @@ from stages.errors import BusyError, ConfigError, InputError, OutOfTime
 from stages.records import Record
 
 SEEDED = "seeded"  # the batch that --retry-failed takes over from the attempt before
+GRAIN = 10.0  # seconds: batches that are done sooner go into the journal together
+MOST = 20_000  # rows that are held for that
 GAP = 16  # attempts that may be missing between two, when some were copied or removed
 
 
@@ -166,6 +168,8 @@ class _Run:
             self.id = options.shard.id(self.whole)
         self.before = newest if options.retry_failed else None
         self.journal = Journal(store.work_path(self.id), self.id)
+        self.quick: list[Done] = []  # finished, and not in the journal yet
+        self.held = 0  # rows of these
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
 
@@ -208,9 +212,12 @@ class _Run:
         if n_done:
             console.say(f"{self.id}: going on after {n_done} of {len(batches)} batches.")
         job = Job(self.id, plan, self.journal.folder / "scratch")
-        self._work_off(job, batches, done)
-        seeded = [SEEDED] if self.before else []
-        self._commit([*seeded, *(s.name for s in shards), *(batch.name for batch in batches)])
+        try:
+            self._work_off(job, batches, done)
+        finally:
+            self._record()
+        names = [name for name in self.journal.folders() if name != SEEDED]
+        self._commit(([SEEDED] if self.before else []) + names)
 
     def _planned(self) -> tuple[Plan, list[Shard]]:
         """How the run is cut, and what shards it takes over: as it was when it was begun."""
@@ -261,7 +268,7 @@ class _Run:
 
     def _work_off(self, job: Job, batches: Sequence[Batch], done: set[str]) -> None:
         """Let the executor work off what is not finished, phase by phase."""
-        n_done = sum(batch.name in done for batch in batches)
+        n_done, last = sum(batch.name in done for batch in batches), time.monotonic()
         total = sum(len(batch.items) for batch in batches)
         finished = sum(len(batch.items) for batch in batches if batch.name in done)
         with console.progress(self.spec.STAGE, total=total, done=finished) as advance:
@@ -270,10 +277,16 @@ class _Run:
                 if not fresh:
                     continue
                 self._check_time(n_done, len(batches))
-                made = list(self.journal.rows(b.name for b in batches if b.phase < phase))
+                self._record()
+                first = next(b.name for b in batches if b.phase == phase)
+                names = (name for name in self.journal.folders() if name < first)
+                made = list(self.journal.rows(names))
                 with closing(self.executor.run(self.spec, job, fresh, made)) as results:
                     for result in results:
                         self._keep(job, result)
+                        if time.monotonic() - last >= GRAIN or phase or self.held >= MOST:
+                            self._record()
+                            last = time.monotonic()
                         advance(len(result.batch.items))
                         signals.check()
                         n_done += 1
@@ -281,12 +294,23 @@ class _Run:
                             self._check_time(n_done, len(batches))
 
     def _keep(self, job: Job, result: Done) -> None:
-        """A finished batch into the journal, its files into the artifact-to-be."""
+        """A finished batch beside those that wait for the journal, its files into out/."""
         for name in result.files:
             target = self.journal.out / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (job.scratch / name).replace(target)
-        self.journal.append(result.batch.name, result.rows, result.files)
+        self.quick.append(result)
+        self.held += len(result.rows) if isinstance(result.rows, Sized) else 0
+
+    def _record(self) -> None:
+        """What is finished into the journal: a killed run loses what came after the last time."""
+        done = sorted(self.quick, key=lambda one: one.batch.name)
+        self.quick, self.held = [], 0
+        if done:
+            names = [one.batch.name for one in done]
+            rows = chain.from_iterable(one.rows for one in done)
+            files = [name for one in done for name in one.files]
+            self.journal.append(names[0], rows, files, names)
 
     def _check_time(self, done: int, total: int) -> None:
         """Raise OutOfTime between batches once the time is spent."""
