@@ -103,7 +103,7 @@ class Measured:
 
 
 def summarise(
-    records: Sequence[Record],
+    records: Iterable[Record],
     *,
     questions: Mapping[str, Sequence[Question]],
     measured: Measured,
@@ -120,10 +120,15 @@ def summarise(
     and its gain.
     """
     regime = measured.regime
-    judged = [r for r in records if not isinstance(r, Verdict) or r.grader == measured.grader]
-    kinds = {("accuracy", "gain"): _scores(judged, questions)}
+    known: list[Record] = [
+        row
+        for row in records
+        if isinstance(row, Adapter | Answer)
+        or (isinstance(row, Verdict) and row.grader == measured.grader)
+    ]
+    kinds = {("accuracy", "gain"): _scores(known, questions)}
     if regime == "fewshot":
-        kinds["success", "success_gain"] = _scores(judged, questions, whole=True)
+        kinds["success", "success_gain"] = _scores(known, questions, whole=True)
     for method in methods:
         values: dict[str, dict[str, float]] = {}
         for (name, gain), scores in kinds.items():

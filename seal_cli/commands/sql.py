@@ -10,12 +10,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from seal_cli import console
 from seal_cli.options import SecondsOption, store_of
 from seal_cli.store import index
 from seal_cli.store.query import BATCH, fetch, require
+from seal_cli.tables import every_column
 from stages.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -81,12 +81,9 @@ def _values(name: str, column: "pa.Array") -> list[Any]:
 
 
 def _print_table(result: "pa.Table") -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in result.column_names:
-        table.add_column(console.safe(name), overflow="fold")
-    for row in _rows(result.slice(0, SHOWN)):
-        table.add_row(*map(console.cell, row))
-    console.out_rich(table)
+    rows = list(_rows(result.slice(0, SHOWN)))
+    for part in every_column(result.column_names, rows, console.width()):
+        console.out_rich(part)
     if result.num_rows > SHOWN:
         console.say(f"{SHOWN} of {result.num_rows} rows; --format csv prints them all.")
 

@@ -7,11 +7,12 @@ Work is opened when the first batch that is not finished needs it, so a hit impo
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from seal_cli import console, signals
@@ -19,11 +20,12 @@ from seal_cli.execution.manifest import manifest
 from seal_cli.execution.shards import Shard, Shards
 from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec, item_of
 from seal_cli.store import index
-from seal_cli.store.artifact import Artifact, publish, write_parts
+from seal_cli.store.artifact import Artifact, folder_of, publish
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.identity import artifact_id
-from seal_cli.store.journal import Journal, locked
-from seal_cli.store.schema import TABLES, by_table
+from seal_cli.store.journal import Journal, Made, locked
+from seal_cli.store.parts import write_parts
+from seal_cli.store.schema import TABLE_OF, TABLES, to_table
 from seal_cli.store.workspace import Workspace
 from stages.errors import BusyError, ConfigError, InputError, OutOfTime
 from stages.records import Record
@@ -75,6 +77,7 @@ class Runner:
         if last is not None and not self.options.force:
             newest = self.store.artifact(attempt_id(spec.STAGE, material, last))
             newest.check()
+            newest.prove_tables()
             if self._is_hit(newest):
                 return self._there(newest)
         if (shard := self.options.shard) and os.path.lexists(
@@ -82,6 +85,7 @@ class Runner:
         ):
             found = self.store.artifact(there.name)
             found.check()
+            found.prove_tables()
             return self._there(found)
         for needed in (*spec.inputs(), *spec.side_inputs()):
             self.store.artifact(needed).check()
@@ -129,6 +133,11 @@ def attempt_id(stage: str, material: dict[str, Any], attempt: int) -> str:
 def material_of(spec: StageSpec) -> dict[str, Any]:
     """What an artifact's id is the hash of, besides its stage."""
     return spec.key()
+
+
+def _rows(artifact: Artifact) -> Iterator[Record]:
+    """The rows of all its tables."""
+    return chain.from_iterable(artifact.stream(TABLES[table]) for table in artifact.tables)
 
 
 class _Run:
@@ -282,28 +291,38 @@ class _Run:
                 "Run the same command to go on.",
             )
 
-    def _kept(self, before: Artifact) -> tuple[list[Record], list[str]]:
+    def _kept(self, before: Artifact) -> tuple[Iterator[Record], list[str]]:
         """The rows of every item in which nothing failed, and the files of their weights."""
-        rows = [row for table in before.tables for row in before.rows(TABLES[table])]
-        failed = {item_of(row) for row in rows if getattr(row, "status", "ok") == "failed"}
-        kept = [row for row in rows if hasattr(row, "context_id") and item_of(row) not in failed]
+        failed = {item_of(row) for row in _rows(before) if getattr(row, "status", "ok") == "failed"}
+
+        def kept() -> Iterator[Record]:
+            rows = (row for row in _rows(before) if hasattr(row, "context_id"))
+            return (row for row in rows if item_of(row) not in failed)
+
         files: list[str] = []
-        for relative in filter(None, (getattr(row, "weights", None) for row in kept)):
+        for relative in filter(None, (getattr(row, "weights", None) for row in kept())):
             target = self.journal.out / relative
             shutil.copytree(before.weights(relative), target, dirs_exist_ok=True)
             found = (path for path in target.rglob("*") if path.is_file())
             files += [path.relative_to(self.journal.out).as_posix() for path in found]
-        return kept, files
+        return kept(), files
+
+    def _written(self, made: Made) -> dict[str, Any]:
+        """Every table's files in the artifact-to-be: what they count."""
+        last: dict[str, list[Record]] = {}
+        finished = [] if self.options.shard else self.spec.finish(self.store, made)
+        for row in finished:
+            last.setdefault(TABLE_OF[type(row)], []).append(row)
+        kind, out = self.spec.KIND, self.journal.out
+        counted = {}
+        for table in dict.fromkeys((kind, *self.spec.TABLES, *made.tables, *last)):
+            pieces = chain(made.table(table), [to_table(table, last.get(table, []), self.id)])
+            counted[table] = write_parts(out / folder_of(table, kind), table, pieces)
+        return counted
 
     def _commit(self, names: list[str]) -> None:
-        rows = list(self.journal.rows(names))
         weights = self.journal.claimed(names)
-        place = {name: i for i, name in enumerate(self.phases[0])}
-        rows.sort(key=lambda row: place.get(item_of(row), 0))
-        if not self.options.shard:
-            rows += self.spec.finish(self.store, rows)
-        tables = {self.spec.KIND: [], **{t: [] for t in self.spec.TABLES}, **by_table(rows)}
-        write_parts(self.journal.out, tables, self.spec.KIND, self.id)
+        tables = self._written(Made(self.journal, names, self.phases[0]))
         failpoint("parts-written")
         found = manifest(
             self.spec,

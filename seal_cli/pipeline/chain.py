@@ -223,6 +223,8 @@ class Chain:
 
     def _gain(self, before: Round, after: Round, grader: str) -> Gain:
         parameters = {"before": before.metrics.id, "after": after.metrics.id, "grader": grader}
+        for one in (before, after):  # a query would leave it out, and the curve end here
+            one.metrics.prove_tables()
         with index.sandbox(self.resolve.store, seconds=_SECONDS, query=_PAIRED) as connection:
             row = connection.execute(_PAIRED, parameters).fetchone()
         assert row is not None  # an aggregate has one

@@ -1,6 +1,6 @@
 """regrade: the stored answers of rewards or metrics -> the same under another grader."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -113,7 +113,7 @@ class RegradeMetrics(Regrade):
 
         return work
 
-    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+    def finish(self, store: Workspace, rows: Iterable[Record]) -> list[Record]:
         """The metrics that follow from the verdicts, by the rules of the evaluation."""
         source = store.artifact(self.given)
         answers = answers_of(store, source)

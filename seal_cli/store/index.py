@@ -9,7 +9,7 @@ come from other people too).
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ def refresh(workspace: Workspace) -> None:
     try:
         workspace.create()
         with suppress(BusyError), locked(workspace.locks / "index.lock", wait=False):
-            included = [artifact for artifact in workspace.all() if _is_proven(workspace, artifact)]
+            included = _proven(workspace, TABLES)
             if recorded != _stamp(workspace, [artifact.id for artifact in included]):
                 _write(workspace, included)
     except (OSError, duckdb.Error, InputError) as error:
@@ -111,15 +111,16 @@ def _stamp(workspace: Workspace, ids: list[str]) -> dict[str, Any]:
     return {"root": str(workspace.root), "ids": digest(sorted(ids)), "index": made}
 
 
-def _is_proven(workspace: Workspace, artifact: Artifact) -> bool:
-    """Whether all its tables may be read; if not, that is said."""
-    try:
-        for table in artifact.tables:
-            artifact.files(table)
-    except InputError as error:
-        workspace.leave_out(artifact.id, error)
-        return False
-    return True
+def _proven(workspace: Workspace, tables: Collection[str]) -> list[Artifact]:
+    """The artifacts whose files of these tables may be read; of others that is said."""
+    found = []
+    for artifact in workspace.all():
+        try:
+            artifact.prove_tables(tables)
+            found.append(artifact)
+        except InputError as error:
+            workspace.leave_out(artifact.id, error)
+    return found
 
 
 def _write(workspace: Workspace, artifacts: list[Artifact]) -> None:
@@ -132,7 +133,7 @@ def _write(workspace: Workspace, artifacts: list[Artifact]) -> None:
         leftover.unlink(missing_ok=True)
     try:
         with duckdb.connect(str(temporary)) as connection:
-            _define(connection, artifacts, lambda path, _: str(path))
+            _define(connection, artifacts, lambda path, _: str(path), TABLES)
         failpoint("index-written")
         os.replace(temporary, workspace.index)
         failpoint("index-replaced")
@@ -149,10 +150,11 @@ def sandbox(
 ) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection that can read this store's tables and do nothing else, for `seconds`.
 
-    Given the query it is for, it opens only the files of tables that the query can be about.
+    Given the query it is for, it opens only the files of tables that the query can be about. An
+    artifact with a bad one among them is named and left out.
 
     Raises:
-        InputError: one of these files is missing or damaged.
+        InputError: a table cannot be read, though its files are what was written.
 
     """
     import duckdb
@@ -164,67 +166,70 @@ def sandbox(
     # DuckDB counts the cores of the machine, be they ours or not.
     own = hasattr(os, "sched_getaffinity")
     threads = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
-    artifacts = list(workspace.all())
+    tables = TABLES if query is None else _named(query)
+    artifacts = _proven(workspace, tables)
     connection = duckdb.connect(
         ":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": threads}
     )
-    connection.execute("SET parquet_metadata_cache = true")
-    connection.register_filesystem(files)
-    try:
-        _define(connection, artifacts, files.admit, query=query)
-    except duckdb.Error as error:
-        text = last_words(error)
-        raise spent(text, seconds) or InputError(
-            f"a table cannot be read: {text}.",
-            "`seal verify` says which artifact is damaged: copy that one again.",
-        ) from error
-    close_off(connection, PREFIX)
-    try:
+    with connection:
+        connection.execute("SET parquet_metadata_cache = true")
+        connection.register_filesystem(files)
+        try:
+            _define(connection, artifacts, files.admit, tables)
+        except duckdb.Error as error:
+            text = last_words(error)
+            raise spent(text, seconds) or InputError(
+                f"a table cannot be read: {text}.",
+                "`seal verify --all` says which artifact is damaged: copy that one again.",
+            ) from error
+        close_off(connection, PREFIX)
         with interrupted_after(connection, seconds):
             yield connection
-    finally:
-        connection.close()
 
 
 def _define(
     connection: "duckdb.DuckDBPyConnection",
     artifacts: list[Artifact],
     admit: Callable[[Path, Stamp], str],
-    *,
-    query: str | None = None,
+    tables: Collection[str],
 ) -> None:
     """The catalogue of artifacts and their lineage as tables, every table of the schema as a view.
 
-    `admit` names a proven file for DuckDB. What `query` cannot be about is there without rows:
+    `admit` names a proven file for DuckDB. What is not among `tables` is there without rows:
     opening a thousand footers takes a second.
     """
-    views = {name: (SQL / f"{name}.sql").read_text(encoding="utf-8") for name in VIEWS}
-    for name in reversed(VIEWS):
-        if query is not None and _may_name(query, name):
-            query += views[name]
-    listed = artifacts if _may_name(query, "artifacts", "lineage") else []
-    _create_catalogue(connection, listed)
+    _create_catalogue(connection, artifacts)
     connection.execute(_LINEAGE)
     for table in TABLES:
         files = [
             admit(*file)
             for artifact in artifacts
-            if table in artifact.tables and _may_name(query, table)
+            if table in tables
             for file in artifact.files(table)
         ]
         connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files)}')
     connection.execute((SQL / "macros.sql").read_text(encoding="utf-8"))
     for name in VIEWS:
-        connection.execute(f"CREATE VIEW {name} AS {views[name]}")
+        connection.execute(f"CREATE VIEW {name} AS {_view(name)}")
 
 
-def _may_name(query: str | None, *tables: str) -> bool:
-    """Whether a query can be about one of these tables.
+def _view(name: str) -> str:
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _named(query: str) -> list[str]:
+    """The tables that a query can be about, by itself or by a view.
 
     A name has one spelling in SQL, whatever its case, except where a query puts it together for a
     function that takes it as text.
     """
-    return query is None or any(word in query.lower() for word in (*_BY_TEXT, *tables))
+    for view in reversed(VIEWS):
+        if view in query.lower():
+            query += _view(view)
+    said = query.lower()
+    if any(word in said for word in _BY_TEXT):
+        return list(TABLES)
+    return [table for table in TABLES if table in said]
 
 
 def _create_catalogue(connection: "duckdb.DuckDBPyConnection", artifacts: list[Artifact]) -> None:

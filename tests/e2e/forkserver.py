@@ -8,6 +8,7 @@ of this file that is called in the child first: how a test runs a deliberately b
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -64,6 +65,7 @@ def count_before_writing() -> None:
 
 def child(request: dict) -> None:
     """Become `seal ARGV`."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
     for descriptor, path in ((1, request["out"]), (2, request["err"])):
