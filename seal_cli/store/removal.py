@@ -54,7 +54,7 @@ def leftovers(store: Workspace) -> Iterator[Going]:
         if ID.fullmatch(path.name) and store.path(path.name.rsplit("-s", 1)[0]).exists():
             yield Going(path, "its unsharded artifact is published", leftover=True)
     old = time.time() - _YOUNG
-    for folder in (store.root, store.names.folder, *_inside(store.work)):
+    for folder in (store.root, store.work, store.names.folder, *_inside(store.work)):
         for path in _inside(folder):
             if path.name.endswith((".tmp", ".tmp.wal")) and path.lstat().st_mtime < old:
                 yield Going(path, "a temporary file", store.locks / "index.lock", True)
