@@ -12,14 +12,17 @@ A setting is a keyword with the name of its flag: `--max-tokens 64` is `max_toke
 `force`, `wait`, `retry_failed`, `shard` and `merge_only`. Errors are those of `stages.errors`.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seal_cli import console
+from seal_cli.execution.cluster import Cluster, Workers
 from seal_cli.execution.local import Local
 from seal_cli.execution.runner import Runner, RunOptions
 from seal_cli.execution.runtime import Runtime
@@ -40,7 +43,7 @@ from seal_cli.pipeline import (
 from seal_cli.pipeline import eval as evaluate
 from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.results import Imported, Made, Result, Rounds, Table
-from seal_cli.settings import Settings, Takes
+from seal_cli.settings import SPREAD, Settings, Takes
 from seal_cli.sharing import Sharing
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
@@ -49,6 +52,10 @@ from stages.config import GenerateConfig
 from stages.errors import ConfigError
 from stages.fields import Config
 
+if TYPE_CHECKING:
+    from seal_cli.execution.ray import Ray
+
+EXECUTORS = ("local", "ray")
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
 
 
@@ -81,6 +88,7 @@ class Seal:
         self.settings = config
         self.remote = Sharing(self.store, remote) if remote else None
         self.store.beyond = self.remote
+        self._ray: Ray | None = None
 
     def import_contexts(
         self,
@@ -249,6 +257,23 @@ class Seal:
         """What this process has loaded."""
         return Runtime(self.store, self.device, self.environ)
 
+    def close(self) -> None:
+        """Leave the Ray cluster that runs went to, if any did."""
+        if self._ray is not None:
+            self._ray.close()
+            self._ray = None
+
+    def _spread(self, workers: Workers) -> "Ray":
+        """The workers of a cluster; joining takes seconds, so they stay until others are wanted."""
+        from seal_cli.execution.ray import Ray
+
+        if self._ray is None or self._ray.cluster.wanted != workers:
+            self.close()
+            self.store.create()
+            log = self.store.work / f"ray-{os.getpid()}.tmp"
+            self._ray = Ray(self.store, Cluster(workers, log), self.device)
+        return self._ray
+
     def _begin(
         self, takes: Takes, settings: Mapping[str, Any]
     ) -> tuple[Resolver, Callable[..., Artifact]]:
@@ -257,20 +282,24 @@ class Seal:
         how = {name: given.pop(name) for name in takes.how if name in given}
         if "shard" in how:
             how["shard"] = Shard.of(how["shard"])
-        run = partial(self._run, RunOptions(**how, argv=self.argv))
+        workers = _workers({name: how.pop(name) for name in SPREAD if name in how})
+        run = partial(self._run, RunOptions(**how, argv=self.argv), workers)
         return self.resolver(takes.flags(given)), run
 
     def _run(
         self,
         options: RunOptions,
+        workers: Workers | None,
         spec: StageSpec,
         check: Callable[[], None] = lambda: None,
         deadline: float | None = None,
     ) -> Artifact:
         """The artifact of a spec; what servers were asked and what failed is said."""
-        executor = Local(self.runtime, self.store)
         options = replace(options, deadline=deadline)
-        artifact = Runner(self.store, executor, options).run(spec, check)
+        ray = None if workers is None or spec.HERE else self._spread(workers)
+        executor = ray or Local(self.runtime, self.store)
+        with ray.cluster.quiet() if ray else nullcontext():
+            artifact = Runner(self.store, executor, options).run(spec, check)
         if self.remote:
             self.remote.share(artifact.id)
         for said in self.runtime.usage():
@@ -290,6 +319,25 @@ def store_at(root: Path) -> Workspace:
     if any(letter in str(root.absolute()) for letter in "*?[\\"):  # to DuckDB, patterns
         raise ConfigError(f"{root} has one of * ? [ \\ in its path.", "Name another with --store.")
     return Workspace(root)
+
+
+def _workers(given: Mapping[str, Any]) -> Workers | None:
+    """The workers that were asked for; null for this process. Raises ConfigError."""
+    executor = given.get("executor", EXECUTORS[0])
+    if executor not in EXECUTORS:
+        raise ConfigError(f"there is no executor {executor!r}.", f"Use {' or '.join(EXECUTORS)}.")
+    if executor == EXECUTORS[0]:
+        for name in given.keys() - {"executor"}:
+            raise ConfigError(
+                f"--{name.replace('_', '-')} goes with --executor ray.", "Leave it out."
+            )
+        return None
+    return Workers(
+        given.get("workers"),
+        given.get("gpus_per_worker"),
+        given.get("cpus_per_worker", 1.0),
+        given.get("ray_address"),
+    )
 
 
 def _texts(given: Reference | Sequence[Reference]) -> list[str]:

@@ -85,6 +85,7 @@ class Runner:
         ):
             found = self.store.artifact(there)
             found.check()
+            found.prove_tables()
             return self._there(found)
         for needed in (*spec.inputs(), *spec.side_inputs()):
             self.store.artifact(needed).check()
@@ -340,7 +341,8 @@ class _Run:
     def _written(self, made: Made) -> dict[str, Any]:
         """Every table's files in the artifact-to-be: what they count."""
         last: dict[str, list[Record]] = {}
-        for row in [] if self.options.shard else self.spec.finish(self.store, made):
+        finished = [] if self.options.shard else self.spec.finish(self.store, made)
+        for row in finished:
             last.setdefault(TABLE_OF[type(row)], []).append(row)
         kind, out = self.spec.KIND, self.journal.out
         counted = {}

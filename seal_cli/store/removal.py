@@ -65,7 +65,7 @@ def leftovers(store: Workspace) -> Iterator[Going]:
             yield Going(path, "its unsharded artifact is published", leftover=True)
     old = time.time() - _YOUNG
     artifacts = [store.path(one) for one in store.ids()]
-    for folder in (store.root, store.names.folder, *_inside(store.work), *artifacts):
+    for folder in (store.root, store.work, store.names.folder, *_inside(store.work), *artifacts):
         for path in _inside(folder):
             if path.name.endswith((".tmp", ".tmp.wal")) and path.lstat().st_mtime < old:
                 yield Going(path, "a temporary file", store.locks / "index.lock", True)
