@@ -56,7 +56,6 @@ from stages.fields import Config
 if TYPE_CHECKING:
     from seal_cli.execution.ray import Ray
 
-EXECUTORS = ("local", "ray")
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
 
 
@@ -283,7 +282,7 @@ class Seal:
         how = {name: given.pop(name) for name in takes.how if name in given}
         if "shard" in how:
             how["shard"] = Shard.of(how["shard"])
-        workers = _workers({name: how.pop(name) for name in SPREAD if name in how})
+        workers = Workers.of({name: how.pop(name) for name in SPREAD if name in how})
         run = partial(self._run, RunOptions(**how, argv=self.argv), workers)
         return self.resolver(takes.flags(given)), run
 
@@ -320,25 +319,6 @@ def store_at(root: Path) -> Workspace:
     if any(letter in str(root.absolute()) for letter in "*?[\\"):  # to DuckDB, patterns
         raise ConfigError(f"{root} has one of * ? [ \\ in its path.", "Name another with --store.")
     return Workspace(root)
-
-
-def _workers(given: Mapping[str, Any]) -> Workers | None:
-    """The workers that were asked for; null for this process. Raises ConfigError."""
-    executor = given.get("executor", EXECUTORS[0])
-    if executor not in EXECUTORS:
-        raise ConfigError(f"there is no executor {executor!r}.", f"Use {' or '.join(EXECUTORS)}.")
-    if executor == EXECUTORS[0]:
-        for name in given.keys() - {"executor"}:
-            raise ConfigError(
-                f"--{name.replace('_', '-')} goes with --executor ray.", "Leave it out."
-            )
-        return None
-    return Workers(
-        given.get("workers"),
-        given.get("gpus_per_worker"),
-        given.get("cpus_per_worker", 1.0),
-        given.get("ray_address"),
-    )
 
 
 def _texts(given: Reference | Sequence[Reference]) -> list[str]:

@@ -124,27 +124,6 @@ def _of_all(
         bool,
         typer.Option("--merge-only", help="Merge shards; compute nothing that is missing."),
     ] = False,
-    executor: Annotated[
-        str | None, typer.Option("--executor", help="local or ray. [default: local]")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", help="Of Ray. [default: one for each GPU, else each CPU]"),
-    ] = None,
-    gpus_per_worker: Annotated[
-        float | None, typer.Option("--gpus-per-worker", help="[default: 1 where there are any]")
-    ] = None,
-    cpus_per_worker: Annotated[
-        float | None, typer.Option("--cpus-per-worker", help="[default: 1]")
-    ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            "--ray-address",
-            metavar="HOST:PORT",
-            help="A Ray cluster [default: RAY_ADDRESS, else one is begun on this machine].",
-        ),
-    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -169,7 +148,38 @@ def _of_all(
     """What every stage command takes besides its own."""
 
 
-_OF_ALL = inspect.signature(_of_all).parameters
+def _of_workers(
+    *,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="local or ray. [default: local]")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Of Ray. [default: one for each GPU, else each CPU]"),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option("--gpus-per-worker", help="[default: 1 where there are any]")
+    ] = None,
+    cpus_per_worker: Annotated[
+        float | None, typer.Option("--cpus-per-worker", help="[default: 1]")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="A Ray cluster [default: RAY_ADDRESS, else one is begun on this machine].",
+        ),
+    ] = None,
+) -> None:
+    """What stage commands that can be spread over workers take for it."""
+
+
+_OF_ALL = {
+    name: parameter
+    for function in (_of_all, _of_workers)
+    for name, parameter in inspect.signature(function).parameters.items()
+}
 _HOW = ("retry_failed", "shard", "merge_only", *SPREAD)  # not every run can be run so
 _OF_SEAL = ("assignments", "config", "preset", "device", "dtype", "remote")
 
