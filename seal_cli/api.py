@@ -9,7 +9,7 @@
     rewards.pandas().sort_values("reward")
 
 A setting is a keyword with the name of its flag: `--max-tokens 64` is `max_tokens=64`; so are
-`force`, `wait` and `retry_failed`. Errors are those of `stages.errors`.
+`force`, `wait`, `retry_failed`, `shard` and `merge_only`. Errors are those of `stages.errors`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ from seal_cli import console
 from seal_cli.execution.local import Local
 from seal_cli.execution.runner import Runner, RunOptions
 from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.shards import Shard
 from seal_cli.execution.spec import StageSpec
 from seal_cli.pipeline import (
     adapt,
@@ -40,7 +41,6 @@ from seal_cli.pipeline import eval as evaluate
 from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.results import Imported, Made, Result, Rounds, Table
 from seal_cli.settings import Settings, Takes
-from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
@@ -97,10 +97,8 @@ class Seal:
 
     def import_official(self, directory: str | PathLike[str], **settings: Any) -> Imported:
         """The released SEAL data and results, an artifact for each file."""
-        _, run = self._begin(import_official.TAKES, settings, index=False)
-        made = Imported(*import_official.import_official(Path(directory), run))
-        index.refresh(self.store)
-        return made
+        _, run = self._begin(import_official.TAKES, settings)
+        return Imported(*import_official.import_official(Path(directory), run))
 
     def quiz(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Contexts with questions that the policy wrote; what was dropped is in `drafts`."""
@@ -233,12 +231,14 @@ class Seal:
         return Runtime(self.store, self.device, self.environ)
 
     def _begin(
-        self, takes: Takes, settings: Mapping[str, Any], **own: Any
+        self, takes: Takes, settings: Mapping[str, Any]
     ) -> tuple[Resolver, Callable[..., Artifact]]:
         """What builds a spec from names and settings, and what runs it."""
         given = {name: value for name, value in settings.items() if value is not None}
         how = {name: given.pop(name) for name in takes.how if name in given}
-        run = partial(self._run, RunOptions(**how, **own, argv=self.argv))
+        if "shard" in how:
+            how["shard"] = Shard.of(how["shard"])
+        run = partial(self._run, RunOptions(**how, argv=self.argv))
         return self.resolver(takes.flags(given)), run
 
     def _run(

@@ -93,6 +93,18 @@ def _of_all(
         bool,
         typer.Option("--wait", help="Wait for another process that makes the same artifact."),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Do part I (from 1) of N alone; without it, what all parts did is merged.",
+        ),
+    ] = None,
+    merge_only: Annotated[
+        bool,
+        typer.Option("--merge-only", help="Merge shards; compute nothing that is missing."),
+    ] = False,
     strict: Annotated[
         bool,
         typer.Option(
@@ -119,6 +131,7 @@ def _of_all(
 
 
 _OF_ALL = inspect.signature(_of_all).parameters
+_HOW = ("retry_failed", "shard", "merge_only")  # not every run can be run so
 _OF_SEAL = ("assignments", "config", "preset", "device", "dtype")
 
 
@@ -128,7 +141,7 @@ def stage_command(
     """Make a command of a verb of `Seal`: a function declares its names, and does nothing more."""
     flags = _flags(takes)
     left_out = {*(() if takes.models else ("device", "dtype"))}
-    left_out |= {"retry_failed"} - set(takes.how)
+    left_out |= set(_HOW) - set(takes.how)
     if all(issubclass(cls, ServerConfig) for cls in takes.configs):
         left_out.add("preset")  # none says anything about servers
     shared = [p for name, p in _OF_ALL.items() if name not in left_out]

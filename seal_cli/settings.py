@@ -59,7 +59,7 @@ class Takes:
     """The settings that a run takes: the fields of its configurations, without those that it names.
 
     A name that several configurations have sets all of them. `models`: it runs some. `retries`: its
-    failed rows can be run again; they can where it runs models.
+    failed rows can be run again; they can where it runs models. `shards`: it can be cut into some.
     """
 
     def __init__(
@@ -67,9 +67,11 @@ class Takes:
         *configs: type[Config],
         models: bool = True,
         retries: bool | None = None,
+        shards: bool = False,
         without: Sequence[str] = (),
     ) -> None:
         self.models, self.retries = models, models if retries is None else retries
+        self.shards = shards
         self.configs = configs
         self.fields: dict[str, dict[type[Config], Field[Any]]] = {}
         for cls in configs:
@@ -80,7 +82,8 @@ class Takes:
     @property
     def how(self) -> tuple[str, ...]:
         """How it may be asked to run: no setting, and in no key."""
-        return ("force", "wait", "retry_failed") if self.retries else ("force", "wait")
+        retried = ("retry_failed",) if self.retries else ()
+        return ("force", "wait", *retried, *(("shard", "merge_only") if self.shards else ()))
 
     def flags(self, given: Mapping[str, Any]) -> dict[type[Config], dict[str, Any]]:
         """What was given, by configuration, without what only another of them has as a choice.

@@ -9,7 +9,7 @@ With `max_forget` the rule does not get to see self-edits that make the student 
 that: so the best of the others is kept, whatever the rule is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 
 SEMANTICS = 1
 _RANKS = 2**63  # what a column of integers holds
+_AT_ONCE = 10_000  # rows of a result as Python has them
 RULES = Path(__file__).parent / "rules"
 
 
 def filter(  # noqa: A001  # the stage's name in the paper's pipeline
-    rewards: Sequence[Reward],
+    rewards: Iterable[Reward],
     *,
     tables: "Mapping[str, pa.Table]",
     query: str,
@@ -45,8 +46,9 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
 ) -> Iterator[Selection]:
     """One row per reward, in order: kept or not, and why.
 
-    `tables` are what the query sees, `rewards` among them; `$keep`, `$threshold`, `$margin` and
-    `$max_forget` are the config's.
+    `tables` are what the query sees, `rewards` among them, each with the columns that it names and
+    `self_edit_id`; `$keep`, `$threshold`, `$margin` and `$max_forget` are the config's. `rewards`
+    are gone through up to three times.
 
     Raises:
         ConfigError: the query does not run, or does not return what it should; or it asks for gains
@@ -61,12 +63,6 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
         )
     forgetful = _forgetful(rewards, config.max_forget)
     verdicts = _run(query, tables, config, without=list(forgetful))
-    unknown = verdicts.keys() - {reward.self_edit_id for reward in rewards}
-    if unknown:
-        raise ConfigError(
-            "the rule returned self_edit_ids that are not in the rewards.",
-            "Return self_edit_id from the rewards table.",
-        )
     for reward in rewards:
         rank, kept, reason = verdicts.get(
             reward.self_edit_id, (0, False, "not returned by the rule")
@@ -87,24 +83,26 @@ def filter(  # noqa: A001  # the stage's name in the paper's pipeline
         )
 
 
-def _forgetful(rewards: Sequence[Reward], limit: float | None) -> dict[str, str]:
+def _forgetful(rewards: Iterable[Reward], limit: float | None) -> dict[str, str]:
     """The usable self-edits that lose more than `limit` percentage points on the probe, and why."""
     if limit is None:
         return {}
-    usable = [reward for reward in rewards if reward.status == "ok"]
-    if usable and all(reward.probe_baseline is None for reward in usable):
-        raise InputError(
-            "--max-forget needs a probe, which these rewards do not have.",
-            "Score the self-edits with --probe CONTEXTS.",
-        )
-    reasons = {}
-    for reward in usable:
+    reasons, probed = {}, None
+    for reward in rewards:
+        if reward.status != "ok":
+            continue
+        probed = probed or reward.probe_baseline is not None
         if reward.probe_baseline is None or reward.probe_accuracy is None:
             reasons[reward.self_edit_id] = "what it makes the student forget is not known"
             continue
         lost = round(100 * (reward.probe_baseline - reward.probe_accuracy), 6)
         if lost > limit:
             reasons[reward.self_edit_id] = f"loses {lost:g} points on the probe, over {limit:g}"
+    if probed is False:
+        raise InputError(
+            "--max-forget needs a probe, which these rewards do not have.",
+            "Score the self-edits with --probe CONTEXTS.",
+        )
     return reasons
 
 
@@ -124,6 +122,8 @@ def _run(
 ) -> dict[str, tuple[int, bool, str]]:
     """self_edit_id -> (rank, kept, reason) as the query has it, which sees no reward `without`."""
     import duckdb
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     in_order = {"memory_limit": MEMORY_LIMIT, "threads": "1", "preserve_insertion_order": "true"}
     with confined(SECONDS), duckdb.connect(":memory:", config={**in_order}) as connection:
@@ -141,16 +141,29 @@ def _run(
             close_off(connection)
             with interrupted_after(connection, SECONDS):
                 rows = _fetch(connection, query, config, most=tables["rewards"].num_rows + 1)
+                verdicts = _verdicts(rows)
         except duckdb.Error as error:
             raise spent(str(error), SECONDS) or ConfigError(
                 f"the rule does not run: {error}", "Tables: " + ", ".join(tables) + "."
             ) from error
+    known = tables["rewards"].column("self_edit_id")
+    if not pc.all(pc.is_in(pa.array(verdicts, pa.string()), value_set=known), min_count=0).as_py():
+        raise ConfigError(
+            "the rule returned self_edit_ids that are not in the rewards.",
+            "Return self_edit_id from the rewards table.",
+        )
+    return verdicts
+
+
+def _verdicts(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, bool, str]]:
+    """By self_edit_id; equal ones are one object."""
     verdicts: dict[str, tuple[int, bool, str]] = {}
+    same: dict[tuple[int, bool, str], tuple[int, bool, str]] = {}
     for place, row in enumerate(rows, 1):
         edit_id, verdict = _verdict(row, place)
         if edit_id in verdicts:
             raise ConfigError(f"the rule returns {edit_id} twice.", "Make self_edit_id unique.")
-        verdicts[edit_id] = verdict
+        verdicts[edit_id] = same.setdefault(verdict, verdict)
     return verdicts
 
 
@@ -170,7 +183,7 @@ def _verdict(row: Mapping[str, Any], place: int) -> tuple[str, tuple[int, bool, 
 
 def _fetch(
     connection: "duckdb.DuckDBPyConnection", query: str, config: FilterConfig, most: int
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """The first rows of one query, given those of our parameters that it names."""
     parameters = ("keep", "threshold", "margin", "max_forget")
     values = {name: getattr(config, name) for name in parameters}
@@ -180,4 +193,6 @@ def _fetch(
     names = [column[0] for column in result.description or ()]
     if "self_edit_id" not in names:
         raise ConfigError("the rule returns no self_edit_id.", "Add the column to its SELECT.")
-    return [dict(zip(names, row, strict=True)) for row in result.fetchmany(most)]
+    while most > 0 and (rows := result.fetchmany(min(most, _AT_ONCE))):
+        most -= len(rows)
+        yield from (dict(zip(names, row, strict=True)) for row in rows)

@@ -22,19 +22,8 @@ _KEYWORDS = {"current_date", "current_time", "current_timestamp", "localtime", "
 
 def check_repeatable(connection: "duckdb.DuckDBPyConnection", query: str) -> None:
     """Raise ConfigError for anything but one SELECT whose every part is repeatable."""
-    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-    try:
-        parsed = json.loads(text)
-    except RecursionError as error:
-        raise ConfigError("the rule is nested too deeply.", "Write it simpler.") from error
-    if parsed["error"]:
-        said = parsed.get("error_message", "no SELECT")
-        raise ConfigError(f"the rule is not understood: {said}.", "Give one SELECT.")
-    if len(parsed["statements"]) != 1:
-        n_statements = len(parsed["statements"])
-        raise ConfigError(f"the rule has {n_statements} statements.", "Give one SELECT.")
     varying = _varying(connection)
-    for what in _used(parsed):
+    for what in _used(parsed(connection, query)):
         if what in varying or what == "SAMPLE":
             raise ConfigError(
                 f"the rule uses {what}, which need not give the same twice.",
@@ -48,9 +37,25 @@ def check_repeatable(connection: "duckdb.DuckDBPyConnection", query: str) -> Non
             )
 
 
-def _used(parsed: Any) -> Iterator[str]:
+def parsed(connection: "duckdb.DuckDBPyConnection", query: str) -> Any:
+    """The one SELECT of a rule as DuckDB parses it. Raises ConfigError for anything else."""
+    ((text,),) = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+    try:
+        found = json.loads(text)
+    except RecursionError as error:
+        raise ConfigError("the rule is nested too deeply.", "Write it simpler.") from error
+    if found["error"]:
+        said = found.get("error_message", "no SELECT")
+        raise ConfigError(f"the rule is not understood: {said}.", "Give one SELECT.")
+    if len(found["statements"]) != 1:
+        n_statements = len(found["statements"])
+        raise ConfigError(f"the rule has {n_statements} statements.", "Give one SELECT.")
+    return found
+
+
+def _used(parse: Any) -> Iterator[str]:
     """Every function, table function (`TABLE name`), clock keyword and `SAMPLE` of a query."""
-    waiting = [parsed]
+    waiting = [parse]
     while waiting:
         node = waiting.pop()
         if isinstance(node, list):

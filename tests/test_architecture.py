@@ -26,7 +26,7 @@ FLOORS = (
     ("execution", "importers"),
     ("pipeline",),
     ("reports", "results", "boundary", "discarding"),
-    ("api",),
+    ("api", "tables"),
     ("options",),
     ("commands",),
     ("app",),

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from seal_cli.store.artifact import Artifact, publish, write_parquet
+from seal_cli.store.artifact import Artifact, publish
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.manifest import FORMAT
+from seal_cli.store.parts import writer
 from seal_cli.store.schema import arrow_schema
 from seal_cli.store.workspace import Workspace
 
@@ -68,7 +69,8 @@ def add(
         folder.mkdir(exist_ok=True)
         for part, columns in enumerate(files):
             table = arrow(kind, columns, wanted)
-            write_parquet(table, folder / f"part-{part:05}.parquet")
+            with writer(folder / f"part-{part:05}.parquet", kind) as file:
+                file.write_table(table)
         n_rows = sum(len(next(iter(columns.values()))) for columns in files)
         manifest = described(wanted, stage, kind, inputs, n_rows, name)
         publish(folder, workspace.path(wanted), manifest)

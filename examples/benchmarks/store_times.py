@@ -16,11 +16,12 @@ from pathlib import Path
 import made_up
 import numpy as np
 
-from seal_cli.store.artifact import publish, write_parts
+from seal_cli.store.artifact import publish
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.index import STAMP
 from seal_cli.store.journal import Journal
-from seal_cli.store.schema import from_table
+from seal_cli.store.parts import write_parts
+from seal_cli.store.schema import from_table, to_table
 from seal_cli.store.workspace import Workspace
 from stages.errors import ResourceError
 from stages.records import SelfEdit
@@ -115,6 +116,6 @@ def committed(workspace: Workspace, edits: list[SelfEdit], number: int) -> None:
     wanted = artifact_id("generate", {"benchmark": name})
     folder = workspace.work_path(wanted)
     folder.mkdir()
-    write_parts(folder, {"self_edits": edits}, "self_edits", wanted)
+    write_parts(folder, "self_edits", [to_table("self_edits", edits, wanted)])
     manifest = made_up.described(wanted, "generate", "self_edits", [], len(edits), name)
     publish(folder, workspace.path(wanted), manifest)

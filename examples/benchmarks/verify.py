@@ -15,9 +15,11 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from seal_cli.store.artifact import publish, write_parts
+from seal_cli.store.artifact import publish
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.manifest import FORMAT
+from seal_cli.store.parts import write_parts
+from seal_cli.store.schema import to_table
 from seal_cli.store.workspace import Workspace
 from stages.records import Context
 
@@ -40,7 +42,7 @@ def make(root: Path, artifacts: int, size: int) -> None:
         rows = [Context(f"{i}-{k}", k, "knowledge", "train", "T", f"text {k}") for k in range(20)]
         (folder / "__weights").mkdir(parents=True)
         (folder / "__weights" / "model.safetensors").write_bytes(os.urandom(size))
-        write_parts(folder, {"contexts": rows}, "contexts", name)
+        write_parts(folder, "contexts", [to_table("contexts", rows, name)])
         publish(folder, store.path(name), manifest(name, key, len(rows)))
 
 

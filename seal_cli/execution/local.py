@@ -33,6 +33,7 @@ class Local:
             rows = work(batch, made)
             files = sorted(path for path in job.scratch.rglob("*") if path.is_file())
             yield Done(batch, rows, tuple(job.relative(path) for path in files))
+            shutil.rmtree(job.scratch)  # its files were moved: a folder of each adapter is left
 
     def _open(self, spec: StageSpec, job: Job) -> Work:
         """The work of a run: opened once, for all of its phases."""

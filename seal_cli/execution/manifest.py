@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,9 +15,8 @@ from typing import Any
 from seal_cli import __version__
 from seal_cli.execution.spec import StageSpec
 from seal_cli.store.artifact import Artifact
-from seal_cli.store.manifest import FORMAT
+from seal_cli.store.manifest import FORMAT, content_of
 from seal_cli.store.workspace import Workspace
-from stages.records import Record
 
 _ADDRESS = re.compile(r"\b(https?://)(?:[^\s,]*@)?([^\s/?#@]+)[^\s,]*", re.IGNORECASE)
 
@@ -26,7 +24,7 @@ _ADDRESS = re.compile(r"\b(https?://)(?:[^\s,]*@)?([^\s/?#@]+)[^\s,]*", re.IGNOR
 def manifest(
     spec: StageSpec,
     store: Workspace,
-    tables: Mapping[str, Sequence[Record]],
+    tables: Mapping[str, Any],
     *,
     artifact_id: str,
     base: str,
@@ -36,15 +34,11 @@ def manifest(
     seconds: float,
     argv: Sequence[str],
 ) -> dict[str, Any]:
-    """The manifest of a finished run. `base` is the id of the first attempt at its key."""
-    counted: dict[str, Any] = {
-        name: {
-            "rows": len(rows),
-            "status": dict(Counter(str(getattr(row, "status", "ok")) for row in rows)),
-        }
-        for name, rows in tables.items()
-    }
-    failed = any("failed" in table["status"] for table in counted.values())
+    """The manifest of a finished run. `base` is the id of the first attempt at its key.
+
+    `tables` are counted: rows, and how many of them have which status.
+    """
+    failed = any("failed" in table["status"] for table in tables.values())
     inputs = [entry(store.artifact(i)) for i in spec.inputs()]
     beside = [entry(store.artifact(i)) | {"aside": True} for i in spec.side_inputs()]
     return {
@@ -64,7 +58,7 @@ def manifest(
             model: {name: _public(value) for name, value in place.items()}
             for model, place in spec.models().items()
         },
-        "tables": counted,
+        "tables": tables,
         "argv": [_public(argument) for argument in argv],
         "versions": _versions(),
         "host": socket.gethostname(),
@@ -78,7 +72,11 @@ def manifest(
 
 def entry(artifact: Artifact) -> dict[str, Any]:
     """An input as the manifest has it."""
-    return {"artifact_id": artifact.id, "kind": artifact.kind, "content_sha256": artifact.content}
+    return {
+        "artifact_id": artifact.id,
+        "kind": artifact.kind,
+        "content_sha256": content_of(artifact.manifest),
+    }
 
 
 def _public(text: str) -> str:

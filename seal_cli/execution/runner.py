@@ -1,4 +1,4 @@
-"""Run a spec: key -> hit or resume -> batches -> commit -> index.
+"""Run a spec: key -> hit or resume -> batches -> commit.
 
 Knows no stage by name. Lock, journal, attempts, deadline and order are known here and nowhere else.
 Work is opened when the first batch that is not finished needs it, so a hit imports no torch.
@@ -7,24 +7,26 @@ Work is opened when the first batch that is not finished needs it, so a hit impo
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from seal_cli import console, signals
 from seal_cli.execution.manifest import manifest
+from seal_cli.execution.shards import Shard, Shards
 from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec, item_of
-from seal_cli.store import index
-from seal_cli.store.artifact import Artifact, publish, write_parts
+from seal_cli.store.artifact import Artifact, folder_of, publish
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.identity import artifact_id
-from seal_cli.store.journal import Journal, locked
-from seal_cli.store.schema import TABLES, by_table
+from seal_cli.store.journal import Journal, Made, locked
+from seal_cli.store.parts import write_parts
+from seal_cli.store.schema import TABLE_OF, TABLES, to_table
 from seal_cli.store.workspace import Workspace
-from stages.errors import BusyError, ConfigError, OutOfTime
+from stages.errors import BusyError, ConfigError, InputError, OutOfTime
 from stages.records import Record
 
 SEEDED = "seeded"  # the batch that --retry-failed takes over from the attempt before
@@ -35,15 +37,16 @@ GAP = 16  # attempts that may be missing between two, when some were copied or r
 class RunOptions:
     """How to run, never what: none of it is in a key (`attempt` is, where one is asked for).
 
-    No work is begun after `deadline`, a moment of `time.monotonic`. A driver of many runs leaves
-    the `index` alone, and brings it up to date once, after the last.
+    No work is begun after `deadline`, a moment of `time.monotonic`. `shard`: that part alone, for
+    a run to take over later. `merge_only`: take over, and compute nothing.
     """
 
     force: bool = False
     retry_failed: bool = False
     wait: bool = False
     deadline: float | None = None
-    index: bool = True
+    shard: Shard | None = None
+    merge_only: bool = False
     argv: tuple[str, ...] = ()
 
 
@@ -53,6 +56,13 @@ class Runner:
     def __init__(self, store: Workspace, executor: Executor, options: RunOptions) -> None:
         if options.force and options.retry_failed:
             raise ConfigError("--force and --retry-failed exclude each other.", "Choose one.")
+        if options.shard and options.merge_only:
+            raise ConfigError("--shard and --merge-only exclude each other.", "Choose one.")
+        again = options.force or options.retry_failed
+        if again and (options.shard or options.merge_only):
+            raise ConfigError(  # stores may differ in how often it was run
+                "--force and --retry-failed are not for shards.", "Run it again without shards."
+            )
         self.store, self.executor, self.options = store, executor, options
 
     def run(self, spec: StageSpec, check: Callable[[], None] = lambda: None) -> Artifact:
@@ -66,9 +76,13 @@ class Runner:
             newest.check()
             newest.prove_tables()
             if self._is_hit(newest):
-                console.say(f"{newest.id} is there already.")
-                self._tidy(newest.id)
-                return newest
+                return self._there(newest)
+        if (shard := self.options.shard) and os.path.lexists(
+            there := self.store.path(shard.id(attempt_id(spec.STAGE, material, 0)))
+        ):
+            found = self.store.artifact(there.name)
+            found.check()
+            return self._there(found)
         for needed in (*spec.inputs(), *spec.side_inputs()):
             self.store.artifact(needed).check()
         check()
@@ -84,14 +98,14 @@ class Runner:
                     raise
         return self.store.artifact(run.id)
 
-    def _tidy(self, artifact_id: str) -> None:
+    def _there(self, found: Artifact) -> Artifact:
         """Finish what a run that was killed right after publishing left undone."""
-        work = self.store.work_path(artifact_id)
+        console.say(f"{found.id} is there already.")
+        work = self.store.work_path(found.id)
         if work.exists():
-            with suppress(BusyError), locked(self.store.lock_path(artifact_id), wait=False):
+            with suppress(BusyError), locked(self.store.lock_path(found.id), wait=False):
                 shutil.rmtree(work, ignore_errors=True)
-        if self.options.index:
-            index.refresh(self.store)
+        return found
 
     def _is_hit(self, newest: Artifact) -> bool:
         if self.options.retry_failed and newest.n_failed == 0:
@@ -119,6 +133,11 @@ def material_of(spec: StageSpec) -> dict[str, Any]:
     return spec.key()
 
 
+def _rows(artifact: Artifact) -> Iterator[Record]:
+    """The rows of all its tables."""
+    return chain.from_iterable(artifact.stream(TABLES[table]) for table in artifact.tables)
+
+
 class _Run:
     """One attempt at one spec, under its lock."""
 
@@ -134,7 +153,9 @@ class _Run:
     ) -> None:
         self.store, self.executor, self.options = store, executor, options
         self.spec, self.material, self.attempt = spec, material, attempt
-        self.id = attempt_id(spec.STAGE, material, attempt)
+        self.id = self.whole = attempt_id(spec.STAGE, material, attempt)
+        if options.shard:
+            self.id = options.shard.id(self.whole)
         self.before = newest if options.retry_failed else None
         self.journal = Journal(store.work_path(self.id), self.id)
         self.started = datetime.now(UTC)
@@ -142,44 +163,84 @@ class _Run:
 
     @cached_property
     def phases(self) -> list[list[str]]:
-        """The items of each phase in order, each once."""
-        return [list(dict.fromkeys(items)) for items in self.spec.phases(self.store)]
+        """The items of each phase in order, each once; of a shard its own. Raises ConfigError."""
+        phases = [list(dict.fromkeys(items)) for items in self.spec.phases(self.store)]
+        shard = self.options.shard
+        if len(phases) > 1 and (shard or self.options.merge_only):
+            raise ConfigError(
+                "what this run does last needs all that is before: it has no shards.",
+                "Leave out --shard and --merge-only; --executor ray spreads it.",
+            )
+        return [shard.items(phases[0])] if shard else phases
+
+    @cached_property
+    def shards(self) -> Shards:
+        """The shards that it may take over."""
+        return Shards(self.store, self.whole, self.material, self.phases[0])
 
     def make(self) -> None:
         """Finish what is not finished, then publish."""
         if len(self.phases) > 1:
             self.before = None  # later phases read all of an earlier one: begun anew
-        plan = self._planned()
+        plan, shards = self._planned()
         done = self.journal.finished()
+        for shard in shards:
+            if shard.name not in done:
+                self._take_over(shard)
+        taken = self.shards.covered(shards)
         if self.before and SEEDED not in done:
             self.journal.append(SEEDED, *self._kept(self.before))
-        batches = self._cut(plan.batch)
+        batches = self._cut(plan.batch, taken)
         n_done = sum(batch.name in done for batch in batches)
+        if self.options.merge_only and n_done < len(batches):
+            raise InputError(
+                f"{self.id} was begun without shards of {len(batches) - n_done} of its batches.",
+                "Run the same command without --merge-only to go on.",
+            )
         if n_done:
             console.say(f"{self.id}: going on after {n_done} of {len(batches)} batches.")
         job = Job(self.id, plan, self.journal.folder / "scratch")
         self._work_off(job, batches, done)
-        self._commit(([SEEDED] if self.before else []) + [batch.name for batch in batches])
+        seeded = [SEEDED] if self.before else []
+        self._commit([*seeded, *(s.name for s in shards), *(batch.name for batch in batches)])
 
-    def _planned(self) -> Plan:
-        """How the run is cut: as it was when it was begun."""
-        plan = self.executor.plan(self.spec)
+    def _planned(self) -> tuple[Plan, list[Shard]]:
+        """How the run is cut, and what shards it takes over: as it was when it was begun."""
+        begun = self.journal.begun
+        alone = begun or self.options.shard or self.attempt or len(self.phases) > 1
+        shards = [] if alone else self.shards.found()
+        taken = self.shards.covered(shards)
+        left = [item for item in self.phases[0] if item not in taken]
+        if self.options.merge_only and not begun:
+            self.shards.require(shards, left)
+        plan = self.executor.plan(self.spec) if left else Plan()
         before = self.before.id if self.before else None
         needed = [*self.spec.inputs(), *self.spec.side_inputs()]
-        recorded = self.journal.begin(asdict(plan) | {"before": before, "inputs": needed})
+        names = [shard.name for shard in shards]
+        recorded = self.journal.begin(
+            asdict(plan) | {"before": before, "inputs": needed, "shards": names}
+        )
         if recorded["slots"] != plan.slots:
             console.say(
                 f"{self.id}: going on with {recorded['slots']} slots, as it was begun; "
                 f"`seal rm {self.id} --yes` lets you begin anew."
             )
-        return Plan(recorded["batch"], recorded["slots"])
+        return Plan(recorded["batch"], recorded["slots"]), list(
+            map(Shard.named, recorded["shards"])
+        )
 
-    def _cut(self, size: int) -> list[Batch]:
+    def _take_over(self, shard: Shard) -> None:
+        """A shard into the journal as a finished batch."""
+        rows = self.shards.rows(shard)
+        self.journal.append(shard.name, rows, self.shards.link(shard, self.journal.out))
+        console.say(f"{self.id}: took over the shard {shard.name}.")
+
+    def _cut(self, size: int, taken: Set[str] = frozenset()) -> list[Batch]:
         """The batches; the same cut every time this run is resumed.
 
         Those of the first phase have `size` items, those of later ones an item each.
         """
-        kept: set[str | None] = set()
+        kept: set[str | None] = {*taken}
         if self.before:
             kept = {getattr(row, "context_id", None) for row in self.journal.rows([SEEDED])}
         cut = [
@@ -228,27 +289,37 @@ class _Run:
                 "Run the same command to go on.",
             )
 
-    def _kept(self, before: Artifact) -> tuple[list[Record], list[str]]:
+    def _kept(self, before: Artifact) -> tuple[Iterator[Record], list[str]]:
         """The rows of every item in which nothing failed, and the files of their weights."""
-        rows = [row for table in before.tables for row in before.rows(TABLES[table])]
-        failed = {item_of(row) for row in rows if getattr(row, "status", "ok") == "failed"}
-        kept = [row for row in rows if hasattr(row, "context_id") and item_of(row) not in failed]
+        failed = {item_of(row) for row in _rows(before) if getattr(row, "status", "ok") == "failed"}
+
+        def kept() -> Iterator[Record]:
+            rows = (row for row in _rows(before) if hasattr(row, "context_id"))
+            return (row for row in rows if item_of(row) not in failed)
+
         files: list[str] = []
-        for relative in filter(None, (getattr(row, "weights", None) for row in kept)):
+        for relative in filter(None, (getattr(row, "weights", None) for row in kept())):
             target = self.journal.out / relative
             shutil.copytree(before.weights(relative), target, dirs_exist_ok=True)
             found = (path for path in target.rglob("*") if path.is_file())
             files += [path.relative_to(self.journal.out).as_posix() for path in found]
-        return kept, files
+        return kept(), files
+
+    def _written(self, made: Made) -> dict[str, Any]:
+        """Every table's files in the artifact-to-be: what they count."""
+        last: dict[str, list[Record]] = {}
+        for row in [] if self.options.shard else self.spec.finish(self.store, made):
+            last.setdefault(TABLE_OF[type(row)], []).append(row)
+        kind, out = self.spec.KIND, self.journal.out
+        counted = {}
+        for table in dict.fromkeys((kind, *self.spec.TABLES, *made.tables, *last)):
+            pieces = chain(made.table(table), [to_table(table, last.get(table, []), self.id)])
+            counted[table] = write_parts(out / folder_of(table, kind), table, pieces)
+        return counted
 
     def _commit(self, names: list[str]) -> None:
-        rows = list(self.journal.rows(names))
         weights = self.journal.claimed(names)
-        place = {name: i for i, name in enumerate(self.phases[0])}
-        rows.sort(key=lambda row: place.get(item_of(row), 0))
-        rows += self.spec.finish(self.store, rows)
-        tables = {self.spec.KIND: [], **{t: [] for t in self.spec.TABLES}, **by_table(rows)}
-        write_parts(self.journal.out, tables, self.spec.KIND, self.id)
+        tables = self._written(Made(self.journal, names, self.phases[0]))
         failpoint("parts-written")
         found = manifest(
             self.spec,
@@ -266,6 +337,4 @@ class _Run:
             publish(self.journal.out, self.store.path(self.id), found, weights)
         except FileExistsError:
             console.say(f"{self.id} was published by another process meanwhile.")
-        if self.options.index:
-            index.refresh(self.store)
         self.journal.discard()

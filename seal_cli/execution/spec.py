@@ -5,7 +5,7 @@ of table entries, configurations, texts), so it can be opened in another process
 machine and gives the same rows there. The runner cuts it into batches, an executor works them off.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -69,12 +69,12 @@ class Done:
     """A finished batch: its rows, and its files relative to the job's scratch folder."""
 
     batch: Batch
-    rows: list[Record]
+    rows: Iterable[Record]
     files: tuple[str, ...] = ()
 
 
-# A batch and the rows of the phases before its own -> the batch's rows.
-Work = Callable[[Batch, Sequence[Record]], list[Record]]
+# A batch and the rows of the phases before its own -> the batch's rows, gone through once.
+Work = Callable[[Batch, Sequence[Record]], Iterable[Record]]
 
 
 def item_of(row: Record) -> str:
@@ -137,8 +137,8 @@ class StageSpec:
         """Load what the work needs."""
         raise NotImplementedError
 
-    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
-        """The rows that need all others."""
+    def finish(self, store: Workspace, rows: Iterable[Record]) -> list[Record]:
+        """The rows that need all others, which are read anew whenever they are gone through."""
         return []
 
 

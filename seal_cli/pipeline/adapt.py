@@ -22,7 +22,7 @@ from stages.records import Adapter, Record, SelfEdit
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
 from stages.training import Lora
 
-TAKES = Takes(AdaptConfig, ArcConfig)
+TAKES = Takes(AdaptConfig, ArcConfig, shards=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """eval in the regime continual: sequences of self-edits, each on top of the ones before."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -90,7 +90,7 @@ class Continual(Evaluation):
 
         return work
 
-    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+    def finish(self, store: Workspace, rows: Iterable[Record]) -> list[Record]:
         """The metrics: the retention matrix and what follows from it."""
         found = retention.matrix(
             rows,

@@ -1,6 +1,6 @@
 """eval in the regime cpt: one model trained on all contexts, by method, and asked about all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -84,6 +84,6 @@ class Cpt(Evaluation):
         chosen = self.chosen(store)
         return cpt.drawn(chosen.known.questions, chosen.ids, self.cpt.questions)
 
-    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+    def finish(self, store: Workspace, rows: Iterable[Record]) -> list[Record]:
         questions = self._questions(store)
         return list(stage.summarise(rows, questions=questions, measured=self.measured))

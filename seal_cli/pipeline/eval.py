@@ -1,6 +1,6 @@
 """eval: policy and contexts -> metrics; here in the regimes single and fewshot."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ TAKES = Takes(
     CptConfig,
     ContinualConfig,
     JudgeConfig,
+    shards=True,
     without=("probe_limit",),  # an evaluation asks the whole probe
 )
 _OWN: dict[str, type[Config]] = {"cpt": CptConfig, "continual": ContinualConfig}
@@ -97,7 +98,7 @@ class ByContext(Evaluation):
 
         return work
 
-    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+    def finish(self, store: Workspace, rows: Iterable[Record]) -> list[Record]:
         methods: Sequence[str] = stage.METHODS
         if self.fewshot:
             methods = fewshot.METHODS if self.oracle else fewshot.METHODS[:-1]

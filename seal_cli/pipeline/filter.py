@@ -1,7 +1,7 @@
 """filter: rewards -> the selection that the policy learns from."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
+from seal_cli.store.schema import arrow_schema
 from seal_cli.store.workspace import Workspace
 from stages import filter as stage
 from stages.config import FilterConfig
+from stages.named import named
 from stages.records import Record, Reward, Selection, SelfEdit
 from stages.trace import pairs
 
@@ -41,13 +43,28 @@ class Filter(StageSpec):
         """All rewards -> the verdict of the rule on each."""
         source = store.artifact(self.rewards)
         edits = store.upstream(source, "self_edits")
+        names = {table: arrow_schema(table).names for table in ("rewards", "self_edits")}
 
-        def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            tables = {"rewards": source.arrow("rewards"), "self_edits": edits.arrow("self_edits")}
-            rows = source.rows(Reward)
-            return list(stage.filter(rows, tables=tables, query=self.rule, config=self.settings))
+        def work(batch: Batch, made: Sequence[Record]) -> Iterable[Record]:
+            wanted = named(self.rule, names)
+            tables = {
+                table: artifact.arrow(table, list(dict.fromkeys(["self_edit_id", *wanted[table]])))
+                for table, artifact in (("rewards", source), ("self_edits", edits))
+            }
+            rows = _Rewards(source)
+            return stage.filter(rows, tables=tables, query=self.rule, config=self.settings)
 
         return work
+
+
+@dataclass(frozen=True)
+class _Rewards:
+    """The rows of an artifact, read anew at each pass."""
+
+    artifact: Artifact
+
+    def __iter__(self) -> Iterator[Reward]:
+        return self.artifact.stream(Reward)
 
 
 def filter(  # noqa: A001  # the stage's name
@@ -62,8 +79,14 @@ def filter(  # noqa: A001  # the stage's name
 def selected(store: Workspace, selection: Artifact) -> list[SelfEdit]:
     """The kept self-edits of a selection, in its order."""
     source = store.upstream(selection, "self_edits")
-    edits = {edit.self_edit_id: edit for edit in source.rows(SelfEdit)}
-    return [edits[row.self_edit_id] for row in selection.rows(Selection) if row.kept]
+    kept = [row.self_edit_id for row in kept_in(selection)]
+    edits = {edit.self_edit_id: edit for edit in source.stream(SelfEdit, ("self_edit_id", kept))}
+    return [edits[self_edit_id] for self_edit_id in kept]
+
+
+def kept_in(selection: Artifact) -> list[Selection]:
+    """The rows of a selection that keep a self-edit, in order."""
+    return selection.rows(Selection, ("kept", [True]))
 
 
 def export(store: Workspace, selection: Artifact, path: Path) -> None:

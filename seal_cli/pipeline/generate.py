@@ -24,6 +24,7 @@ TAKES = Takes(
     GenerateConfig,
     EndpointConfig,
     ArcConfig,
+    shards=True,
     without=("grids", "reorder", "colours", "own_first"),  # how the student is trained
 )
 Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]
@@ -100,7 +101,7 @@ class Generate(StageSpec):
 
         return work
 
-    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+    def finish(self, store: Workspace, rows: Iterable[Record]) -> list[Record]:
         """The policy's row, where it is in no artifact."""
         return [] if self.writing.model.artifact else [self.writing.model.policy]
 

@@ -1,6 +1,6 @@
 """quiz: contexts -> the same contexts with questions that a model wrote about them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seal_cli.execution.models import ModelRef
@@ -20,7 +20,7 @@ from stages.errors import ConfigError
 from stages.grading import ChosenGrader
 from stages.records import Draft, Record
 
-TAKES = Takes(QuizConfig)
+TAKES = Takes(QuizConfig, shards=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Quiz(StageSpec):
 
         return work
 
-    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+    def finish(self, store: Workspace, rows: Iterable[Record]) -> list[Record]:
         """The policy's row, where it is in no artifact."""
         return [] if self.model.artifact else [self.model.policy]
 

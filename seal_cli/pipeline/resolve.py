@@ -48,6 +48,10 @@ class Resolver:
     def artifact(self, reference: str, *kinds: str) -> Artifact:
         """The artifact a reference stands for. Raises InputError when it is not of these kinds."""
         found = self.store.artifact(self.store.resolve(reference))
+        if found.path.parent == self.store.shards:
+            raise InputError(
+                f"{found.id} is a shard.", "Merge first: run its command without --shard."
+            )
         if kinds and found.kind not in kinds:
             raise InputError(
                 f"{found.id} holds {found.kind}, not {' or '.join(kinds)}.", "See `seal ls`."

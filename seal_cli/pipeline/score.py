@@ -1,6 +1,6 @@
 """score: adapters or self-edits -> answers, verdicts, rewards."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ from stages.rewards.racing import Race, race
 from stages.training import Lora
 
 C = TypeVar("C", bound=Config)
-TAKES = Takes(ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig)
+TAKES = Takes(ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig, shards=True)
 Adapters = Iterator[tuple[Adapter, Lora | None]]
 
 
@@ -165,7 +165,7 @@ class Score(StageSpec):
     def _asked(self, store: Workspace) -> ContextSet:
         return ContextSet(store.artifact(self.questions or self.contexts))
 
-    def finish(self, store: Workspace, rows: Sequence[Record]) -> list[Record]:
+    def finish(self, store: Workspace, rows: Iterable[Record]) -> list[Record]:
         """The row of a student that is in no other artifact's `policies`: reports name it."""
         model = self.examining.model
         writers = store.artifact(self.self_edits).manifest["about"].get("writer")

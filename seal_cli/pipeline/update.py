@@ -11,7 +11,7 @@ from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.pipeline import replay
 from seal_cli.pipeline.contexts import ContextSet
-from seal_cli.pipeline.filter import selected
+from seal_cli.pipeline.filter import kept_in, selected
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.pipeline.splits import refuse_evaluation
 from seal_cli.settings import DEFAULT_FILE, Takes
@@ -20,7 +20,7 @@ from stages import update as stage
 from stages.config import UpdateConfig
 from stages.domains import ChosenDomain
 from stages.errors import ConfigError, InputError
-from stages.records import Policy, Record, Selection, SelfEdit
+from stages.records import Policy, Record, SelfEdit
 from stages.training import MERGE_SEMANTICS
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
 from stages.training.objectives import ChosenObjective
@@ -57,8 +57,7 @@ class Update(StageSpec):
 
     def check(self, store: Workspace) -> None:
         """Raise when something is learned from that is for evaluation."""
-        kept = [row for row in store.artifact(self.selection).rows(Selection) if row.kept]
-        about = {row.context_id for row in kept}
+        about = {row.context_id for row in kept_in(store.artifact(self.selection))}
         about |= {one.context_id for one in self._drawn(store)}
         refuse_evaluation(store, about, self.allow_split)
 
@@ -66,7 +65,7 @@ class Update(StageSpec):
         """The selection -> the row of the policy trained on it, and its folder."""
         selection = store.artifact(self.selection)
         edits = selected(store, selection)
-        rows = selection.rows(Selection)
+        rows = kept_in(selection)
         weights = {row.self_edit_id: row.weight for row in rows if row.weight is not None}
         if not self.named:
             _check_writers(edits)
@@ -80,10 +79,9 @@ class Update(StageSpec):
 
     def _drawn(self, store: Workspace) -> list[stage.Earlier]:
         """The examples of before that are learned once more."""
-        kept = [row for row in store.artifact(self.selection).rows(Selection) if row.kept]
         return stage.draw(
             replay.earlier(store, self.replayed, self.rehearsed),
-            selected={row.self_edit_id for row in kept},
+            selected={row.self_edit_id for row in kept_in(store.artifact(self.selection))},
             policy=self.model.policy,
             config=self.settings,
         )
@@ -165,7 +163,7 @@ def update(
 ) -> Update:
     """The run that was asked for; `own` are the loop's settings. InputError: none is kept."""
     found = resolve.artifact(selection, "selections")
-    if not any(row.kept for row in found.rows(Selection)):
+    if not kept_in(found):
         raise InputError(
             f"{found.id} keeps no self-edit.",
             "Choose another rule in `seal filter`, or sample more self-edits.",

@@ -12,7 +12,7 @@ compared with the manifest's digest of it before.
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,16 +29,16 @@ from seal_cli.store.files import (
     read_sealed,
     sealed,
     stamp,
+    write_sealed,
 )
-from seal_cli.store.schema import TABLE_OF, from_table, to_table
+from seal_cli.store.parts import ROWS_AT_ONCE
+from seal_cli.store.schema import TABLE_OF, from_table
 from stages.errors import InputError
-from stages.records import Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 WEIGHTS = "__weights"
-ROWS_PER_PART = 100_000
 R = TypeVar("R")
 Files = Mapping[str, Mapping[str, Any]]  # name -> {"bytes": …, "sha256": …}
 
@@ -72,13 +72,6 @@ class Artifact:
     def moment(self) -> datetime:
         """When it was published."""
         return datetime.fromisoformat(self.manifest["created_at"])
-
-    @property
-    def content(self) -> str:
-        """The digest by which what is made from it knows it."""
-        from seal_cli.store.manifest import content_of
-
-        return content_of(self.manifest)
 
     @property
     def aside(self) -> list[str]:
@@ -171,21 +164,61 @@ class Artifact:
         import pyarrow.parquet as pq
 
         parts = []
-        for file, _ in self.files(table):
+        for file, _ in self._files(table):
             try:
                 with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
                     parts.append(parquet.read(columns))
             except (OSError, pa.ArrowException) as error:
                 raise self._damaged(str(file.relative_to(self.path)), str(error)) from error
-        if not parts:
+        return pa.concat_tables(parts)
+
+    def _files(self, table: str) -> list[tuple[Path, Stamp]]:
+        """The same as `files`, where there has to be one. Raises InputError."""
+        found = self.files(table)
+        if not found:
             raise InputError(
                 f"{self.id} has no table {table}.", f"It has: {', '.join(self.tables)}."
             )
-        return pa.concat_tables(parts)
+        return found
 
-    def rows(self, record: type[R]) -> list[R]:
-        """One table as records, in the order in which it was written."""
-        return from_table(record, self.arrow(TABLE_OF[record]))  # type: ignore[index]
+    def pieces(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: tuple[str, Collection[Any]] | None = None,
+    ) -> Iterator["pa.Table"]:
+        """One table as Arrow, some rows at a time; of a column, those `where` it has these values.
+
+        Raises:
+            InputError: a file is missing or damaged, or there is no such table.
+
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        for file, _ in self._files(table):
+            try:
+                with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                    for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=columns):
+                        if where is not None:
+                            column = batch.column(where[0])
+                            values = pa.array(where[1], column.type)
+                            batch = batch.filter(pc.is_in(column, value_set=values))
+                        yield pa.Table.from_batches([batch])
+            except (OSError, pa.ArrowException) as error:
+                raise self._damaged(str(file.relative_to(self.path)), str(error)) from error
+
+    def stream(
+        self, record: type[R], where: tuple[str, Collection[Any]] | None = None
+    ) -> Iterator[R]:
+        """One table as records, in the order in which it was written; `where` as in `pieces`."""
+        for piece in self.pieces(TABLE_OF[record], where=where):  # type: ignore[index]
+            yield from from_table(record, piece)
+
+    def rows(self, record: type[R], where: tuple[str, Collection[Any]] | None = None) -> list[R]:
+        """The same at once."""
+        return list(self.stream(record, where))
 
     def weights(self, relative: str) -> Path:
         """A folder of weights that a row of this artifact names, every file in it proven.
@@ -252,27 +285,15 @@ def _bad(name: str, why: str) -> InputError:
     )
 
 
-def write_parts(
-    folder: Path, tables: Mapping[str, Sequence[Record]], kind: str, artifact_id: str
-) -> None:
-    """Write every table's Parquet files into an artifact folder that is not published yet."""
-    for table, rows in tables.items():
-        target = folder if table == kind else folder / f"__{table}"
-        target.mkdir(parents=True, exist_ok=True)
-        for old in target.glob("part-*.parquet"):  # of a commit that was interrupted
-            old.unlink()
-        starts = range(0, max(len(rows), 1), ROWS_PER_PART)
-        for part, start in enumerate(starts):
-            arrow = to_table(table, rows[start : start + ROWS_PER_PART], artifact_id)
-            write_parquet(arrow, target / f"part-{part:05}.parquet")
+def write_removed(folder: Path, files: Files) -> None:
+    """Say in an artifact's folder which of its weights are not there on purpose."""
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    write_sealed(folder / REMOVED, {"removed_at": moment, "files": files}, indent=1)
 
 
-def write_parquet(table: "pa.Table", path: Path) -> None:
-    """One Parquet file, on disk when this returns."""
-    import pyarrow.parquet as pq
-
-    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
-    fsync(path)
+def folder_of(table: str, kind: str) -> str:
+    """Where a table's files lie in an artifact of a kind."""
+    return "." if table == kind else f"__{table}"
 
 
 def publish(
@@ -280,8 +301,8 @@ def publish(
 ) -> None:
     """Write the manifest and make the folder an artifact, by one rename.
 
-    Files that are `known` are on disk and were hashed. Whoever renames first wins; the loser's
-    folder is left for it to delete.
+    Files that are `known` are on disk with their folders and were hashed. Whoever renames first
+    wins; the loser's folder is left for it to delete.
 
     Raises:
         FileExistsError: the artifact is there already.
@@ -290,18 +311,19 @@ def publish(
     """
     from seal_cli.store.manifest import checked_files
 
-    manifest["files"] = _inventory(folder, known or {})
+    known = known or {}
+    manifest["files"] = _inventory(folder, known)
     try:
         checked_files(manifest["files"])
     except Damaged as error:
-        raise InputError(
-            f"{target.name} cannot be published: {error}.",
-            "Give that file a name of letters, digits and . _ + = -, and run again.",
-        ) from error
+        hint = "Give that file a name of letters, digits and . _ + = -, and run again."
+        raise InputError(f"{target.name} cannot be published: {error}.", hint) from error
     (folder / MANIFEST).write_text(sealed(manifest, indent=1) + "\n", encoding="ascii")
     fsync(folder / MANIFEST)
-    for directory in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
-        fsync(directory)
+    fresh = (folder / name for name in manifest["files"] if name not in known)
+    for directory in {folder, *(path for file in fresh for path in file.parents)}:
+        if directory.is_relative_to(folder):
+            fsync(directory)
     failpoint("manifest-written")
     try:
         os.rename(folder, target)

@@ -14,7 +14,7 @@ from seal_cli.store.files import Damaged, Digests
 from stages.errors import ConfigError, InputError
 from stages.identity import canonical
 
-ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s\d+of\d+)?")
+ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s[1-9]\d{0,5}of[1-9]\d{0,5})?")  # a shard's has the end
 # Every file that transformers may open in a model's folder; what is left are words and pictures.
 _MODEL_FILES = (
     "*.safetensors",

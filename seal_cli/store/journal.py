@@ -13,12 +13,13 @@ import fcntl
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from seal_cli.store.artifact import entry, write_parquet
+from seal_cli.store.artifact import entry
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import (
     Damaged,
@@ -32,9 +33,13 @@ from seal_cli.store.files import (
     stamp,
     write_sealed,
 )
-from seal_cli.store.schema import TABLES, by_table, from_table, to_table
+from seal_cli.store.parts import in_order, write_rows
+from seal_cli.store.schema import TABLES, from_table
 from stages.errors import BusyError, InputError
 from stages.records import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LOG = logging.getLogger(__name__)
 ATTEMPT, BATCH = "attempt.json", "batch.json"
@@ -96,6 +101,11 @@ class Journal:
         self.out = folder / "out"
         self._proven: dict[Path, tuple[Stamp, str]] = {}  # what this process hashed itself
 
+    @property
+    def begun(self) -> bool:
+        """Whether it is recorded how this run is cut."""
+        return (self.folder / ATTEMPT).exists()
+
     def begin(self, attempt: dict[str, Any]) -> dict[str, Any]:
         """Record how this run is cut, or give back how it was cut when it was first started.
 
@@ -138,11 +148,8 @@ class Journal:
         """Write one batch, whose `files` are in out/; it counts when this returns."""
         temporary = self.batches / f"{name}.tmp"
         temporary.mkdir()
-        tables = {}
-        for table, records in by_table(rows).items():
-            path = temporary / f"{table}.parquet"
-            write_parquet(to_table(table, records, self.artifact_id), path)
-            tables[path.name] = entry(path)
+        written = write_rows(temporary, rows, self.artifact_id)
+        tables = {path.name: entry(path) for path in written}
         weights = {file: self._entry(self.out / file) for file in files}
         for folder in {folder for file in weights for folder in (self.out / file).parents}:
             if folder.is_relative_to(self.out):
@@ -154,7 +161,16 @@ class Journal:
         failpoint("batch-renamed")
 
     def rows(self, names: Iterable[str]) -> Iterator[Record]:
-        """The rows of these batches, table by table within each batch.
+        """The rows of these batches, table by table within each batch. Raises InputError."""
+        for name in names:
+            for table, record in TABLES.items():
+                for piece in self.pieces([name], table):
+                    yield from from_table(record, piece)
+
+    def pieces(
+        self, names: Iterable[str], table: str, columns: Sequence[str] | None = None
+    ) -> Iterator["pa.Table"]:
+        """A table's rows of these batches, a row group at a time.
 
         Raises:
             InputError: a batch is damaged.
@@ -162,15 +178,19 @@ class Journal:
         """
         import pyarrow.parquet as pq
 
+        file = f"{table}.parquet"
         for name in names:
+            path = self.batches / name / file
             try:
-                tables = self._check(name)["tables"]
+                expected = read_sealed(path.with_name(BATCH))["tables"].get(file)
+                if expected is None:
+                    continue
+                self._prove(path, expected)
             except Damaged as error:
                 raise self._again(name, error) from error
-            for table, record in TABLES.items():
-                if f"{table}.parquet" in tables:
-                    with pq.ParquetFile(self.batches / name / f"{table}.parquet") as parquet:
-                        yield from from_table(record, parquet.read())
+            with pq.ParquetFile(path) as parquet:
+                for group in range(parquet.num_row_groups):
+                    yield parquet.read_row_group(group, columns)
 
     def claimed(self, names: Iterable[str]) -> dict[str, Any]:
         """The files in out/ that these batches speak of, proven; all others are removed.
@@ -213,15 +233,48 @@ class Journal:
         places = {self.batches / name / table: e for table, e in record["tables"].items()}
         places |= {self.out / file: e for file, e in record["files"].items()}
         for path, expected in places.items():
-            known = self._proven.get(path)
-            if known is None or known[0] != stamp(path):
-                known = self._proven[path] = fresh_digest(path)
-            if known[1] != expected["sha256"]:
-                raise Damaged(f"{path.name} is not what was written")
+            self._prove(path, expected)
         return record
+
+    def _prove(self, path: Path, expected: dict[str, Any]) -> None:
+        """Raise Damaged unless a file is what was written."""
+        known = self._proven.get(path)
+        if known is None or known[0] != stamp(path):
+            known = self._proven[path] = fresh_digest(path)
+        if known[1] != expected["sha256"]:
+            raise Damaged(f"{path.name} is not what was written")
 
     def _again(self, name: str, error: Damaged) -> InputError:
         return InputError(
             f"{name} of {self.artifact_id} is damaged: {error}.",
             "Run the same command again: it is made anew.",
         )
+
+
+@dataclass(frozen=True)
+class Made:
+    """All rows of a run, table by table in the order of its items; read anew at each pass."""
+
+    journal: Journal
+    names: Sequence[str]  # of the batches
+    items: Sequence[str]
+
+    def __iter__(self) -> Iterator[Record]:
+        for table, record in TABLES.items():
+            for piece in self.table(table):
+                yield from from_table(record, piece)
+
+    @property
+    def tables(self) -> list[str]:
+        """Those that have rows."""
+        return [
+            name for name in TABLES if any(True for _ in self.journal.pieces(self.names, name, ()))
+        ]
+
+    def table(self, table: str) -> Iterator["pa.Table"]:
+        """One table in pieces, none where there is no such row."""
+
+        def read(columns: Sequence[str] | None) -> Iterator["pa.Table"]:
+            return self.journal.pieces(self.names, table, columns)
+
+        yield from in_order(table, read, self.items)

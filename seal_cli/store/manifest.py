@@ -102,7 +102,11 @@ _FILES = TypeAdapter(_Files)
 
 def read(path: Path) -> tuple[dict[str, Any], str]:
     """The manifest in a file, and the digest that others of before know it by. Raises Damaged."""
-    text = read_json(path)
+    return parse(read_json(path))
+
+
+def parse(text: bytes) -> tuple[dict[str, Any], str]:
+    """The same of a manifest's text."""
     try:
         found, digest = open_sealed(text)
     except Damaged:

@@ -14,14 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from seal_cli.store import ledger
-from seal_cli.store.artifact import Artifact, Files
+from seal_cli.store.artifact import Artifact, Files, write_removed
 from seal_cli.store.files import (
-    REMOVED,
     Damaged,
     open_regular,
     read_sealed,
     remove,
-    write_sealed,
 )
 from seal_cli.store.identity import ID
 from seal_cli.store.journal import ATTEMPT, locked
@@ -109,6 +107,10 @@ def needs(store: Workspace) -> Needs:
             if not os.path.lexists(store.artifacts / path.name):
                 for used in {*attempt.get("inputs", ()), attempt.get("before")}:
                     other.setdefault(used, []).append(f"the unfinished {path.name} needs it")
+    for path in _inside(store.shards):
+        with suppress(InputError):  # it will not be taken over
+            for used in store.artifact(path.name).inputs:
+                other.setdefault(used, []).append(f"the shard {path.name} needs it")
     for name in store.names.all():
         other.setdefault(store.names.get(name) or "", []).append(f"it is called {name}")
     return Needs(made, other)
@@ -179,9 +181,7 @@ class Worse:
         """Move them to trash/; the artifact says which are gone, its tables stay valid."""
         artifact = self.artifact
         with locked(store.lock_path(artifact.id), wait=False):
-            removed = {**artifact.removed, **self.files}
-            moment = datetime.now(UTC).isoformat(timespec="seconds")
-            write_sealed(self.path / REMOVED, {"removed_at": moment, "files": removed}, indent=1)
+            write_removed(artifact.path, {**artifact.removed, **self.files})
             for i, folder in enumerate(self.folders):
                 os.rename(self.path / folder, _trash(store, f"{artifact.id}-{i}"))
 

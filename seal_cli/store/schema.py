@@ -3,7 +3,9 @@
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stages import records
@@ -66,12 +68,14 @@ _DUCKDB_TYPES = {
 }
 
 
+@cache
 def columns(table: str) -> dict[str, tuple[type, bool]]:
     """Field name -> (str | int | float | bool | tuple, nullable)."""
     hints = typing.get_type_hints(TABLES[table])
     return {name: _plain(hints[name]) for name in _names(table)}
 
 
+@cache
 def _names(table: str) -> list[str]:
     """The fields of a record in the order of its columns: where a row came from stands last."""
     inherited = {field.name for field in dataclasses.fields(records.Sourced)}
@@ -92,6 +96,7 @@ def _plain(annotation: Any) -> tuple[type, bool]:
     return annotation, False
 
 
+@cache
 def arrow_schema(table: str) -> "pa.Schema":
     """The Parquet schema of a table."""
     import pyarrow as pa
@@ -135,17 +140,37 @@ def to_table(table: str, rows: Sequence[Record], artifact_id: str) -> "pa.Table"
     """Rows of one table as Arrow; a lone surrogate in model text becomes U+FFFD."""
     import pyarrow as pa
 
-    data: dict[str, list[Any]] = {
-        name: [_storable(getattr(row, name)) for row in rows] for name in _names(table)
-    }
-    data["artifact_id"] = [artifact_id] * len(rows)
-    return pa.table(data, schema=arrow_schema(table))
+    schema = arrow_schema(table)
+    arrays = []
+    for field in schema:
+        if field.name == "artifact_id":
+            arrays.append(pa.repeat(pa.scalar(artifact_id), len(rows)))
+            continue
+        values = [getattr(row, field.name) for row in rows]
+        try:
+            arrays.append(pa.array(values, field.type))
+        except UnicodeEncodeError:
+            arrays.append(pa.array(list(map(_storable, values)), field.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _storable(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
-    return list(value) if isinstance(value, tuple) else value
+    return list(map(_storable, value)) if isinstance(value, tuple) else value
+
+
+def statuses(table: str, rows: "pa.Table") -> Counter[str]:
+    """How many rows have which status; a verdict that is null is `failed`, as its record says."""
+    import pyarrow.compute as pc
+
+    if table == "verdicts":
+        failed = rows.column("correct").null_count
+        return +Counter({"ok": rows.num_rows - failed, "failed": failed})
+    if "status" not in rows.column_names:
+        return +Counter({"ok": rows.num_rows})
+    found = pc.value_counts(rows.column("status").combine_chunks()).to_pylist()
+    return Counter({entry["values"]: entry["counts"] for entry in found})
 
 
 def from_table(record: type[R], table: "pa.Table") -> list[R]:
@@ -159,8 +184,7 @@ def from_table(record: type[R], table: "pa.Table") -> list[R]:
 
     """
     name = TABLE_OF[record]  # type: ignore[index]  # R is one of the records
-    if not set(list(_EARLIER.get(name, ()))[:1]) <= set(table.column_names):
-        table = _as_now(name, table)
+    table = as_now(name, table)
     fields = {field.name: field for field in dataclasses.fields(record)}  # type: ignore[arg-type]
     names = []
     for field in arrow_schema(name):
@@ -176,14 +200,19 @@ def from_table(record: type[R], table: "pa.Table") -> list[R]:
     values = {name: table.column(name).to_pylist() for name in names}
     if "grader" in values:
         values["grader"] = [_UNVERSIONED.get(grader, grader) for grader in values["grader"]]
+    for column, (kind, _) in columns(name).items():
+        if kind is tuple and column in values:
+            values[column] = [tuple(value) for value in values[column]]
     rows = zip(*values.values(), strict=True)
-    return [record(**dict(zip(names, map(_tuples, row), strict=True))) for row in rows]
+    return [record(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def _as_now(name: str, stored: "pa.Table") -> "pa.Table":
-    """A table of an earlier version with the columns of today."""
+def as_now(name: str, stored: "pa.Table") -> "pa.Table":
+    """A table, of an earlier version perhaps, with what columns of today say of its rows."""
     import duckdb
 
+    if set(list(_EARLIER.get(name, ()))[:1]) <= set(stored.column_names):
+        return stored
     with duckdb.connect() as connection:
         connection.register("stored", stored)
         return connection.sql(versioned_select(name, "SELECT * FROM stored")).to_arrow_table()
@@ -191,15 +220,3 @@ def _as_now(name: str, stored: "pa.Table") -> "pa.Table":
 
 def _has_default(field: "dataclasses.Field[Any]") -> bool:
     return field.default is not dataclasses.MISSING
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def by_table(rows: Iterable[Record]) -> dict[str, list[Record]]:
-    """Mixed records sorted into their tables, order kept."""
-    tables: dict[str, list[Record]] = {}
-    for row in rows:
-        tables.setdefault(TABLE_OF[type(row)], []).append(row)
-    return tables

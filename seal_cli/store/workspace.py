@@ -3,6 +3,7 @@
 seal-store/
   artifacts/<stage>-<key16>/   immutable, published by one rename
   work/<stage>-<key16>/        an unfinished run, private to whoever holds its lock
+  shards/<id>-s<i>of<n>/       what `--shard` published: no artifact until it is merged
   requests/                    what servers answered, by what they were asked (ledger.py)
   names/                       what `seal tag` gave (names.py)
   locks/  trash/  index.duckdb  digests.txt
@@ -10,7 +11,7 @@ seal-store/
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -50,7 +51,7 @@ class Workspace:
             ConfigError: they are not on one disk, where publishing is a rename.
 
         """
-        folders = (self.artifacts, self.work, self.locks, self.trash)
+        folders = (self.artifacts, self.work, self.shards, self.locks, self.trash)
         for folder in folders:
             make_folder(folder)
         if len({folder.stat().st_dev for folder in folders}) > 1:
@@ -60,8 +61,9 @@ class Workspace:
             )
 
     def path(self, artifact_id: str) -> Path:
-        """Where an artifact is or will be. Raises InputError for anything but an id."""
-        return self.artifacts / _checked(artifact_id)
+        """Where an artifact, or a shard, is or will be. Raises InputError for what is no id."""
+        found = ID.fullmatch(_checked(artifact_id))
+        return (self.shards if found and found[1] else self.artifacts) / artifact_id
 
     def work_path(self, artifact_id: str) -> Path:
         """The folder of an unfinished run."""
@@ -76,9 +78,9 @@ class Workspace:
         if not self.artifacts.is_dir():
             return []
         names = (path.name for path in self.artifacts.iterdir())
-        return sorted(
-            name for name in names if ID.fullmatch(name) and stage in (None, name.split("-")[0])
-        )
+        found = (ID.fullmatch(name) for name in names)
+        whole = (match[0] for match in found if match and not match[1])
+        return sorted(name for name in whole if stage in (None, name.split("-")[0]))
 
     def artifact(self, artifact_id: str) -> Artifact:
         """A published artifact. Raises InputError when it is not there or not readable."""
@@ -98,8 +100,12 @@ class Workspace:
 
     def all(self, stage: str | None = None) -> Iterator[Artifact]:
         """Every readable artifact, oldest first; an unreadable one is named and passed over."""
+        return self.some(self.ids(stage))
+
+    def some(self, ids: Iterable[str]) -> Iterator[Artifact]:
+        """Those of these that can be read, as `all` has them."""
         readable = []
-        for artifact_id in self.ids(stage):
+        for artifact_id in ids:
             try:
                 readable.append(self.artifact(artifact_id))
             except InputError as error:
@@ -124,6 +130,9 @@ class Workspace:
         named = self.names.get(reference)
         if named is not None:
             return _checked(named)
+        shard = ID.fullmatch(reference)
+        if shard and shard[1] and self.path(reference).is_dir():
+            return reference  # to push or remove it; no stage takes it
         if not re.fullmatch(r"[a-z]+(-[0-9a-z]*)?", reference):
             raise ConfigError(
                 f"{reference!r} is not an artifact id.",

@@ -6,7 +6,7 @@ far. Cells that do not exist have no row.
 """
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -59,7 +59,7 @@ class Matrix:
 
 
 def matrix(
-    records: Sequence[Record],
+    records: Iterable[Record],
     *,
     dealt: Sequence[Sequence[str]],
     questions: Mapping[str, Sequence[Question]],

@@ -9,6 +9,7 @@ differs from run to run.
 import pickle
 import sys
 import tempfile
+from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from seal_cli.execution.local import Local
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec
-from seal_cli.store.schema import VOLATILE, by_table
+from seal_cli.store.schema import TABLE_OF, VOLATILE
 from seal_cli.store.workspace import Workspace
 from stages.records import Record
 
@@ -40,8 +41,10 @@ def work_off(spec: StageSpec, store: Workspace, runtime: Runtime) -> list[Record
 
 def comparable(rows: list[Record]) -> dict[str, list[dict[str, Any]]]:
     """Rows by table as plain data; a new policy's own id is its artifact's, which is not known."""
-    found = {}
-    for table, records in by_table(rows).items():
+    by_table, found = defaultdict(list), {}
+    for row in rows:
+        by_table[TABLE_OF[type(row)]].append(row)
+    for table, records in by_table.items():
         volatile = {*VOLATILE.get(table, ()), *(("policy",) if table == "policies" else ())}
         plain = [{k: v for k, v in asdict(r).items() if k not in volatile} for r in records]
         found[table] = sorted(plain, key=repr)

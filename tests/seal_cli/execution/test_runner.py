@@ -168,7 +168,8 @@ def test_slots_are_decided_once_and_kept_on_going_on(
         assert seal("adapt", edits, *small, "--slots", 3).code == 5
     (attempt,) = work.glob("*/attempt.json")
     # Six adapters of each of two self-edits a context: two contexts have eight times three.
-    assert read_sealed(attempt) == {"batch": 2, "slots": 3, "before": None, "inputs": [edits]}
+    recorded = {"batch": 2, "slots": 3, "before": None, "inputs": [edits], "shards": []}
+    assert read_sealed(attempt) == recorded
     going_on = seal("adapt", edits, *small, "--slots", 5)
     first = going_on.id
     assert used == [3, 3]

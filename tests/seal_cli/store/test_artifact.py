@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from stored import manifest
 
-from seal_cli.store.artifact import Artifact, publish, write_parts
+from seal_cli.store.artifact import Artifact, publish
+from seal_cli.store.parts import write_parts
+from seal_cli.store.schema import to_table
 from stages.errors import InputError
 from stages.records import Context
 
@@ -18,7 +20,7 @@ ROWS = [Context(f"c{i}", i, "knowledge", "train", "T", f"text {i}") for i in ran
 def draft(folder: Path) -> dict[str, object]:
     """An artifact folder that is not published yet, and its manifest."""
     folder.mkdir(parents=True)
-    write_parts(folder, {"contexts": ROWS}, "contexts", ID)
+    write_parts(folder, "contexts", [to_table("contexts", ROWS, ID)])
     return manifest(ID, "contexts", len(ROWS))
 
 
@@ -86,7 +88,7 @@ def test_weights_stay_inside(published: Artifact, tmp_path: Path) -> None:
 def test_an_empty_table_is_a_table(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
-    write_parts(folder, {"contexts": []}, "contexts", ID)
+    write_parts(folder, "contexts", [])
     publish(folder, tmp_path / ID, manifest(ID, "contexts"))
     assert Artifact(tmp_path / ID).rows(Context) == []
     assert json.loads((tmp_path / ID / "_manifest.json").read_text())["artifact_id"] == ID

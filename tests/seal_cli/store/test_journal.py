@@ -11,7 +11,8 @@ from unittest.mock import Mock
 import pytest
 from small import Small
 
-from seal_cli.store.journal import Journal, locked
+from seal_cli.store import parts
+from seal_cli.store.journal import Journal, Made, locked
 from stages.errors import BusyError, InputError
 from stages.records import Context
 
@@ -121,3 +122,43 @@ def test_a_lock_that_is_no_file_of_the_store_is_refused(tmp_path: Path, kind: st
         pass
     assert victim.exists() == (kind == "link")
     assert kind != "link" or victim.read_text() == "precious"
+
+
+def made(journal: Journal, names: list[str], items: list[str]) -> list[str]:
+    return [row.text for row in Made(journal, names, items) if isinstance(row, Context)]
+
+
+def rows_of(*items: str) -> list[Context]:
+    return [
+        Context(item, 0, "knowledge", "train", "T", f"{item}{i}") for i, item in enumerate(items)
+    ]
+
+
+def test_rows_follow_the_items_whatever_batch_they_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "ROWS_AT_ONCE", 2)  # several pieces in a batch
+    journal = Journal(tmp_path / "work", "import-0123456789abcdef")
+    journal.begin({})
+    journal.append("000000", rows_of("b", "a", "b", "a"))
+    journal.append("000001", rows_of("c", "of none", "d", "c"))
+    journal.append("000002", rows_of("a"))
+    names = ["000000", "000001", "000002"]
+    assert made(journal, names[1:2], ["c", "d"]) == ["c0", "of none1", "c3", "d2"]
+    assert made(journal, names, ["a", "b", "c", "d"]) == [
+        "a1", "a3", "of none1", "a0", "b0", "b2", "c0", "c3", "d2",
+    ]  # fmt: skip
+    pieces = Made(journal, names, ["a", "b", "c", "d"]).table("contexts")
+    assert parts.write_parts(tmp_path / "out", "contexts", pieces) == {
+        "rows": 9, "status": {"ok": 9},
+    }  # fmt: skip
+
+
+def test_what_was_damaged_since_is_not_put_together(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "work", "import-0123456789abcdef")
+    journal.begin({})
+    journal.append("000000", [ROW])
+    file = journal.batches / "000000" / "contexts.parquet"
+    file.write_bytes(file.read_bytes().replace(b"text", b"taxt"))
+    with pytest.raises(InputError, match=r"000000 of .* is damaged"):
+        list(Made(journal, ["000000"], ["c"]))
