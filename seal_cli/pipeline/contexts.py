@@ -89,7 +89,7 @@ class Stored(Generic[T]):
     """The rows of a table by context: Arrow, of which those of a batch are made into records."""
 
     def __init__(self, record: type[T], table: "pa.Table") -> None:
-        self.record, self.table = record, table.combine_chunks()  # else `take` does it every time
+        self.record, self.table = record, table.drop_columns(["artifact_id"])
         self._places: defaultdict[str | None, array[int]] = defaultdict(lambda: array("q"))
         for place, context_id in enumerate(table.column("context_id").to_pylist()):
             self._places[context_id].append(place)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from seal_cli import console
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
 from seal_cli.pipeline.evaluation import Evaluation, refuse_blind
@@ -81,6 +82,9 @@ class Continual(Evaluation):
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
             if batch.phase:
                 number = int(batch.items[0].removeprefix(_SEQUENCE))
+                console.say(
+                    f"sequence {number}: one batch, which begins anew if it is interrupted."
+                )
                 chosen = [known.contexts[i] for i in dealt[number]]
                 return list(continual.evaluate(number, chosen, lesson))
             asked = [

@@ -64,6 +64,7 @@ class ImportContexts(StageSpec):
     """One run of `seal import contexts`."""
 
     STAGE = "import"
+    HERE = True
     KIND = "contexts"
     TABLES = ("questions",)
 

@@ -105,7 +105,8 @@ class Update(StageSpec):
         from stages.training.merge import merged_state, record, save_merged
 
         loaded = runtime.model(self.model)
-        console.say(f"finetuning {self.model.name} on {len(edits)} self-edits.")
+        told = f"finetuning {self.model.name} on {len(edits)} self-edits"
+        console.say(f"{told}: one batch, which begins anew if it is interrupted.")
         trained, n_learned = stage.update(
             edits,
             policy=self.model.policy,

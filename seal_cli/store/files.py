@@ -15,6 +15,7 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -232,6 +233,12 @@ def write_sealed(path: Path, value: Mapping[str, Any], indent: int | None = None
         temporary.unlink()
         raise InputError(f"{path} is a folder where a file belongs.", "Move it away.") from error
     fsync(path.parent)
+
+
+def write_removed(folder: Path, files: Mapping[str, Any]) -> None:
+    """Say in an artifact's folder which of its weights are not there on purpose."""
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    write_sealed(folder / REMOVED, {"removed_at": moment, "files": files}, indent=1)
 
 
 def make_folder(path: Path) -> None:

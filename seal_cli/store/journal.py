@@ -1,8 +1,9 @@
 """The work folder of one run: which batches are finished, and their rows.
 
       attempt.json                 how the rows are cut into batches; written once
-      batches/000007/<table>.parquet   one folder per finished batch, put there by one rename
-      batches/000007/batch.json    the digests of these, and of the batch's files in out/
+      batches/000007/<table>.parquet   one folder per finished batch, or of several that were quick,
+                                   put there by one rename
+      batches/000007/batch.json    which they are, the digests of these and of their files in out/
       out/                         the artifact being put together; weights are written here at once
 
 A batch counts when its folder has its final name; one that is damaged is made again. Whoever holds
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from seal_cli.store.artifact import entry
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import (
     Damaged,
@@ -34,6 +34,7 @@ from seal_cli.store.files import (
     write_sealed,
 )
 from seal_cli.store.parts import in_order, write_rows
+from seal_cli.store.publish import entry
 from seal_cli.store.schema import TABLES, from_table
 from stages.errors import BusyError, InputError
 from stages.records import Record
@@ -134,18 +135,30 @@ class Journal:
         """Names of the batches that count; what is left of others is removed."""
         for leftover in self.batches.glob("*.tmp"):
             remove(leftover)
-        found = set()
+        found: set[str] = set()
         for batch in sorted(self.batches.iterdir()):
             try:
-                self._check(batch.name)
-                found.add(batch.name)
+                found.update(self._check(batch.name).get("batches", [batch.name]))
             except Damaged as error:
                 LOG.warning("%s of %s is made again: %s.", batch.name, self.artifact_id, error)
                 remove(batch)
         return found
 
-    def append(self, name: str, rows: Iterable[Record], files: Iterable[str] = ()) -> None:
-        """Write one batch, whose `files` are in out/; it counts when this returns."""
+    def folders(self) -> list[str]:
+        """What to read rows by: the folders of the batches, in their order."""
+        return sorted(folder.name for folder in self.batches.iterdir())
+
+    def append(
+        self,
+        name: str,
+        rows: Iterable[Record],
+        files: Iterable[str] = (),
+        batches: Sequence[str] = (),
+    ) -> None:
+        """Write one batch, whose `files` are in out/; it counts when this returns.
+
+        `batches` are those that it stands for, where that is more than the one of its name.
+        """
         temporary = self.batches / f"{name}.tmp"
         temporary.mkdir()
         written = write_rows(temporary, rows, self.artifact_id)
@@ -154,7 +167,8 @@ class Journal:
         for folder in {folder for file in weights for folder in (self.out / file).parents}:
             if folder.is_relative_to(self.out):
                 fsync(folder)
-        write_sealed(temporary / BATCH, {"tables": tables, "files": weights})
+        several = {"batches": list(batches)} if batches else {}
+        write_sealed(temporary / BATCH, several | {"tables": tables, "files": weights})
         failpoint("batch-written")
         os.rename(temporary, self.batches / name)
         fsync(self.batches)

@@ -14,13 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from seal_cli.store import ledger
-from seal_cli.store.artifact import Artifact, Files, write_removed
-from seal_cli.store.files import (
-    Damaged,
-    open_regular,
-    read_sealed,
-    remove,
-)
+from seal_cli.store.artifact import Artifact, Files
+from seal_cli.store.files import Damaged, open_regular, read_sealed, remove, write_removed
 from seal_cli.store.identity import ID
 from seal_cli.store.journal import ATTEMPT, locked
 from seal_cli.store.workspace import Workspace
@@ -70,7 +65,7 @@ def leftovers(store: Workspace) -> Iterator[Going]:
             yield Going(path, "its unsharded artifact is published", leftover=True)
     old = time.time() - _YOUNG
     artifacts = [store.path(one) for one in store.ids()]
-    for folder in (store.root, store.names.folder, *_inside(store.work), *artifacts):
+    for folder in (store.root, store.work, store.names.folder, *_inside(store.work), *artifacts):
         for path in _inside(folder):
             if path.name.endswith((".tmp", ".tmp.wal")) and path.lstat().st_mtime < old:
                 yield Going(path, "a temporary file", store.locks / "index.lock", True)
@@ -181,7 +176,7 @@ class Worse:
         """Move them to trash/; the artifact says which are gone, its tables stay valid."""
         artifact = self.artifact
         with locked(store.lock_path(artifact.id), wait=False):
-            write_removed(artifact.path, {**artifact.removed, **self.files})
+            write_removed(self.path, {**artifact.removed, **self.files})
             for i, folder in enumerate(self.folders):
                 os.rename(self.path / folder, _trash(store, f"{artifact.id}-{i}"))
 

@@ -56,8 +56,8 @@ _EARLIER = {
     },
 }
 
-# The columns that differ between two runs of the same key: time and place, nothing else.
-VOLATILE = {"adapters": ("seconds",)}
+# The columns that differ between two runs of the same key: time, place and slots, nothing else.
+VOLATILE = {"adapters": ("seconds", "alone")}
 
 _DUCKDB_TYPES = {
     str: "VARCHAR",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from small import Small
 
-from seal_cli.store.artifact import publish
 from seal_cli.store.files import sealed
+from seal_cli.store.publish import publish
 from stages.errors import InputError
 
 KINDS: dict[str, Callable[[Path], object]] = {

@@ -207,6 +207,60 @@ def test_the_manifest_holds_no_environment(
         assert not file.is_file() or b"canary" not in file.read_bytes()
 
 
+class Timed(StageSpec):
+    """Ten contexts, each a batch that takes a second, or fails."""
+
+    STAGE, KIND = "import", "contexts"
+
+    def __init__(self, clock: dict[str, float], fails: str = "") -> None:
+        self.clock, self.fails, self.worked = clock, fails, [""][:0]
+
+    def key(self) -> dict[str, Any]:
+        return {}
+
+    def config(self) -> dict[str, Any]:
+        return {}
+
+    def models(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def inputs(self) -> tuple[str, ...]:
+        return ()
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        return (tuple("abcdefghij"),)
+
+    def open(self, runtime: Any, store: Workspace, job: Job) -> Work:
+        def work(batch: Batch, made: Any) -> list[Record]:
+            if batch.items[0] == self.fails:
+                raise OSError(28, "no space left")
+            self.clock["now"] += 1
+            self.worked.extend(batch.items)
+            return [Context(i, 0, "knowledge", "train", "", i) for i in batch.items]
+
+        return work
+
+
+def test_quick_batches_go_into_the_journal_together_and_none_is_lost_by_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = {"now": 0.0}
+    monkeypatch.setattr(runner.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(runner, "GRAIN", 3)
+    broken = Timed(clock, fails="i")
+    with pytest.raises(OSError, match="no space"):
+        stored.run(broken, tmp_path)
+    assert broken.worked == list("abcdefgh")
+    (work,) = (tmp_path / "work").iterdir()
+    folders = sorted(path.name for path in (work / "batches").iterdir())
+    assert folders == ["000000", "000003", "000006"]  # the last with the two before the error
+    again = Timed(clock)
+    made = stored.run(again, tmp_path)
+    assert again.worked == ["i", "j"]
+    assert [row.text for row in made.rows(Context)] == list("abcdefghij")
+    assert not work.exists()
+
+
 def test_no_batch_is_begun_after_the_deadline_and_what_is_done_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

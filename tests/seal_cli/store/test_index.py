@@ -346,9 +346,9 @@ def test_only_what_is_new_is_read_for_the_index(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, read = tmp_path / "store", []
-    prove = Artifact.prove_tables
+    proven = Artifact.prove_tables
     monkeypatch.setattr(
-        Artifact, "prove_tables", lambda one, *of: read.append(one.id) or prove(one, *of)
+        Artifact, "prove_tables", lambda one, tables: read.append(one.id) or proven(one, tables)
     )
 
     def answers(name: str) -> str:

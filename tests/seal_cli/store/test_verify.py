@@ -12,9 +12,9 @@ from small import Small, flip
 from typer.testing import CliRunner
 
 from seal_cli.app import app
-from seal_cli.store.artifact import entry
 from seal_cli.store.files import MANIFEST, read_sealed
 from seal_cli.store.ledger import Ledger
+from seal_cli.store.publish import entry
 from stages.engines import Completion
 
 
