@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seal_cli import console
+from seal_cli.execution.attempt import RunOptions
 from seal_cli.execution.cluster import Cluster, Workers
 from seal_cli.execution.local import Local
-from seal_cli.execution.runner import Runner, RunOptions
+from seal_cli.execution.runner import Runner
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.shards import Shard
 from seal_cli.execution.spec import StageSpec

@@ -10,7 +10,7 @@ import stored
 from reading import tables_of, weights_of
 
 from seal_cli.execution import runner
-from seal_cli.execution.runner import RunOptions
+from seal_cli.execution.attempt import RunOptions
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.store.files import read_sealed
 from seal_cli.store.journal import Journal

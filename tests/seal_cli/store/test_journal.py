@@ -95,7 +95,7 @@ def test_a_run_that_fails_leaves_what_is_worth_keeping(
         assert seal("import", "contexts", bad).code == 3
     else:
         monkeypatch.setattr(
-            "seal_cli.execution.runner.write_parts", Mock(side_effect=InputError("x", "y"))
+            "seal_cli.execution.attempt.write_parts", Mock(side_effect=InputError("x", "y"))
         )
         assert seal(*small.commands["filter"]).code == 3
     kept = [] if fails == "at once" else [small.ids["filter"]]
