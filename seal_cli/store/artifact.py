@@ -71,13 +71,6 @@ class Artifact:
         return datetime.fromisoformat(self.manifest["created_at"])
 
     @property
-    def content(self) -> str:
-        """The digest by which what is made from it knows it."""
-        from seal_cli.store.manifest import content_of
-
-        return content_of(self.manifest)
-
-    @property
     def aside(self) -> list[str]:
         """The inputs that its rows are not about: a probe, what was replayed."""
         return [e["artifact_id"] for e in self.manifest["inputs"] if e.get("aside")]

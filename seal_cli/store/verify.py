@@ -15,6 +15,7 @@ from seal_cli.store import ledger
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.files import Damaged, fresh_digest, open_regular
 from seal_cli.store.identity import artifact_id
+from seal_cli.store.manifest import content_of
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 
@@ -127,7 +128,7 @@ class Verifier:
                 found = self.store.artifact(name)
             except InputError:  # said where it is verified itself
                 continue
-            known = {"content_sha256": found.content, "manifest_sha256": found.digest}
+            known = {"content_sha256": content_of(found.manifest), "manifest_sha256": found.digest}
             said = {field: entry[field] for field in known if entry.get(field)}
             if found.kind != entry["kind"] or not said or not said.items() <= known.items():
                 reason = f"its input {name} is not the one it was made from"
