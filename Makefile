@@ -7,7 +7,7 @@ VLLM := .venv-vllm
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test test-vllm check soak tiny-model tiny-grids-model tiny-seeds \
+.PHONY: help setup demo demo-arc smoke test test-vllm test-browser check soak tiny-model tiny-grids-model tiny-seeds \
 	tiny-grids-seeds clean
 
 help: ## print this list
@@ -42,6 +42,10 @@ $(VLLM)/ready: pyproject.toml tests/vllm/requirements.txt
 
 test-vllm: $(VLLM)/ready ## real vLLM on the CPU, in an environment of its own (2 GB, minutes)
 	$(VLLM)/bin/python -m pytest tests/vllm
+
+test-browser: setup ## the page of `seal view` in headless Chromium, where there is one (seconds)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt selenium
+	$(BIN)/pytest -s tests/browser
 
 check: setup ## format, lint, types, tests
 	$(BIN)/ruff format --check .

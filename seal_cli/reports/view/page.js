@@ -282,7 +282,7 @@ function drawOverview(open) {
 function rounds() {
   const groups = new Map();
   for (const row of data.rounds) {
-    const key = [row.model, row.student && `adapted: ${row.student}`, row.dataset, row.grader].filter(Boolean).join(" · ");
+    const key = [row.model, row.student && `adapted: ${row.student}`, named(row.dataset), row.grader].filter(Boolean).join(" · ");
     groups.has(key) || groups.set(key, []);
     groups.get(key).push(row);
   }
