@@ -101,8 +101,9 @@ function drawMore() {
 }
 
 function entry(context) {
-  const n = context.attempts.length, some = n && context.best > -Infinity;
-  const kept = context.attempts.filter((a) => a.chosen.some((c) => c.kept)).length;
+  const different = (attempts) => new Set(attempts.map((a) => a.self_edit_id)).size;
+  const n = different(context.attempts), some = n && context.best > -Infinity;
+  const kept = different(context.attempts.filter((a) => a.chosen.some((c) => c.kept)));
   return el("a", { href: link({ context: context.id }), "data-id": context.id },
     el("span", { class: "name" }, context.name),
     el("span", { class: "quiet" }, [context.split, n ? count(n, "self-edit") : "no self-edit",

@@ -130,3 +130,37 @@ def test_open_asks_the_browser_for_the_file(
 def test_a_page_without_a_folder_or_a_store_is_refused(seal: Any, tmp_path: Path) -> None:
     assert seal("view", store=tmp_path / "none").code == 3
     assert seal("view", "-o", tmp_path / "none" / "page.html").code == 2
+
+
+def test_a_regrade_shows_the_answers_that_it_judged(scored: Any, seal: Any) -> None:
+    again = seal("regrade", scored.rewards.id, "--grader", "contained").id
+    found = view.gather(Workspace(scored.root), [again], 60)
+    attempts = [one for one in found["contexts"][0]["attempts"] if one["artifact_id"] == again]
+    good = next(one for one in attempts if one["self_edit_id"] == scored.edits["good"])
+    assert good["grader"].startswith("contained")
+    assert len(good["flips"]) == 2
+    assert len(good["adapters"]) == good["repeats"]
+
+
+def test_self_edits_of_evaluations_stand_beside_each_other(
+    seal: Any, random_model: Path, passages: Path, tmp_path: Path
+) -> None:
+    contexts = seal("import", "contexts", passages).id
+    small = ["--engine", "scripted", "--epochs", 1, "--rank", 2, "--answer-tokens", 4]
+    made = [seal("eval", random_model, contexts, *small, "--seed", seed).id for seed in (0, 1)]
+    found = view.gather(Workspace(tmp_path / "store"), [], 60)
+    assert len(found["contexts"]) == 3
+    for context in found["contexts"]:
+        assert sorted(one["artifact_id"] for one in context["attempts"]) == sorted(made)
+        for one in context["attempts"]:
+            assert one["text"]
+            assert one["policy"]
+            assert one["adapted"] == sum(row["after_share"] for row in one["flips"]) / 2
+            assert one["gain"] == one["adapted"] - one["baseline"]
+            assert one["adapters"][0]["first_loss"] > 0
+    own = [row for row in found["rounds"] if row["method"] == "self-edits"]
+    means = [one["adapted"] for context in found["contexts"] for one in context["attempts"]]
+    assert [row["accuracy"] for row in own] == [pytest.approx(sum(means) / len(means), abs=1e-4)]
+    only = view.gather(Workspace(tmp_path / "store"), made[:1], 60)
+    assert [row["runs"] for row in only["rounds"] if row["method"] == "self-edits"] == [1]
+    assert [row["runs"] for row in own] == [2]
