@@ -17,7 +17,7 @@ WITH mine AS (
     GROUP BY ALL
 ), trained AS (
     SELECT l.artifact_id, d.self_edit_id, list({
-               'repeat': d.repeat, 'status': d.status, 'reason': d.reason, 'lines': d.n_sequences,
+               'repeat': d.repeat, 'status': d.status, 'reason': d.reason, 'sequences': d.n_sequences,
                'tokens': d.n_tokens, 'steps': d.n_steps, 'first_loss': d.first_loss,
                'last_loss': d.last_loss} ORDER BY d.repeat) AS adapters
     FROM lineage l JOIN adapters d ON d.artifact_id = l.ancestor

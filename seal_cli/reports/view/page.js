@@ -232,8 +232,8 @@ function body(context, attempt) {
 
 function losses(adapters) {
   if (!adapters.length) return null;
-  return [el("h4", null, "Training loss, of each adapter as a whole"), table(["repeat", "lines", "steps", "first", "last", ""],
-    adapters.map((a) => [a.repeat ?? 0, a.lines ?? "", a.steps ?? "", a.first_loss === undefined ? "" : number(a.first_loss, 3),
+  return [el("h4", null, "Training loss, of each adapter as a whole"), table(["repeat", "sequences", "steps", "first", "last", ""],
+    adapters.map((a) => [a.repeat ?? 0, a.sequences ?? "", a.steps ?? "", a.first_loss === undefined ? "" : number(a.first_loss, 3),
       a.last_loss === undefined ? "" : number(a.last_loss, 3),
       a.status !== "ok" ? `${a.status}: ${a.reason || ""}` : a.last_loss >= a.first_loss ? "did not fall" : ""]))];
 }
