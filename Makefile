@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup ## two rounds of RL on the shipped model: a table, a plot, what RL kept (minutes)
-	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh --slots 64
 
 demo-arc: setup ## the same on small grids: which tools a few-shot learner calls (minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo_arc.sh
