@@ -82,7 +82,7 @@ class Continual(Evaluation):
             if batch.phase:
                 number = int(batch.items[0].removeprefix(_SEQUENCE))
                 console.say(
-                    f"sequence {number}: one batch, which begins anew if it is interrupted."
+                    f"sequence {number}: one batch, begun anew if it is stopped."
                 )
                 chosen = [known.contexts[i] for i in dealt[number]]
                 return list(continual.evaluate(number, chosen, lesson))
