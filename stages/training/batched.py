@@ -138,6 +138,7 @@ class _Run:
         self.lm, self.max_tokens, self.head = lm, how.max_tokens, plain_head(lm.model)
         self.varlen, self.narrow = how.varlen, how.narrow
         self.forgetful = False  # whether layers compute twice, for want of memory
+        self.fold: Fold | None = None  # of the one LoRA into the weights, while it is trained
         # The longest comes last, where it is taken first: what is left at the end, when slots
         # stand empty, is short.
         self.waiting = sorted(plans, key=lambda plan: len(plan.batches))
