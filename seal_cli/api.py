@@ -9,20 +9,25 @@
     rewards.pandas().sort_values("reward")
 
 A setting is a keyword with the name of its flag: `--max-tokens 64` is `max_tokens=64`; so are
-`force`, `wait` and `retry_failed`. Errors are those of `stages.errors`.
+`force`, `wait`, `retry_failed`, `shard` and `merge_only`. Errors are those of `stages.errors`.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seal_cli import console
+from seal_cli.execution.attempt import RunOptions
+from seal_cli.execution.cluster import Cluster, Workers
 from seal_cli.execution.local import Local
-from seal_cli.execution.runner import Runner, RunOptions
+from seal_cli.execution.runner import Runner
 from seal_cli.execution.runtime import Runtime
+from seal_cli.execution.shards import Shard
 from seal_cli.execution.spec import StageSpec
 from seal_cli.pipeline import (
     adapt,
@@ -39,13 +44,17 @@ from seal_cli.pipeline import (
 from seal_cli.pipeline import eval as evaluate
 from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.results import Imported, Made, Result, Rounds, Table
-from seal_cli.settings import Settings, Takes
+from seal_cli.settings import SPREAD, Settings, Takes
+from seal_cli.sharing import Sharing
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
 from stages.config import GenerateConfig
 from stages.errors import ConfigError
 from stages.fields import Config
+
+if TYPE_CHECKING:
+    from seal_cli.execution.ray import Ray
 
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
 
@@ -57,6 +66,7 @@ class Seal:
     that may have SEAL_* variables and the keys of servers, such as `os.environ`. What is not given
     is not read; a model's own seal.toml applies as in the shell. `argv` is the command line that
     manifests name: none where it is another program's, which may have secrets in its own.
+    `remote` is the URL of a place whose artifacts count as here, and where runs are pushed to.
     """
 
     def __init__(
@@ -69,12 +79,16 @@ class Seal:
         dtype: str = "auto",
         environ: Mapping[str, str] | None = None,
         argv: Sequence[str] = (),
+        remote: str | None = None,
     ) -> None:
         self.store, self.environ = store_at(Path(store)), environ or {}
         self.device, self.dtype, self.argv = device, dtype, tuple(argv)
         if not isinstance(config, Settings):
             config = Settings(config, (), self.environ, preset)
         self.settings = config
+        self.remote = Sharing(self.store, remote) if remote else None
+        self.store.beyond = self.remote
+        self._ray: Ray | None = None
 
     def import_contexts(
         self,
@@ -208,6 +222,20 @@ class Seal:
         """An artifact of the store: by its id, a prefix of it, or @latest:<stage>."""
         return Result(self.store.artifact(self.store.resolve(str(reference))))
 
+    def push(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> None:
+        """Send artifacts and what they were made from to another place, inputs first.
+
+        `closure`, `weights` and `repair` are those of `Sharing.push`.
+        """
+        ids = [self.store.resolve(one) for one in _texts(references)]
+        Sharing(self.store, url).push(ids, **how)
+
+    def pull(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> Made:
+        """Fetch artifacts and what they were made from, by their ids; as `Sharing.pull`."""
+        ids = _texts(references)
+        Sharing(self.store, url).pull(ids, **how)
+        return Made([self.store.artifact(one) for one in ids])
+
     def run(
         self,
         takes: Takes,
@@ -229,26 +257,51 @@ class Seal:
         """What this process has loaded."""
         return Runtime(self.store, self.device, self.environ)
 
+    def close(self) -> None:
+        """Leave the Ray cluster that runs went to, if any did."""
+        if self._ray is not None:
+            self._ray.close()
+            self._ray = None
+
+    def _spread(self, workers: Workers) -> "Ray":
+        """The workers of a cluster; joining takes seconds, so they stay until others are wanted."""
+        from seal_cli.execution.ray import Ray
+
+        if self._ray is None or self._ray.cluster.wanted != workers:
+            self.close()
+            self.store.create()
+            log = self.store.work / f"ray-{os.getpid()}.tmp"
+            self._ray = Ray(self.store, Cluster(workers, log), self.device)
+        return self._ray
+
     def _begin(
         self, takes: Takes, settings: Mapping[str, Any]
     ) -> tuple[Resolver, Callable[..., Artifact]]:
         """What builds a spec from names and settings, and what runs it."""
         given = {name: value for name, value in settings.items() if value is not None}
         how = {name: given.pop(name) for name in takes.how if name in given}
-        run = partial(self._run, RunOptions(**how, argv=self.argv))
+        if "shard" in how:
+            how["shard"] = Shard.of(how["shard"])
+        workers = Workers.of({name: how.pop(name) for name in SPREAD if name in how})
+        run = partial(self._run, RunOptions(**how, argv=self.argv), workers)
         return self.resolver(takes.flags(given)), run
 
     def _run(
         self,
         options: RunOptions,
+        workers: Workers | None,
         spec: StageSpec,
         check: Callable[[], None] = lambda: None,
         deadline: float | None = None,
     ) -> Artifact:
         """The artifact of a spec; what servers were asked and what failed is said."""
-        executor = Local(self.runtime, self.store)
         options = replace(options, deadline=deadline)
-        artifact = Runner(self.store, executor, options).run(spec, check)
+        ray = None if workers is None or spec.HERE else self._spread(workers)
+        executor = ray or Local(self.runtime, self.store)
+        with ray.cluster.quiet() if ray else nullcontext():
+            artifact = Runner(self.store, executor, options).run(spec, check)
+        if self.remote:
+            self.remote.share(artifact.id)
         for said in self.runtime.usage():
             console.say(said)
         if artifact.n_failed:

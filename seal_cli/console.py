@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TextIO
 
 from stages.errors import ConfigError, SealError
@@ -26,6 +28,7 @@ INTERVAL = 10.0  # seconds between progress lines where there is no terminal
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
+_NARROW = 24  # characters in which a column can be folded
 _quiet = False
 _stdin: TextIO | None = None
 
@@ -92,19 +95,31 @@ def out_json(value: Any) -> None:
     out(json.dumps(value, ensure_ascii=sys.stdout.isatty(), default=str))
 
 
+def width() -> int | None:
+    """Characters of a line: the terminal's or those of COLUMNS, None for a file or a pipe."""
+    chosen = os.environ.get("COLUMNS", "")
+    if chosen.isdecimal() and int(chosen) > 0:
+        return int(chosen)
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def out_rich(renderable: "RenderableType") -> None:
-    """A table, tree or panel on stdout; its full width when stdout is not a terminal."""
+    """A text, table, tree or panel on stdout; its full width when there is no terminal."""
     from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
 
-    width = None if sys.stdout.isatty() else WIDE
-    if width and isinstance(renderable, Table):
-        limit = Console(width=WIDEST)
-        width = max(width, Measurement.get(limit, limit.options, renderable).maximum)
-    Console(file=sys.stdout, width=width, highlight=False, markup=False, soft_wrap=False).print(
-        renderable
-    )
+    wide = width()
+    if wide is None:
+        wide = WIDE
+        if isinstance(renderable, Table):
+            limit = Console(width=WIDEST)
+            wide = max(wide, Measurement.get(limit, limit.options, renderable).maximum)
+    console = Console(file=sys.stdout, width=wide, highlight=False, markup=False, soft_wrap=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    # rich fills every line up to its width
+    sys.stdout.write("\n".join(line.rstrip(" ") for line in capture.get().split("\n")))
 
 
 def out_facts(facts: Mapping[str, Any]) -> None:
@@ -122,17 +137,33 @@ def out_facts(facts: Mapping[str, Any]) -> None:
 def out_columns(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str] = ()
 ) -> None:
-    """A plain table on stdout, a line a row: rich lays out a thousand rows in half a second."""
-    lines = [headings, *([safe(cell).replace("\n", " ") for cell in row] for row in rows)]
+    """A plain table on stdout, a line a row: rich lays out a thousand rows in half a second.
+
+    Columns without a value are left out. What does not fit the line any more of the last column
+    goes on below it.
+    """
+    cells = [[safe(cell).replace("\n", " ") for cell in row] for row in rows]
+    shown = [i for i in range(len(headings)) if not rows or any(row[i] for row in cells)]
+    lines = [[line[i] for i in shown] for line in (headings, *cells)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    aligned = [str.rjust if headings[i] in right else str.ljust for i in shown]
+    edge = width()
+    left = sum(widths[:-1]) + 2 * (len(widths) - 1)
     text = []
     for line in lines:
-        cells = [
-            cell.rjust(width) if name in right else cell.ljust(width)
-            for name, cell, width in zip(headings, line, widths, strict=True)
-        ]
-        text.append("  ".join(cells).rstrip()[:edge])
+        parts = zip(aligned[:-1], line[:-1], widths[:-1], strict=True)
+        first = "".join(align(cell, size) + "  " for align, cell, size in parts)
+        last = aligned[-1](line[-1], widths[-1])
+        if edge is None or left + len(last.rstrip()) <= edge:
+            text.append((first + last).rstrip())
+        elif edge - left >= _NARROW:
+            folded = wrap(last, edge - left, break_on_hyphens=False) or [""]
+            text += [first + folded[0], *(" " * left + part for part in folded[1:])]
+        else:
+            text += [
+                first.rstrip(),
+                *("    " + part for part in wrap(last, max(edge - 4, 1), break_on_hyphens=False)),
+            ]
     out("\n".join(text))
 
 
@@ -180,15 +211,48 @@ def progress(label: str, *, total: int, done: int = 0) -> Iterator[Callable[[int
 
 
 @contextmanager
-def _bar(label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
+def _bar(
+    label: str, total: int, done: int, *, size: bool = False
+) -> Iterator[Callable[[int], None]]:
     from rich import progress as parts
     from rich.console import Console
 
     text, bars, left = "{task.description}", parts.BarColumn(), parts.TimeRemainingColumn()
-    columns = (text, bars, parts.MofNCompleteColumn(), left)
+    counts: list[parts.ProgressColumn] = [parts.MofNCompleteColumn()]
+    if size:
+        counts = [parts.DownloadColumn(), parts.TransferSpeedColumn()]
+    columns = [parts.TextColumn(text), bars, *counts, left]
     with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total, completed=done)
         yield lambda n: bar.advance(task, n)
+
+
+@contextmanager
+def transfer(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Gives a function that takes how many more bytes went, from any thread; says how fast."""
+    start = last = time.monotonic()
+    count, guard = 0, threading.Lock()
+
+    def said(now: float) -> str:
+        speed = count / 1e6 / max(now - start, 1e-3)
+        return f"{label}: {count / 1e6:.1f} of {total / 1e6:.1f} MB, {speed:.1f} MB/s"
+
+    def advance(n: int) -> None:
+        nonlocal count, last
+        with guard:
+            count += n
+            now = time.monotonic()
+            if shown is not None:
+                shown(n)
+            elif now - last >= INTERVAL:
+                last = now
+                say(said(now))
+
+    terminal = not _quiet and sys.stderr.isatty() and not os.environ.get("CI")
+    with _bar(label, total, 0, size=True) if terminal else nullcontext() as shown:
+        yield advance
+    if count:
+        say(said(time.monotonic()))
 
 
 def _lines(label: str, total: int, done: int) -> Callable[[int], None]:

@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -13,7 +14,7 @@ import typer
 from seal_cli import console
 from seal_cli.api import Seal
 from seal_cli.results import Made
-from seal_cli.settings import PRESETS, Settings, Takes, settings_file
+from seal_cli.settings import PRESETS, SPREAD, Settings, Takes, settings_file
 from seal_cli.store.workspace import Workspace
 from stages.engines.settings import ServerConfig
 from stages.errors import ConfigError
@@ -61,6 +62,24 @@ SecondsOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
+RemoteOption = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        metavar="URL",
+        envvar="SEAL_REMOTE",
+        help="A place others use too: what is missing is fetched from it, what was made is sent.",
+    ),
+]
+ClosureFlag = Annotated[
+    bool, typer.Option("--closure/--no-closure", help="With all that they were made from.")
+]
+WeightsFlag = Annotated[
+    bool, typer.Option("--no-weights", help="Tables only; weights can follow later.")
+]
+QuietFlag = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable."),
@@ -93,12 +112,25 @@ def _of_all(
         bool,
         typer.Option("--wait", help="Wait for another process that makes the same artifact."),
     ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/N",
+            help="Do part I (from 1) of N alone; without it, what all parts did is merged.",
+        ),
+    ] = None,
+    merge_only: Annotated[
+        bool,
+        typer.Option("--merge-only", help="Merge shards; compute nothing that is missing."),
+    ] = False,
     strict: Annotated[
         bool,
         typer.Option(
             "--strict", help="Exit 4 when rows failed, or files of an import were left out."
         ),
     ] = False,
+    remote: RemoteOption = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -111,15 +143,45 @@ def _of_all(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object instead of the id.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")
-    ] = False,
+    quiet: QuietFlag = False,
 ) -> None:
     """What every stage command takes besides its own."""
 
 
-_OF_ALL = inspect.signature(_of_all).parameters
-_OF_SEAL = ("assignments", "config", "preset", "device", "dtype")
+def _of_workers(
+    *,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="local or ray. [default: local]")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Of Ray. [default: one for each GPU, else each CPU]"),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option("--gpus-per-worker", help="[default: 1 where there are any]")
+    ] = None,
+    cpus_per_worker: Annotated[
+        float | None, typer.Option("--cpus-per-worker", help="[default: 1]")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="A Ray cluster [default: RAY_ADDRESS, else one is begun on this machine].",
+        ),
+    ] = None,
+) -> None:
+    """What stage commands that can be spread over workers take for it."""
+
+
+_OF_ALL = {
+    name: parameter
+    for function in (_of_all, _of_workers)
+    for name, parameter in inspect.signature(function).parameters.items()
+}
+_HOW = ("retry_failed", "shard", "merge_only", *SPREAD)  # not every run can be run so
+_OF_SEAL = ("assignments", "config", "preset", "device", "dtype", "remote")
 
 
 def stage_command(
@@ -128,7 +190,7 @@ def stage_command(
     """Make a command of a verb of `Seal`: a function declares its names, and does nothing more."""
     flags = _flags(takes)
     left_out = {*(() if takes.models else ("device", "dtype"))}
-    left_out |= {"retry_failed"} - set(takes.how)
+    left_out |= set(_HOW) - set(takes.how)
     if all(issubclass(cls, ServerConfig) for cls in takes.configs):
         left_out.add("preset")  # none says anything about servers
     shared = [p for name, p in _OF_ALL.items() if name not in left_out]
@@ -144,7 +206,8 @@ def stage_command(
             settings |= {name: run[name] for name in takes.how}
             seal = seal_of(ctx, **{name: run[name] for name in _OF_SEAL})
             names = {name: value for name, value in given.items() if value is not None}
-            found = verb(seal, **_stdin(names), **settings)
+            with closing(seal), redirect_stdout(sys.stderr):  # stdout is for the id alone
+                found = verb(seal, **_stdin(names), **settings)
             if run["as_json"]:
                 for told in found.told():
                     console.out_json(told)
@@ -213,6 +276,15 @@ def _stdin(given: dict[str, Any]) -> dict[str, Any]:
             "only one argument can be read from stdin.", "Give the other ids as text."
         )
     return given | {name: from_stdin() for name in dashes}
+
+
+def ids_and_url(given: list[str]) -> tuple[list[str], str]:
+    """The ids before a URL; the URL of SEAL_REMOTE where the last is none."""
+    url = given.pop() if "://" in given[-1] else os.environ.get("SEAL_REMOTE", "")
+    if not url or not given:
+        what = "artifact" if url else "URL"
+        raise ConfigError(f"no {what} is given.", "Write one or more ids, then a URL.")
+    return [from_stdin() if one == "-" else one for one in given], url
 
 
 def from_stdin() -> str:

@@ -49,8 +49,10 @@ _NOT_OF_MODELS = ("endpoint", "judge")
 # What may name a file, whose text a manifest holds: a model's folder may not say which.
 _FILES = (("generate", "prompt"), ("quiz", "prompt"), ("filter", "query"), ("eval", "oracle"))
 KEYS = ("SEAL_API_KEY", "SEAL_JUDGE_API_KEY")  # of servers: never settings
-_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT", *KEYS)
+_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_REMOTE", "SEAL_FAILPOINT", *KEYS)
 DEFAULT_FILE = Path("seal.toml")
+# Who works a run off, and of Ray's workers how many there are and what each has.
+SPREAD = ("executor", "workers", "gpus_per_worker", "cpus_per_worker", "ray_address")
 _PRESETS = Path(__file__).parent / "presets"
 PRESETS = tuple(sorted(file.stem for file in _PRESETS.glob("*.toml")))
 
@@ -59,7 +61,8 @@ class Takes:
     """The settings that a run takes: the fields of its configurations, without those that it names.
 
     A name that several configurations have sets all of them. `models`: it runs some. `retries`: its
-    failed rows can be run again; they can where it runs models.
+    failed rows can be run again; they can where it runs models. `shards`: it can be cut into some.
+    `spreads`: its batches can go to workers elsewhere; they can where it can be cut.
     """
 
     def __init__(
@@ -67,9 +70,12 @@ class Takes:
         *configs: type[Config],
         models: bool = True,
         retries: bool | None = None,
+        shards: bool = False,
+        spreads: bool | None = None,
         without: Sequence[str] = (),
     ) -> None:
         self.models, self.retries = models, models if retries is None else retries
+        self.shards, self.spreads = shards, shards if spreads is None else spreads
         self.configs = configs
         self.fields: dict[str, dict[type[Config], Field[Any]]] = {}
         for cls in configs:
@@ -80,7 +86,9 @@ class Takes:
     @property
     def how(self) -> tuple[str, ...]:
         """How it may be asked to run: no setting, and in no key."""
-        return ("force", "wait", "retry_failed") if self.retries else ("force", "wait")
+        retried = ("retry_failed",) if self.retries else ()
+        cut = ("shard", "merge_only") if self.shards else ()
+        return ("force", "wait", *retried, *cut, *(SPREAD if self.spreads else ()))
 
     def flags(self, given: Mapping[str, Any]) -> dict[type[Config], dict[str, Any]]:
         """What was given, by configuration, without what only another of them has as a choice.

@@ -1,7 +1,7 @@
 """Chat templates, rendered by a process that has jinja2 and nothing else (`stages.renderer`).
 
 It is started when the first template is rendered, and ends with this process. It gets no variable
-of our environment but the time zone, no file of ours, and no signal of our terminal.
+of our environment, no file of ours, and no signal of our terminal. Its date is `renderer.TODAY`.
 """
 
 import atexit
@@ -23,7 +23,7 @@ Chat = Sequence[Mapping[str, str]]
 PATIENCE = 60.0  # seconds for an answer, whatever the process is doing
 _AT_ONCE = 256  # chats of one request
 _CHARACTERS = 1 << 20  # of one request, unless a single chat is longer
-_KEPT = ("TZ", "LD_LIBRARY_PATH")  # of our environment
+_KEPT = ("LD_LIBRARY_PATH",)  # of our environment: without it Python may not start
 _HINT = "Use --chat off, or correct the model's chat template."
 _process: "_Process | None" = None
 

@@ -19,9 +19,10 @@ import pyarrow as pa
 from made_up import POLICY, arrow, described, vocabulary
 from store_times import SEAL, TOP
 
-from seal_cli.store.artifact import Artifact, folder_of, publish
+from seal_cli.store.artifact import Artifact, folder_of
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.parts import ROWS_AT_ONCE, write_parts
+from seal_cli.store.publish import publish
 from seal_cli.store.workspace import Workspace
 
 EACH = 5  # self-edits and questions of a context

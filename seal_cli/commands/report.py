@@ -1,26 +1,26 @@
 """`seal report`: named questions to the store, as a table, CSV, Markdown or a page with plots."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from seal_cli import console, reports
-from seal_cli.console import cell
 from seal_cli.options import SecondsOption, store_of
-from seal_cli.reports.colours import COLOURS
+from seal_cli.reports.terminal import plot
 from seal_cli.reports.trust import trust
 from seal_cli.reports.written import as_csv, as_html, as_markdown
 from seal_cli.store import index
-from seal_cli.store.query import fetch
-from stages.domains import drawn
+from seal_cli.store.query import check_complete, fetch
+from seal_cli.tables import layout
 from stages.errors import ConfigError
 
-_SHORT = 40  # characters of a value that can be said above a table
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 NamesArg = Annotated[
     list[str] | None,
@@ -75,11 +75,22 @@ def report(
             console.say(f"{question.name}: nothing to report yet. {question.needs}")
         question = replace(question, trust=trust(workspace, result, timeout))
         found.append((question, result))
+    _give(found, format, output, str(workspace.root))
+    check_complete(workspace)
+
+
+def _give(
+    found: "Sequence[tuple[reports.Report, pa.Table]]",
+    format: Format,
+    output: Path | None,
+    source: str,
+) -> None:
+    """Print what was found, or write it to a file."""
     if format is Format.table and output is None:
         for question, result in found:
-            console.out_rich(_table(question, result))
+            _print(question, result)
         return
-    text = _WRITTEN[format](found, str(workspace.root))
+    text = _WRITTEN[format](found, source)
     if output is None:
         console.out(text.rstrip("\n"))
     else:
@@ -96,46 +107,19 @@ def _catalogue() -> Table:
     return table
 
 
-def _table(question: reports.Report, result: Any) -> Table:
-    """A report for people: what is the same on every line is said once, above them."""
-    rows = result.to_pylist()
-    same = {name: rows[0][name] for name in result.column_names if _is_same(name, rows)}
-    title = "\n".join(filter(None, (question.doc, question.caption(result.column_names))))
-    said = ", ".join(f"{name} {cell(value)}" for name, value in same.items() if value is not None)
-    if said:
-        title += f"\nOn every line: {said}."
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
-    table.caption, table.caption_justify = question.trust or None, "left"
-    numbers = {f.name for f in result.schema if str(f.type) in ("double", "int64", "int32")}
-    shown = [name for name in result.column_names if name not in same]
-    for name in shown:
-        table.add_column(
-            name, overflow="fold", justify="right" if name in numbers else "left", min_width=5
-        )
-    for row in rows:
-        table.add_row(*(_shown(row[name]) for name in shown))
-    return table
-
-
-def _is_same(name: str, rows: list[dict[str, Any]]) -> bool:
-    """Whether a column tells no line from another: it is empty, or one short value."""
-    values = [row[name] for row in rows]
-    if all(value is None for value in values):
-        return bool(values)
-    short = not isinstance(values[0], float) and len(str(values[0])) <= _SHORT
-    return len(values) > 1 and short and all(value == values[0] for value in values)
-
-
-def _shown(value: Any) -> str | Text:
-    """A value as people read it; a grid as coloured cells, two columns wide."""
-    found = drawn(value) if isinstance(value, str) else None
-    if found is None:
-        return cell(value)
-    grid = Text("\n").join(
-        Text.assemble(*((f"{colour} ", f"black on {COLOURS[colour]}") for colour in row))
-        for row in found
-    )
-    return grid + Text("\n")
+def _print(question: reports.Report, result: "pa.Table") -> None:
+    """A report for people."""
+    for text in (question.doc, question.caption(result.column_names)):
+        if text:
+            console.out_rich(text)
+    rows = [tuple(row.values()) for row in result.to_pylist()]
+    for part in layout(result.column_names, rows, console.width()):
+        console.out_rich(part)
+    wide = console.width()
+    if wide and (picture := plot(question.name, result.to_pylist(), wide)):
+        console.out(f"\n{picture}")
+    if question.trust:
+        console.out_rich(question.trust)
 
 
 _WRITTEN = {

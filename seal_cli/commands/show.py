@@ -1,20 +1,25 @@
 """`seal show`: one artifact."""
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from seal_cli import console
 from seal_cli.options import ArtifactArg, from_stdin, store_of
 from seal_cli.settings import SECTIONS, toml_value
 from seal_cli.store.artifact import Artifact
+from seal_cli.tables import every_column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from rich.table import Table
 
 RowsOption = Annotated[int, typer.Option("--rows", min=0, help="Rows of the main table to print.")]
 ConfigFlag = Annotated[bool, typer.Option("--config", help="Print its settings as a seal.toml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the whole manifest as JSON.")]
 
-_WIDE = 60  # characters of one cell
+_WIDE = 200  # characters of one cell
 
 
 def show(
@@ -35,7 +40,8 @@ def show(
         console.out_facts(_facts(found))
         if rows:
             console.out("")
-            console.out_rich(_first_rows(found, rows))
+            for part in _first_rows(found, rows):
+                console.out_rich(part)
 
 
 def _toml(config: dict[str, Any]) -> str:
@@ -69,28 +75,21 @@ def _facts(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _first_rows(artifact: Artifact, n: int) -> Table:
-    """The first rows of the main table, long texts cut."""
-    arrow = artifact.arrow(artifact.kind)
-    table = Table(box=None, pad_edge=False)
-    names = [name for name in arrow.column_names if name != "artifact_id"]
-    shown = arrow.slice(0, n).select(names).to_pylist()
-    wide = len(shown) and sum(len(str(v)) for v in shown[0].values()) > 200
-    if wide:  # one field per line reads better than twenty narrow columns
-        table.add_column(style="bold")
-        for i in range(len(shown)):
-            table.add_column(f"row {i}", max_width=_WIDE)
-        for name in names:
-            table.add_row(name, *(_cell(row[name]) for row in shown))
-        return table
-    for name in names:
-        table.add_column(name)
-    for row in shown:
-        table.add_row(*(_cell(value) for value in row.values()))
-    return table
+def _first_rows(artifact: Artifact, n: int) -> "Iterator[str | Table]":
+    """The first rows of the main table, long texts cut; empty fields are not shown."""
+    first = artifact.arrow(artifact.kind).slice(0, n)
+    names = [name for name in first.column_names if name != "artifact_id" and _any(first[name])]
+    rows = [tuple(map(_cut, row.values())) for row in first.select(names).to_pylist()]
+    yield from every_column(names, rows, console.width())
 
 
-def _cell(value: Any) -> str:
-    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    text = console.safe(text).replace("\n", "⏎")
+def _any(column: "pa.ChunkedArray") -> bool:
+    return bool(column.null_count < len(column))
+
+
+def _cut(value: Any) -> Any:
+    """A number as it is; anything else as a text of one line."""
+    if value is None or type(value) in (int, float):
+        return value
+    text = str(value).replace("\n", "⏎")
     return text if len(text) <= _WIDE else text[: _WIDE - 1] + "…"

@@ -22,7 +22,7 @@ from stages.records import Adapter, Record, SelfEdit
 from stages.training import SEMANTICS as TRAINER_SEMANTICS
 from stages.training import Lora
 
-TAKES = Takes(AdaptConfig, ArcConfig)
+TAKES = Takes(AdaptConfig, ArcConfig, shards=True)
 MINUTE = 60.0  # seconds of estimated work that a batch is at most, unless a context is more
 _TOKENS = 300.0  # of a self-edit that is not written yet
 _READ = 1.5  # tokens that training reads for each that was written

@@ -31,6 +31,7 @@ class Continual(Evaluation):
     def __post_init__(self) -> None:
         if not self.continual.separate:
             refuse_blind(self.writing.engine, self.examining.engine)
+            self.adapting.model.refuse_packed()
         if self.continual.gate is not None and self.continual.gate_on == "probe" and not self.probe:
             raise ConfigError(
                 "--gate-on probe needs a probe set.", "Give one with --probe CONTEXTS."

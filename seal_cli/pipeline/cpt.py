@@ -29,6 +29,7 @@ class Cpt(Evaluation):
     def __post_init__(self) -> None:
         if self.cpt.full:
             refuse_blind(self.examining.engine)
+            self.adapting.model.refuse_packed()
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The chosen contexts, then the methods."""

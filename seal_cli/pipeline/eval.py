@@ -48,6 +48,7 @@ TAKES = Takes(
     CptConfig,
     ContinualConfig,
     JudgeConfig,
+    shards=True,
     without=("probe_limit",),  # an evaluation asks the whole probe
 )
 _OWN: dict[str, type[Config]] = {"cpt": CptConfig, "continual": ContinualConfig}

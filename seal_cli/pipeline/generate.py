@@ -24,6 +24,7 @@ TAKES = Takes(
     GenerateConfig,
     EndpointConfig,
     ArcConfig,
+    shards=True,
     without=("grids", "reorder", "colours", "own_first"),  # how the student is trained
 )
 Writer = Callable[[Sequence[Context]], Iterable[SelfEdit]]

@@ -20,7 +20,7 @@ from stages.errors import ConfigError
 from stages.grading import ChosenGrader
 from stages.records import Draft, Record
 
-TAKES = Takes(QuizConfig)
+TAKES = Takes(QuizConfig, shards=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Ve
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TAKES = Takes(JudgeConfig, models=False, retries=True)
+TAKES = Takes(JudgeConfig, models=False, retries=True, shards=True)
 _ROUNDS = 16  # verdicts per request under way that a batch has for a judge
 _AT_ONCE = 20_000  # answers of a batch for graders that compute: seconds, and 20 MB of records
 

@@ -33,7 +33,7 @@ from stages.rewards.racing import Race, race
 from stages.training import Lora
 
 C = TypeVar("C", bound=Config)
-TAKES = Takes(ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig)
+TAKES = Takes(ScoreConfig, RewardConfig, AdaptConfig, ArcConfig, JudgeConfig, shards=True)
 Adapters = Iterator[tuple[Adapter, Lora | None]]
 
 

@@ -14,7 +14,7 @@ from seal_cli.store.files import Damaged, Digests
 from stages.errors import ConfigError, InputError
 from stages.identity import canonical
 
-ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s\d+of\d+)?")
+ID = re.compile(r"[a-z]+-[0-9a-f]{16}(-s[1-9]\d{0,5}of[1-9]\d{0,5})?")  # a shard's has the end
 # Every file that transformers may open in a model's folder; what is left are words and pictures.
 _MODEL_FILES = (
     "*.safetensors",
@@ -55,20 +55,23 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     return hashlib.sha256(canonical(entries).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def model_digest(path: Path, digests: Digests) -> str:
-    """sha256 over every file that transformers may open in a model's folder.
+def model_files(path: Path) -> dict[str, Path]:
+    """Every file that transformers may open in a model's folder, by its name there."""
+    files = {file for pattern in _MODEL_FILES for file in path.glob(pattern) if not file.is_dir()}
+    return {file.relative_to(path).as_posix(): file for file in sorted(files)}
 
-    A file may be a link, as the hub's cache has them: its content counts.
+
+def model_digest(path: Path, digests: Digests) -> str:
+    """sha256 over the files of a model by content: a link of the hub's cache is what it leads to.
 
     Raises:
         InputError: one of them cannot be read.
 
     """
-    files = {file for pattern in _MODEL_FILES for file in path.glob(pattern) if not file.is_dir()}
     found = {}
-    for file in sorted(files):
+    for name, file in model_files(path).items():
         try:
-            _, found[file.relative_to(path).as_posix()] = digests.of(file.resolve())
+            _, found[name] = digests.of(file.resolve())
         except Damaged as error:
             raise InputError(f"{file} cannot be read: {error}.", "Copy the model again.") from error
     return hashlib.sha256(canonical(found).encode("utf-8", "surrogatepass")).hexdigest()

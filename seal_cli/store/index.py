@@ -11,12 +11,13 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seal_cli.store.artifact import Artifact
+from seal_cli.store.catalogue import SETTINGS, create, fill, insert, names_of
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import MANIFEST, Damaged, Stamp, read_sealed, stamp, write_sealed
 from seal_cli.store.journal import locked
@@ -32,22 +33,13 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SQL = Path(__file__).parent  # the views below and the macros of every query
 # Each may use those before it.
-VIEWS = ("model_names", "judgements", "experiments", "accuracies", "traces")
+VIEWS = (
+    "model_names", "judgements", "experiments", "accuracies", "traces",
+    "scored", "judged", "flips", "lines", "retention", "runs",
+)  # fmt: skip
 # Functions (by a part of their names) that take a table's name or a query as text.
 _BY_TEXT = ("query", "histogram", "serialized", "duckdb_", "pragma", "show", "summarize")
 STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
-_CATALOGUE = {
-    "artifact_id": "VARCHAR",
-    "kind": "VARCHAR",
-    "stage": "VARCHAR",
-    "inputs": "VARCHAR[]",
-    "source": "VARCHAR",
-    "created_at": "TIMESTAMPTZ",
-    "status": "VARCHAR",
-    "n_rows": "BIGINT",
-    "seconds": "DOUBLE",
-    "host": "VARCHAR",
-}
 # (artifact, everything it was made from, itself included): what a join between stages needs. The
 # same self-edit may stand in several artifacts; this says which of them a reward is about.
 # A view: a chain of n artifacts has n² / 2 pairs, which only the queries that name it pay for.
@@ -111,18 +103,22 @@ def _stamp(workspace: Workspace, ids: list[str]) -> dict[str, Any]:
     made: list[int] = []
     with suppress(Damaged):
         made = list(stamp(workspace.index))
-    return {"root": str(workspace.root), "ids": digest(sorted(ids)), "index": made}
+    names = digest(sorted(f"{name} {one}" for one, name in names_of(workspace).items()))
+    return {"root": str(workspace.root), "ids": digest(sorted(ids)), "names": names, "index": made}
 
 
-def _is_proven(workspace: Workspace, artifact: Artifact) -> bool:
-    """Whether all its tables may be read; if not, that is said."""
-    try:
-        for table in artifact.tables:
-            artifact.files(table)
-    except InputError as error:
-        workspace.leave_out(artifact.id, error)
-        return False
-    return True
+def _proven(
+    workspace: Workspace, artifacts: Iterable[Artifact], tables: Collection[str]
+) -> list[Artifact]:
+    """Those of the artifacts whose files of these tables may be read; of others that is said."""
+    found = []
+    for artifact in artifacts:
+        try:
+            artifact.prove_tables(tables)
+            found.append(artifact)
+        except InputError as error:
+            workspace.leave_out(artifact.id, error)
+    return found
 
 
 def _write(workspace: Workspace, recorded: dict[str, Any] | None) -> None:
@@ -152,7 +148,7 @@ def _write(workspace: Workspace, recorded: dict[str, Any] | None) -> None:
 
 def _bring_up(connection: "duckdb.DuckDBPyConnection", workspace: Workspace) -> list[str]:
     """Take out of an index what is gone or is another now, and put in what is new; its ids."""
-    _create_catalogue(connection)
+    create(connection)
     connection.execute("CREATE SCHEMA IF NOT EXISTS known")  # not listed by SHOW TABLES
     connection.execute("CREATE TABLE IF NOT EXISTS known.manifests (artifact_id TEXT, stamp TEXT)")
     connection.execute(
@@ -164,20 +160,26 @@ def _bring_up(connection: "duckdb.DuckDBPyConnection", workspace: Workspace) -> 
         with suppress(Damaged):
             found[name] = str(stamp(workspace.path(name) / MANIFEST))
     left = [name for name, mark in known.items() if found.get(name) != mark]
-    for table in ("artifacts", "known.manifests", "known.files"):
+    for table in ("artifacts", SETTINGS, "known.manifests", "known.files"):
         connection.execute(f"DELETE FROM {table} WHERE artifact_id IN (SELECT unnest(?))", [left])
     fresh = [name for name, mark in found.items() if known.get(name) != mark]
-    proven = [one for one in workspace.some(fresh) if _is_proven(workspace, one)]
-    _insert(connection, "artifacts", list(_CATALOGUE.values()), map(_catalogue_row, proven))
+    proven = _proven(workspace, workspace.some(fresh), TABLES)
+    names = names_of(workspace)
+    fill(connection, proven, proven, names)
+    connection.execute("UPDATE artifacts SET tag = NULL")
+    for artifact_id, name in names.items():
+        connection.execute(
+            "UPDATE artifacts SET tag = ? WHERE artifact_id = ?", [name, artifact_id]
+        )
     marks = ((one.id, found[one.id]) for one in proven)
-    _insert(connection, "known.manifests", ["TEXT"] * 2, marks)
+    insert(connection, "known.manifests", ["TEXT"] * 2, marks)
     files = (
         (one.id, table, str(one.path / name))
         for one in proven
         for table in one.tables
         for name in one.parts(table)
     )
-    _insert(connection, "known.files", ["TEXT"] * 3, files)
+    insert(connection, "known.files", ["TEXT"] * 3, files)
     paths: dict[str, list[str]] = {}
     query = (
         "SELECT f.kind, path FROM known.files f JOIN artifacts USING (artifact_id)"
@@ -195,10 +197,11 @@ def sandbox(
 ) -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection that can read this store's tables and do nothing else, for `seconds`.
 
-    Given the query it is for, it opens only the files of tables that the query can be about.
+    Given the query it is for, it opens only the files of tables that the query can be about. An
+    artifact with a bad one among them is named and left out.
 
     Raises:
-        InputError: one of these files is missing or damaged.
+        InputError: a table cannot be read, though its files are what was written.
 
     """
     import duckdb
@@ -210,70 +213,74 @@ def sandbox(
     # DuckDB counts the cores of the machine, be they ours or not.
     own = hasattr(os, "sched_getaffinity")
     threads = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
-    artifacts = list(workspace.all())
+    tables = (*TABLES, SETTINGS) if query is None else _named(query)
+    every = list(workspace.all())
+    artifacts = _proven(workspace, every, tables)
+    workspace.missed |= {one.id for one in every} - {one.id for one in artifacts}
     connection = duckdb.connect(
         ":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": threads}
     )
-    connection.execute("SET parquet_metadata_cache = true")
-    connection.register_filesystem(files)
-    try:
-        _define(connection, artifacts, files.admit, query)
-    except duckdb.Error as error:
-        text = last_words(error)
-        raise spent(text, seconds) or InputError(
-            f"a table cannot be read: {text}.",
-            "`seal verify` says which artifact is damaged: copy that one again.",
-        ) from error
-    close_off(connection, PREFIX)
-    try:
+    with connection:
+        connection.execute("SET parquet_metadata_cache = true")
+        connection.register_filesystem(files)
+        try:
+            _define(connection, artifacts, names_of(workspace), files.admit, tables)
+        except duckdb.Error as error:
+            text = last_words(error)
+            raise spent(text, seconds) or InputError(
+                f"a table cannot be read: {text}.",
+                "`seal verify --all` says which artifact is damaged: copy that one again.",
+            ) from error
+        close_off(connection, PREFIX)
         with interrupted_after(connection, seconds):
             yield connection
-    finally:
-        connection.close()
 
 
 def _define(
     connection: "duckdb.DuckDBPyConnection",
     artifacts: list[Artifact],
+    names: Mapping[str, str],
     admit: Callable[[Path, Stamp], str],
-    query: str | None,
+    tables: Collection[str],
 ) -> None:
     """The catalogue of artifacts and their lineage as tables, every table of the schema as a view.
 
-    `admit` names a proven file for DuckDB. What `query` cannot be about is there without rows:
+    `admit` names a proven file for DuckDB. What is not among `tables` is there without rows:
     opening a thousand footers takes a second.
     """
-    for name in reversed(VIEWS):
-        if query is not None and _may_name(query, name):
-            query += _view(name)
-    _create_catalogue(connection)
-    if _may_name(query, "artifacts", "lineage"):
-        rows = map(_catalogue_row, artifacts)
-        _insert(connection, "artifacts", list(_CATALOGUE.values()), rows)
+    create(connection)
+    told = artifacts if SETTINGS in tables else []
+    fill(connection, artifacts, told, names)
     files = {
-        table: [
-            admit(*file)
-            for artifact in artifacts
-            if table in artifact.tables
-            for file in artifact.files(table)
-        ]
+        table: [admit(*file) for artifact in artifacts for file in artifact.files(table)]
         for table in TABLES
-        if _may_name(query, table)
+        if table in tables
     }
     _create_views(connection, files)
 
 
-def _may_name(query: str | None, *tables: str) -> bool:
-    """Whether a query can be about one of these tables.
-
-    A name has one spelling in SQL, whatever its case, except where a query puts it together for a
-    function that takes it as text.
-    """
-    return query is None or any(word in query.lower() for word in (*_BY_TEXT, *tables))
+def define_empty(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Every table and view without a row: what columns there are."""
+    _define(connection, [], {}, lambda path, _: str(path), ())
 
 
 def _view(name: str) -> str:
     return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def _named(query: str) -> list[str]:
+    """The tables that a query can be about, by itself or by a view.
+
+    A name has one spelling in SQL, whatever its case, except where a query puts it together for a
+    function that takes it as text.
+    """
+    for view in reversed(VIEWS):
+        if view in query.lower():
+            query += _view(view)
+    said = query.lower()
+    if any(word in said for word in _BY_TEXT):
+        return [*TABLES, SETTINGS]
+    return [table for table in (*TABLES, SETTINGS) if table in said]
 
 
 def _create_views(
@@ -287,42 +294,6 @@ def _create_views(
     connection.execute(_view("macros"))
     for name in VIEWS:
         connection.execute(f"CREATE OR REPLACE VIEW {name} AS {_view(name)}")
-
-
-def _create_catalogue(connection: "duckdb.DuckDBPyConnection") -> None:
-    """The table of artifacts, where it is not there."""
-    typed = ", ".join(f"{name} {kind}" for name, kind in _CATALOGUE.items())
-    connection.execute(f"CREATE TABLE IF NOT EXISTS artifacts ({typed})")
-
-
-def _insert(
-    connection: "duckdb.DuckDBPyConnection",
-    table: str,
-    kinds: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-) -> None:
-    """Rows of columns of these kinds, all at once: row by row, a thousand take a second."""
-    values = list(map(list, zip(*rows, strict=True)))
-    if values:
-        lists = ", ".join(f"unnest(CAST(? AS {kind}[]))" for kind in kinds)
-        connection.execute(f"INSERT INTO {table} SELECT {lists}", values)
-
-
-def _catalogue_row(artifact: Artifact) -> list[Any]:
-    manifest = artifact.manifest
-    n_rows = manifest["tables"][artifact.kind]["rows"]
-    return [
-        artifact.id,
-        artifact.kind,
-        artifact.stage,
-        artifact.inputs,
-        manifest["source"],
-        manifest["created_at"],
-        manifest["status"],
-        n_rows,
-        manifest["seconds"],
-        manifest["host"],
-    ]
 
 
 def _select(table: str, files: Sequence[str]) -> str:

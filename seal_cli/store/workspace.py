@@ -3,19 +3,22 @@
 seal-store/
   artifacts/<stage>-<key16>/   immutable, published by one rename
   work/<stage>-<key16>/        an unfinished run, private to whoever holds its lock
+  shards/<id>-s<i>of<n>/       what `--shard` published: no artifact until it is merged
   requests/                    what servers answered, by what they were asked (ledger.py)
   names/                       what `seal tag` gave (names.py)
   locks/  trash/  index.duckdb  digests.txt
 """
 
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from seal_cli.store.artifact import Artifact
-from seal_cli.store.files import MANIFEST, Damaged, Digests, Stamp, stamp
+from seal_cli.store.files import MANIFEST, Damaged, Digests, Stamp, make_folder, stamp
 from seal_cli.store.identity import ID
 from seal_cli.store.names import Names
 from stages import PIPELINE
@@ -23,6 +26,19 @@ from stages.errors import ConfigError, InputError
 
 LOG = logging.getLogger(__name__)
 STAGES = ("import", "quiz", *PIPELINE, "regrade")
+
+
+class Beyond(Protocol):
+    """A place where artifacts that are not here may be."""
+
+    def bring(self, artifact_id: str, *, weights: bool = False) -> bool:
+        """Bring an artifact with what it was made from; false where it is not there either."""
+
+    def bring_weights(self, artifact_id: str) -> None:
+        """Bring the weights that an artifact is without here, as far as they are there."""
+
+    def bring_shards(self, artifact_id: str) -> None:
+        """Bring the shards of a run."""
 
 
 class Workspace:
@@ -39,8 +55,10 @@ class Workspace:
         self.names = Names(self.root / "names", STAGES)
         self.index = self.root / "index.duckdb"
         self.digests = Digests(self.root / "digests.txt")
+        self.beyond: Beyond | None = None
         self._read: dict[str, tuple[Stamp, Artifact]] = {}
         self._named: set[str] = set()  # bad artifacts that were complained of
+        self.missed: set[str] = set()  # those whose tables a query was about
 
     def create(self) -> None:
         """Make the folders that are not there.
@@ -50,15 +68,9 @@ class Workspace:
             ConfigError: they are not on one disk, where publishing is a rename.
 
         """
-        folders = (self.artifacts, self.work, self.locks, self.trash)
+        folders = (self.artifacts, self.work, self.shards, self.locks, self.trash)
         for folder in folders:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise InputError(
-                    f"{error.filename} is no folder, or a link to nothing.",
-                    "Move it away, or choose another --store.",
-                ) from error
+            make_folder(folder)
         if len({folder.stat().st_dev for folder in folders}) > 1:
             raise ConfigError(
                 f"parts of {self.root} are on different disks.",
@@ -66,15 +78,16 @@ class Workspace:
             )
 
     def path(self, artifact_id: str) -> Path:
-        """Where an artifact is or will be. Raises InputError for anything but an id."""
-        return self.artifacts / _checked(artifact_id)
+        """Where an artifact, or a shard, is or will be. Raises InputError for what is no id."""
+        found = ID.fullmatch(_checked(artifact_id))
+        return (self.shards if found and found[1] else self.artifacts) / artifact_id
 
     def work_path(self, artifact_id: str) -> Path:
         """The folder of an unfinished run."""
         return self.work / _checked(artifact_id)
 
     def lock_path(self, artifact_id: str) -> Path:
-        """The lock file of a key; never deleted."""
+        """The lock file of a key."""
         return self.locks / f"{_checked(artifact_id)}.lock"
 
     def ids(self, stage: str | None = None) -> list[str]:
@@ -82,25 +95,34 @@ class Workspace:
         if not self.artifacts.is_dir():
             return []
         names = (path.name for path in self.artifacts.iterdir())
-        return sorted(
-            name for name in names if ID.fullmatch(name) and stage in (None, name.split("-")[0])
-        )
+        found = (ID.fullmatch(name) for name in names)
+        whole = (match[0] for match in found if match and not match[1])
+        return sorted(name for name in whole if stage in (None, name.split("-")[0]))
+
+    def has(self, artifact_id: str) -> bool:
+        """Whether an artifact, or a shard, is here, or was brought."""
+        here = os.path.lexists(self.path(artifact_id))
+        return here or (self.beyond is not None and self.beyond.bring(artifact_id, weights=True))
 
     def artifact(self, artifact_id: str) -> Artifact:
         """A published artifact. Raises InputError when it is not there or not readable."""
         path = self.path(artifact_id)
-        if not path.is_dir():
+        if not path.is_dir() and not (self.beyond and self.beyond.bring(artifact_id)):
             raise InputError(
                 f"artifact {artifact_id} is not in {self.root}.",
-                "Copy its folder into artifacts/ of this store, or run the stage that makes it.",
+                "Fetch it with `seal pull`, or run the stage that makes it.",
             )
         with suppress(Damaged):  # the artifact says it better
             found = stamp(path / MANIFEST)
             known = self._read.get(artifact_id)
             if known is None or known[0] != found:
-                known = self._read[artifact_id] = found, Artifact(path, self.digests)
+                known = self._read[artifact_id] = found, self._open(path)
             return known[1]
-        return Artifact(path, self.digests)
+        return self._open(path)
+
+    def _open(self, path: Path) -> Artifact:
+        bring = self.beyond.bring_weights if self.beyond else None
+        return Artifact(path, self.digests, bring)
 
     def all(self, stage: str | None = None) -> Iterator[Artifact]:
         """Every readable artifact, oldest first; an unreadable one is named and passed over."""
@@ -134,6 +156,9 @@ class Workspace:
         named = self.names.get(reference)
         if named is not None:
             return _checked(named)
+        shard = ID.fullmatch(reference)
+        if shard and shard[1] and self.path(reference).is_dir():
+            return reference  # to push or remove it; no stage takes it
         if not re.fullmatch(r"[a-z]+(-[0-9a-z]*)?", reference):
             raise ConfigError(
                 f"{reference!r} is not an artifact id.",
@@ -142,6 +167,8 @@ class Workspace:
             )
         found = [name for name in self.ids() if name.startswith(reference)]
         if reference in found:
+            return reference
+        if not found and self.beyond and ID.fullmatch(reference):
             return reference
         if not found:
             raise InputError(f"no artifact {reference} in {self.root}.", "See `seal ls`.")
@@ -189,8 +216,7 @@ class Workspace:
                     absent.append(entry["artifact_id"])
         if absent:
             raise InputError(
-                f"artifact {absent[0]} is not in {self.root}.",
-                "Copy its folder into artifacts/ of this store.",
+                f"artifact {absent[0]} is not in {self.root}.", "Fetch it with `seal pull`."
             )
         raise InputError(
             f"{artifact.id} was not made from {kind}.",

@@ -94,7 +94,9 @@ def test_two_hundred_signals_over_all_commands(undisturbed: Undisturbed) -> None
 def started(*argv: object) -> Iterator[subprocess.Popen[str]]:
     """`seal` in a process of its own that has reached the first line of its module."""
     program = (
-        "import sys; sys.stderr.write('here\\n'); sys.stderr.flush()\n"
+        "import signal, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # these tests may run under nohup
+        "sys.stderr.write('here\\n'); sys.stderr.flush()\n"
         "from seal_cli.__main__ import main; main()"
     )
     command = [sys.executable, "-c", program, *map(str, argv)]

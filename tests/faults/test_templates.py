@@ -3,12 +3,14 @@
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers.utils import chat_template_utils
 
-from stages import templates
+from stages import renderer, templates
 from stages.errors import ConfigError, InputError
 from stages.tokens import render, render_all
 
@@ -53,10 +55,12 @@ def tokenizer(chat_model: Path) -> Any:
 
 
 def theirs(tokenizer: Any, prompt: str, system: str) -> str:
-    """What transformers writes."""
+    """What transformers writes on the day that is ours."""
     system_message = [{"role": "system", "content": system}] if system else []
     messages = [*system_message, {"role": "user", "content": prompt}]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    how = {"tokenize": False, "add_generation_prompt": True}
+    with patch.object(chat_template_utils, "datetime", Mock(now=lambda: renderer.TODAY)):
+        return str(tokenizer.apply_chat_template(messages, **how))
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -79,6 +83,17 @@ def test_texts_are_those_of_transformers(
         assert render(tokenizer, prompt, system, chat=True) == expected
     finally:
         tokenizer.chat_template = own
+
+
+@pytest.mark.parametrize("form", ["%d %b %Y", "%Y-%m-%d %H:%M"])
+def test_a_prompt_is_the_same_on_every_day(form: str) -> None:
+    """A template that asks for the date gets one, which decides no row: it is always the same."""
+    template = (
+        "{% if strftime_now is defined %}{% set date = strftime_now('FORM') %}{% else %}"
+        "{% set date = 'none' %}{% endif %}{{ date }}"
+    ).replace("FORM", form)
+    day = {"%d %b %Y": "26 Jul 2024", "%Y-%m-%d %H:%M": "2024-07-26 00:00"}
+    assert templates.rendered(template, {}, [[{"role": "user", "content": "x"}]]) == [day[form]]
 
 
 def test_many_chats_come_back_in_order(tokenizer: Any) -> None:

@@ -38,17 +38,42 @@ def test_a_flipped_bit_in_an_adapter(seal: Any, small: Small) -> None:
     assert "adapter_model.safetensors is missing or damaged: its sha256" in result.err
 
 
-@pytest.mark.parametrize("stage", ["generate", "score"])
-def test_a_flipped_bit_in_a_table(seal: Any, small: Small, stage: str) -> None:
+def test_a_flipped_bit_in_a_table(seal: Any, small: Small) -> None:
     """Every page of a Parquet file, though DuckDB verifies no checksum."""
-    table = {"generate": "self_edits", "score": "rewards"}[stage]
-    file = small.path(stage) / "part-00000.parquet"
+    file, other = small.path("generate") / "part-00000.parquet", small.ids["second"]
+    query = "select distinct artifact_id from self_edits order by 1"
+    assert seal("sql", query, "-f", "csv").out.split()[1:] == sorted([small.ids["generate"], other])
     for bit in range(0, file.stat().st_size * 8, 1999):
         flip(file, bit)
-        result = seal("sql", f"from {table}", "-f", "csv")
-        assert (result.code, result.out) == (3, "")
+        found = seal("sql", query, "-f", "csv")
+        assert (found.code, found.out.split()[1:]) == (3, [other])
+        assert found.err.count("its sha256 is not the manifest's. It is left out.") == 1
         flip(file, bit)
-    assert seal("sql", f"from {table}", "-f", "csv").code == 0
+    assert seal("sql", "from self_edits", "-f", "csv").code == 0
+
+
+def test_a_damaged_table_is_named_once_and_left_out(seal: Any, small: Small) -> None:
+    """As an unreadable manifest is; what is about the artifact itself ends with 3."""
+    flip(small.path("score") / "part-00000.parquet")
+    for command, left, code in (
+        (["sql", "select count(*) as n from rewards", "-f", "csv"], "n\n0\n", 3),
+        (["sql", *N_CONTEXTS], "n\n2\n", 0),  # not about it
+        (["report", "reward-noise", "cost"], "filter", 3),
+        (["report", "--format", "html", "--output", "page.html"], "", 3),
+    ):
+        result = seal(*command)
+        assert result.code == code, result.err
+        assert left in result.out
+        assert result.err.count(f"{small.ids['score']} is not whole") == 1
+        assert result.err.count("It is left out") == 1
+    listed = seal("ls")  # reads no table
+    assert listed.code == 0
+    assert small.ids["score"] in listed.out
+    result = seal(*small.commands["score"])
+    assert (result.code, result.out) == (3, "")
+    assert "is there already" not in result.err
+    assert "left out" not in result.err
+    assert seal("filter", small.ids["score"], "--rule", "top-k").code == 3
 
 
 def test_a_manifest_alone_is_no_hit(seal: Any, small: Small) -> None:
