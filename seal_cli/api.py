@@ -23,9 +23,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from seal_cli import console
+from seal_cli.execution.attempt import RunOptions
 from seal_cli.execution.cluster import Cluster, Node, Workers
 from seal_cli.execution.local import Local
-from seal_cli.execution.runner import Runner, RunOptions
+from seal_cli.execution.runner import Runner
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.shards import Shard
 from seal_cli.execution.spec import StageSpec
@@ -45,7 +46,7 @@ from seal_cli.pipeline import eval as evaluate
 from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.results import Imported, Made, Result, Rounds, Table
 from seal_cli.settings import SPREAD, Settings, Takes
-from seal_cli.store import index
+from seal_cli.sharing import Sharing
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
@@ -56,7 +57,6 @@ from stages.fields import Config
 if TYPE_CHECKING:
     from seal_cli.execution.ray import Ray
 
-EXECUTORS = ("local", "ray")
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
 
 
@@ -67,6 +67,7 @@ class Seal:
     that may have SEAL_* variables and the keys of servers, such as `os.environ`. What is not given
     is not read; a model's own seal.toml applies as in the shell. `argv` is the command line that
     manifests name: none where it is another program's, which may have secrets in its own.
+    `remote` is the URL of a place whose artifacts count as here, and where runs are pushed to.
     """
 
     def __init__(
@@ -79,12 +80,15 @@ class Seal:
         dtype: str = "auto",
         environ: Mapping[str, str] | None = None,
         argv: Sequence[str] = (),
+        remote: str | None = None,
     ) -> None:
         self.store, self.environ = store_at(Path(store)), environ or {}
         self.device, self.dtype, self.argv = device, dtype, tuple(argv)
         if not isinstance(config, Settings):
             config = Settings(config, (), self.environ, preset)
         self.settings = config
+        self.remote = Sharing(self.store, remote) if remote else None
+        self.store.beyond = self.remote
         self._ray: Ray | None = None
 
     def import_contexts(
@@ -107,10 +111,8 @@ class Seal:
 
     def import_official(self, directory: str | PathLike[str], **settings: Any) -> Imported:
         """The released SEAL data and results, an artifact for each file."""
-        _, run = self._begin(import_official.TAKES, settings, index=False)
-        made = Imported(*import_official.import_official(Path(directory), run))
-        index.refresh(self.store)
-        return made
+        _, run = self._begin(import_official.TAKES, settings)
+        return Imported(*import_official.import_official(Path(directory), run))
 
     def quiz(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Contexts with questions that the policy wrote; what was dropped is in `drafts`."""
@@ -221,6 +223,20 @@ class Seal:
         """An artifact of the store: by its id, a prefix of it, or @latest:<stage>."""
         return Result(self.store.artifact(self.store.resolve(str(reference))))
 
+    def push(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> None:
+        """Send artifacts and what they were made from to another place, inputs first.
+
+        `closure`, `weights` and `repair` are those of `Sharing.push`.
+        """
+        ids = [self.store.resolve(one) for one in _texts(references)]
+        Sharing(self.store, url).push(ids, **how)
+
+    def pull(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> Made:
+        """Fetch artifacts and what they were made from, by their ids; as `Sharing.pull`."""
+        ids = _texts(references)
+        Sharing(self.store, url).pull(ids, **how)
+        return Made([self.store.artifact(one) for one in ids])
+
     def run(
         self,
         takes: Takes,
@@ -260,15 +276,15 @@ class Seal:
         return self._ray
 
     def _begin(
-        self, takes: Takes, settings: Mapping[str, Any], **own: Any
+        self, takes: Takes, settings: Mapping[str, Any]
     ) -> tuple[Resolver, Callable[..., Artifact]]:
         """What builds a spec from names and settings, and what runs it."""
         given = {name: value for name, value in settings.items() if value is not None}
         how = {name: given.pop(name) for name in takes.how if name in given}
         if "shard" in how:
             how["shard"] = Shard.of(how["shard"])
-        workers = _workers({name: how.pop(name) for name in SPREAD if name in how})
-        run = partial(self._run, RunOptions(**how, **own, argv=self.argv), workers)
+        workers = Workers.of({name: how.pop(name) for name in SPREAD if name in how})
+        run = partial(self._run, RunOptions(**how, argv=self.argv), workers)
         return self.resolver(takes.flags(given)), run
 
     def _run(
@@ -285,6 +301,8 @@ class Seal:
         executor = ray or Local(self.runtime, self.store)
         with ray.cluster.quiet() if ray else nullcontext():
             artifact = Runner(self.store, executor, options).run(spec, check)
+        if self.remote:
+            self.remote.share(artifact.id)
         for said in self.runtime.usage():
             console.say(said)
         if artifact.n_failed:
@@ -313,25 +331,6 @@ def store_at(root: Path) -> Workspace:
     if any(letter in str(root.absolute()) for letter in "*?[\\"):  # to DuckDB, patterns
         raise ConfigError(f"{root} has one of * ? [ \\ in its path.", "Name another with --store.")
     return Workspace(root)
-
-
-def _workers(given: Mapping[str, Any]) -> Workers | None:
-    """The workers that were asked for; null for this process. Raises ConfigError."""
-    executor = given.get("executor", EXECUTORS[0])
-    if executor not in EXECUTORS:
-        raise ConfigError(f"there is no executor {executor!r}.", f"Use {' or '.join(EXECUTORS)}.")
-    if executor == EXECUTORS[0]:
-        for name in given.keys() - {"executor"}:
-            raise ConfigError(
-                f"--{name.replace('_', '-')} goes with --executor ray.", "Leave it out."
-            )
-        return None
-    return Workers(
-        given.get("workers"),
-        given.get("gpus_per_worker"),
-        given.get("cpus_per_worker", 1.0),
-        given.get("ray_address"),
-    )
 
 
 def _texts(given: Reference | Sequence[Reference]) -> list[str]:

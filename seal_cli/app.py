@@ -22,6 +22,8 @@ from seal_cli.commands import (
     log,
     loop,
     ls,
+    pull,
+    push,
     quiz,
     regrade,
     report,
@@ -75,6 +77,8 @@ app.command("why")(why.why)
 app.command("sql")(sql.sql)
 app.command("report")(report.report)
 app.command("tag")(tag.tag)
+app.command("push")(push.push)
+app.command("pull")(pull.pull)
 app.command("verify")(verify.verify)
 app.command("gc")(gc.gc)
 app.command("rm")(rm.rm)

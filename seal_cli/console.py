@@ -9,9 +9,10 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, TextIO
@@ -210,15 +211,48 @@ def progress(label: str, *, total: int, done: int = 0) -> Iterator[Callable[[int
 
 
 @contextmanager
-def _bar(label: str, total: int, done: int) -> Iterator[Callable[[int], None]]:
+def _bar(
+    label: str, total: int, done: int, *, size: bool = False
+) -> Iterator[Callable[[int], None]]:
     from rich import progress as parts
     from rich.console import Console
 
     text, bars, left = "{task.description}", parts.BarColumn(), parts.TimeRemainingColumn()
-    columns = (text, bars, parts.MofNCompleteColumn(), left)
+    counts: list[parts.ProgressColumn] = [parts.MofNCompleteColumn()]
+    if size:
+        counts = [parts.DownloadColumn(), parts.TransferSpeedColumn()]
+    columns = [parts.TextColumn(text), bars, *counts, left]
     with parts.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total, completed=done)
         yield lambda n: bar.advance(task, n)
+
+
+@contextmanager
+def transfer(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Gives a function that takes how many more bytes went, from any thread; says how fast."""
+    start = last = time.monotonic()
+    count, guard = 0, threading.Lock()
+
+    def said(now: float) -> str:
+        speed = count / 1e6 / max(now - start, 1e-3)
+        return f"{label}: {count / 1e6:.1f} of {total / 1e6:.1f} MB, {speed:.1f} MB/s"
+
+    def advance(n: int) -> None:
+        nonlocal count, last
+        with guard:
+            count += n
+            now = time.monotonic()
+            if shown is not None:
+                shown(n)
+            elif now - last >= INTERVAL:
+                last = now
+                say(said(now))
+
+    terminal = not _quiet and sys.stderr.isatty() and not os.environ.get("CI")
+    with _bar(label, total, 0, size=True) if terminal else nullcontext() as shown:
+        yield advance
+    if count:
+        say(said(time.monotonic()))
 
 
 def _lines(label: str, total: int, done: int) -> Callable[[int], None]:

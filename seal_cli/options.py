@@ -62,6 +62,24 @@ SecondsOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda or mps.")]
+RemoteOption = Annotated[
+    str | None,
+    typer.Option(
+        "--remote",
+        metavar="URL",
+        envvar="SEAL_REMOTE",
+        help="A place others use too: what is missing is fetched from it, what was made is sent.",
+    ),
+]
+ClosureFlag = Annotated[
+    bool, typer.Option("--closure/--no-closure", help="With all that they were made from.")
+]
+WeightsFlag = Annotated[
+    bool, typer.Option("--no-weights", help="Tables only; weights can follow later.")
+]
+QuietFlag = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting; repeatable."),
@@ -106,6 +124,32 @@ def _of_all(
         bool,
         typer.Option("--merge-only", help="Merge shards; compute nothing that is missing."),
     ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Exit 4 when rows failed, or files of an import were left out."
+        ),
+    ] = False,
+    remote: RemoteOption = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Settings file [default: SEAL_CONFIG, or ./seal.toml if it exists].",
+        ),
+    ] = None,
+    preset: PresetOption = None,
+    assignments: SetOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object instead of the id.")
+    ] = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """What every stage command takes besides its own."""
+
+
+def _of_workers(
+    *,
     executor: Annotated[
         str | None, typer.Option("--executor", help="local or ray. [default: local]")
     ] = None,
@@ -127,34 +171,17 @@ def _of_all(
             help="A Ray cluster [default: RAY_ADDRESS, else one is begun on this machine].",
         ),
     ] = None,
-    strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict", help="Exit 4 when rows failed, or files of an import were left out."
-        ),
-    ] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            help="Settings file [default: SEAL_CONFIG, or ./seal.toml if it exists].",
-        ),
-    ] = None,
-    preset: PresetOption = None,
-    assignments: SetOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a JSON object instead of the id.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")
-    ] = False,
 ) -> None:
-    """What every stage command takes besides its own."""
+    """What stage commands that can be spread over workers take for it."""
 
 
-_OF_ALL = inspect.signature(_of_all).parameters
+_OF_ALL = {
+    name: parameter
+    for function in (_of_all, _of_workers)
+    for name, parameter in inspect.signature(function).parameters.items()
+}
 _HOW = ("retry_failed", "shard", "merge_only", *SPREAD)  # not every run can be run so
-_OF_SEAL = ("assignments", "config", "preset", "device", "dtype")
+_OF_SEAL = ("assignments", "config", "preset", "device", "dtype", "remote")
 
 
 def stage_command(
@@ -249,6 +276,15 @@ def _stdin(given: dict[str, Any]) -> dict[str, Any]:
             "only one argument can be read from stdin.", "Give the other ids as text."
         )
     return given | {name: from_stdin() for name in dashes}
+
+
+def ids_and_url(given: list[str]) -> tuple[list[str], str]:
+    """The ids before a URL; the URL of SEAL_REMOTE where the last is none."""
+    url = given.pop() if "://" in given[-1] else os.environ.get("SEAL_REMOTE", "")
+    if not url or not given:
+        what = "artifact" if url else "URL"
+        raise ConfigError(f"no {what} is given.", "Write one or more ids, then a URL.")
+    return [from_stdin() if one == "-" else one for one in given], url
 
 
 def from_stdin() -> str:

@@ -160,14 +160,18 @@ def _arrow(rows: list[dict[str, Any]]) -> "pa.Table":
 
 def summary(artifact: Artifact) -> dict[str, Any]:
     """An artifact as --json tells it."""
-    manifest = artifact.manifest
+    return described(artifact.manifest, str(artifact.path))
+
+
+def described(manifest: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The same of a manifest whose artifact is at `path`, or a URL."""
     return {
-        "artifact_id": artifact.id,
-        "kind": artifact.kind,
-        "stage": artifact.stage,
+        "artifact_id": manifest["artifact_id"],
+        "kind": manifest["kind"],
+        "stage": manifest["stage"],
         "status": manifest["status"],
-        "inputs": artifact.inputs,
+        "inputs": [entry["artifact_id"] for entry in manifest["inputs"]],
         "tables": manifest["tables"],
-        "path": str(artifact.path),
+        "path": path,
         "seconds": manifest["seconds"],
     }

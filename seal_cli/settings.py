@@ -49,7 +49,7 @@ _NOT_OF_MODELS = ("endpoint", "judge")
 # What may name a file, whose text a manifest holds: a model's folder may not say which.
 _FILES = (("generate", "prompt"), ("quiz", "prompt"), ("filter", "query"), ("eval", "oracle"))
 KEYS = ("SEAL_API_KEY", "SEAL_JUDGE_API_KEY")  # of servers: never settings
-_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_FAILPOINT", *KEYS)
+_RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_REMOTE", "SEAL_FAILPOINT", *KEYS)
 DEFAULT_FILE = Path("seal.toml")
 # Who works a run off, and of Ray's workers how many there are and what each has.
 SPREAD = ("executor", "workers", "gpus_per_worker", "cpus_per_worker", "ray_address")

@@ -25,7 +25,7 @@ FLOORS = (
     ("store",),
     ("execution", "importers"),
     ("pipeline",),
-    ("reports", "results", "boundary", "discarding"),
+    ("reports", "results", "boundary", "discarding", "sharing"),
     ("api", "tables"),
     ("options",),
     ("commands",),

@@ -38,6 +38,7 @@ EXTRAS = {
     "plot": "matplotlib",
     "constrained": "xgrammar",
     "nf4": "bitsandbytes",
+    "sftp": "asyncssh",
 }
 INSTALL = "pip install -c constraints.txt"  # in the checkout: the tested set
 

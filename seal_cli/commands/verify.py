@@ -8,6 +8,8 @@ import typer
 
 from seal_cli import console
 from seal_cli.options import from_stdin, store_of
+from seal_cli.sharing import Sharing
+from seal_cli.store.remote.inspect import Inspection
 from seal_cli.store.verify import Verifier
 from stages.errors import ConfigError, InputError
 
@@ -17,17 +19,29 @@ IdsArg = Annotated[
 ]
 AllFlag = Annotated[bool, typer.Option("--all", help="The whole store.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+RemoteOption = Annotated[
+    str | None,
+    typer.Option("--remote", metavar="URL", help="What is there instead; nothing is kept."),
+]
 
 
 def verify(
-    ctx: typer.Context, ids: IdsArg = None, every: AllFlag = False, as_json: JsonFlag = False
+    ctx: typer.Context,
+    ids: IdsArg = None,
+    every: AllFlag = False,
+    remote: RemoteOption = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Read everything again and compare it with its digests; one line per finding, exit 3."""
     if bool(ids) == every:
         raise ConfigError("no artifact is named.", "Name artifacts, or use --all.")
-    store = store_of(ctx)
-    verifier, start = Verifier(store), time.perf_counter()
-    named = [store.resolve(from_stdin() if one == "-" else one) for one in ids or ()]
+    store, start = store_of(ctx), time.perf_counter()
+    named = [from_stdin() if one == "-" else one for one in ids or ()]
+    verifier: Verifier | Inspection
+    if remote:
+        verifier = Sharing(store, remote).inspection()
+    else:
+        verifier, named = Verifier(store), [store.resolve(one) for one in named]
     found = []
     for finding in verifier.everything() if every else verifier.closure(named):
         found.append(finding)

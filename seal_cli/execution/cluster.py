@@ -17,6 +17,7 @@ from seal_cli.execution.manifest import versions
 from stages.errors import ConfigError
 
 LOCAL = "local"
+EXECUTORS = (LOCAL, "ray")
 _PROBE_SECONDS = 5.0
 _FACTS_SECONDS = 30.0
 _SETTINGS = b"\0\0\0\4\0\0\0\0\0"  # an empty frame of them: RFC 9113, 3.4 and 6.5
@@ -45,6 +46,25 @@ class Workers:
         ):  # fmt: skip
             if value is not None and not least <= value < float("inf"):
                 raise ConfigError(f"{name} {value} is not usable.", f"Give {least} or more.")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Workers | None":
+        """Those that settings ask for; null for this process. Raises ConfigError."""
+        executor = given.get("executor", EXECUTORS[0])
+        if executor not in EXECUTORS:
+            known = " or ".join(EXECUTORS)
+            raise ConfigError(f"there is no executor {executor!r}.", f"Use {known}.")
+        if executor == EXECUTORS[0]:
+            for name in given.keys() - {"executor"}:
+                flag = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{flag} goes with --executor ray.", "Leave it out.")
+            return None
+        return cls(
+            given.get("workers"),
+            given.get("gpus_per_worker"),
+            given.get("cpus_per_worker", 1.0),
+            given.get("ray_address"),
+        )
 
 
 @dataclass(frozen=True)

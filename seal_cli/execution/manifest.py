@@ -15,7 +15,7 @@ from typing import Any
 from seal_cli import __version__
 from seal_cli.execution.spec import StageSpec
 from seal_cli.store.artifact import Artifact
-from seal_cli.store.manifest import FORMAT
+from seal_cli.store.manifest import FORMAT, content_of
 from seal_cli.store.workspace import Workspace
 
 _ADDRESS = re.compile(r"\b(https?://)(?:[^\s,]*@)?([^\s/?#@]+)[^\s,]*", re.IGNORECASE)
@@ -72,7 +72,11 @@ def manifest(
 
 def entry(artifact: Artifact) -> dict[str, Any]:
     """An input as the manifest has it."""
-    return {"artifact_id": artifact.id, "kind": artifact.kind, "manifest_sha256": artifact.digest}
+    return {
+        "artifact_id": artifact.id,
+        "kind": artifact.kind,
+        "content_sha256": content_of(artifact.manifest),
+    }
 
 
 def _public(text: str) -> str:

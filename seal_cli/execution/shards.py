@@ -73,6 +73,8 @@ class Shards:
 
     def found(self) -> list[Shard]:
         """Those that are whole and have no item in common: of the count that gives most first."""
+        if self.store.beyond:
+            self.store.beyond.bring_shards(self.whole)
         by_count: dict[int, list[Shard]] = {}
         for shard in self._here():
             try:

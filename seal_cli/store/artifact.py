@@ -11,25 +11,20 @@ compared with the manifest's digest of it before.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import (
     MANIFEST,
     REMOVED,
     Damaged,
     Digests,
     Stamp,
-    fresh_digest,
-    fsync,
     read_sealed,
-    sealed,
     stamp,
-    write_sealed,
 )
 from seal_cli.store.parts import ROWS_AT_ONCE
 from seal_cli.store.schema import TABLE_OF, from_table
@@ -40,16 +35,18 @@ if TYPE_CHECKING:
 
 WEIGHTS = "__weights"
 R = TypeVar("R")
+Bring = Callable[[str], None] | None
 Files = Mapping[str, Mapping[str, Any]]  # name -> {"bytes": …, "sha256": …}
 
 
 class Artifact:
     """A published artifact. Its manifest is read at once, its tables when asked for."""
 
-    def __init__(self, path: Path, digests: Digests | None = None) -> None:
+    def __init__(self, path: Path, digests: Digests | None = None, bring: Bring = None) -> None:
+        """`bring` fetches the weights of an id that are not here."""
         from seal_cli.store.manifest import read
 
-        self.path = path
+        self.path, self._bring = path, bring
         self._digests = digests or Digests(None)
         try:
             if path.is_symlink():
@@ -58,7 +55,7 @@ class Artifact:
         except Damaged as error:
             raise _bad(path.name, f"its manifest is missing or broken: {error}") from error
         self.manifest: dict[str, Any] = found[0]
-        self.digest = found[1]  # by which what is made from it knows it
+        self.digest = found[1]  # by which what was made from it knows it, if that is of before
         self.id: str = self.manifest["artifact_id"]
         self.kind: str = self.manifest["kind"]
         self.stage: str = self.manifest["stage"]
@@ -231,18 +228,25 @@ class Artifact:
         named = [name for name in self.manifest["files"] if name.startswith(prefix)]
         if not named or not relative.startswith(WEIGHTS):
             raise InputError(f"{self.id} has no {relative}.", "See `seal show`.")
-        removed = self.removed
-        if any(name in removed and not (self.path / name).exists() for name in named):
+        if self._bring and self._without(named):
+            self._bring(self.id)
+        if self._without(named):
             raise InputError(
                 f"{relative} was removed from {self.id}.",
-                f"`seal {self.stage} {' '.join(self.inputs[:1])} --force` and its settings (`seal "
-                f"show {self.id} --config`) make it again, as a new attempt.",
+                f"`seal pull {self.id} URL` fetches it from where it was pushed; `seal "
+                f"{self.stage} {' '.join(self.inputs[:1])} --force` and its settings (`seal show "
+                f"{self.id} --config`) make it again, as a new attempt.",
             )
         for name in named:
             self._prove(name)
         for name in self.strangers(relative):  # a library opens by name whatever lies there
             raise self._damaged(name, "the manifest does not know it")
         return self.path / relative
+
+    def _without(self, names: Sequence[str]) -> bool:
+        """Whether one of these was removed."""
+        removed = self.removed
+        return any(name in removed and not (self.path / name).exists() for name in names)
 
     def strangers(self, relative: str = ".") -> Iterator[str]:
         """What lies below a folder of the artifact and is not in its manifest."""
@@ -262,6 +266,11 @@ class Artifact:
         if found.size != expected:
             raise Damaged(f"expected {expected} bytes, found {found.size}")
         return found
+
+    def proven(self, name: str) -> Path:
+        """A file of the manifest, read if it was not yet. Raises InputError for a damaged one."""
+        self._prove(name)
+        return self.path / name
 
     def _prove(self, name: str) -> Stamp:
         """A file whose content is what the manifest says. Raises InputError."""
@@ -285,57 +294,6 @@ def _bad(name: str, why: str) -> InputError:
     )
 
 
-def write_removed(folder: Path, files: Files) -> None:
-    """Say in an artifact's folder which of its weights are not there on purpose."""
-    moment = datetime.now(UTC).isoformat(timespec="seconds")
-    write_sealed(folder / REMOVED, {"removed_at": moment, "files": files}, indent=1)
-
-
 def folder_of(table: str, kind: str) -> str:
     """Where a table's files lie in an artifact of a kind."""
     return "." if table == kind else f"__{table}"
-
-
-def publish(
-    folder: Path, target: Path, manifest: dict[str, Any], known: Files | None = None
-) -> None:
-    """Write the manifest and make the folder an artifact, by one rename.
-
-    Files that are `known` are on disk with their folders and were hashed. Whoever renames first
-    wins; the loser's folder is left for it to delete.
-
-    Raises:
-        FileExistsError: the artifact is there already.
-
-    """
-    known = known or {}
-    manifest["files"] = _inventory(folder, known)
-    (folder / MANIFEST).write_text(sealed(manifest, indent=1) + "\n", encoding="ascii")
-    fsync(folder / MANIFEST)
-    fresh = (folder / name for name in manifest["files"] if name not in known)
-    for directory in {folder, *(path for file in fresh for path in file.parents)}:
-        if directory.is_relative_to(folder):
-            fsync(directory)
-    failpoint("manifest-written")
-    try:
-        os.rename(folder, target)
-    except OSError as error:
-        if target.is_dir():
-            raise FileExistsError(target) from error
-        raise
-    failpoint("published")
-    fsync(target.parent)
-
-
-def _inventory(folder: Path, known: Files) -> dict[str, Any]:
-    """Size and sha256 of every file but the manifest, which are on disk from here on."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    names = [path.relative_to(folder).as_posix() for path in found]
-    return {name: known.get(name) or entry(folder / name) for name in names}
-
-
-def entry(path: Path) -> dict[str, Any]:
-    """Size and sha256 of a file, which is on disk when this returns. Raises Damaged."""
-    fsync(path)
-    found, digest = fresh_digest(path)
-    return {"bytes": found.size, "sha256": digest}

@@ -10,13 +10,15 @@ seal-store/
 """
 
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from seal_cli.store.artifact import Artifact
-from seal_cli.store.files import MANIFEST, Damaged, Digests, Stamp, stamp
+from seal_cli.store.files import MANIFEST, Damaged, Digests, Stamp, make_folder, stamp
 from seal_cli.store.identity import ID
 from seal_cli.store.names import Names
 from stages import PIPELINE
@@ -24,6 +26,19 @@ from stages.errors import ConfigError, InputError
 
 LOG = logging.getLogger(__name__)
 STAGES = ("import", "quiz", *PIPELINE, "regrade")
+
+
+class Beyond(Protocol):
+    """A place where artifacts that are not here may be."""
+
+    def bring(self, artifact_id: str, *, weights: bool = False) -> bool:
+        """Bring an artifact with what it was made from; false where it is not there either."""
+
+    def bring_weights(self, artifact_id: str) -> None:
+        """Bring the weights that an artifact is without here, as far as they are there."""
+
+    def bring_shards(self, artifact_id: str) -> None:
+        """Bring the shards of a run."""
 
 
 class Workspace:
@@ -40,6 +55,7 @@ class Workspace:
         self.names = Names(self.root / "names", STAGES)
         self.index = self.root / "index.duckdb"
         self.digests = Digests(self.root / "digests.txt")
+        self.beyond: Beyond | None = None
         self._read: dict[str, tuple[Stamp, Artifact]] = {}
         self._named: set[str] = set()  # bad artifacts that were complained of
 
@@ -53,13 +69,7 @@ class Workspace:
         """
         folders = (self.artifacts, self.work, self.shards, self.locks, self.trash)
         for folder in folders:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise InputError(
-                    f"{error.filename} is no folder, or a link to nothing.",
-                    "Move it away, or choose another --store.",
-                ) from error
+            make_folder(folder)
         if len({folder.stat().st_dev for folder in folders}) > 1:
             raise ConfigError(
                 f"parts of {self.root} are on different disks.",
@@ -76,7 +86,7 @@ class Workspace:
         return self.work / _checked(artifact_id)
 
     def lock_path(self, artifact_id: str) -> Path:
-        """The lock file of a key; never deleted."""
+        """The lock file of a key."""
         return self.locks / f"{_checked(artifact_id)}.lock"
 
     def ids(self, stage: str | None = None) -> list[str]:
@@ -88,26 +98,39 @@ class Workspace:
         whole = (match[0] for match in found if match and not match[1])
         return sorted(name for name in whole if stage in (None, name.split("-")[0]))
 
+    def has(self, artifact_id: str) -> bool:
+        """Whether an artifact, or a shard, is here, or was brought."""
+        here = os.path.lexists(self.path(artifact_id))
+        return here or (self.beyond is not None and self.beyond.bring(artifact_id, weights=True))
+
     def artifact(self, artifact_id: str) -> Artifact:
         """A published artifact. Raises InputError when it is not there or not readable."""
         path = self.path(artifact_id)
-        if not path.is_dir():
+        if not path.is_dir() and not (self.beyond and self.beyond.bring(artifact_id)):
             raise InputError(
                 f"artifact {artifact_id} is not in {self.root}.",
-                "Copy its folder into artifacts/ of this store, or run the stage that makes it.",
+                "Fetch it with `seal pull`, or run the stage that makes it.",
             )
         with suppress(Damaged):  # the artifact says it better
             found = stamp(path / MANIFEST)
             known = self._read.get(artifact_id)
             if known is None or known[0] != found:
-                known = self._read[artifact_id] = found, Artifact(path, self.digests)
+                known = self._read[artifact_id] = found, self._open(path)
             return known[1]
-        return Artifact(path, self.digests)
+        return self._open(path)
+
+    def _open(self, path: Path) -> Artifact:
+        bring = self.beyond.bring_weights if self.beyond else None
+        return Artifact(path, self.digests, bring)
 
     def all(self, stage: str | None = None) -> Iterator[Artifact]:
         """Every readable artifact, oldest first; an unreadable one is named and passed over."""
+        return self.some(self.ids(stage))
+
+    def some(self, ids: Iterable[str]) -> Iterator[Artifact]:
+        """Those of these that can be read, as `all` has them."""
         readable = []
-        for artifact_id in self.ids(stage):
+        for artifact_id in ids:
             try:
                 readable.append(self.artifact(artifact_id))
             except InputError as error:
@@ -143,6 +166,8 @@ class Workspace:
             )
         found = [name for name in self.ids() if name.startswith(reference)]
         if reference in found:
+            return reference
+        if not found and self.beyond and ID.fullmatch(reference):
             return reference
         if not found:
             raise InputError(f"no artifact {reference} in {self.root}.", "See `seal ls`.")
@@ -190,8 +215,7 @@ class Workspace:
                     absent.append(entry["artifact_id"])
         if absent:
             raise InputError(
-                f"artifact {absent[0]} is not in {self.root}.",
-                "Copy its folder into artifacts/ of this store.",
+                f"artifact {absent[0]} is not in {self.root}.", "Fetch it with `seal pull`."
             )
         raise InputError(
             f"{artifact.id} was not made from {kind}.",

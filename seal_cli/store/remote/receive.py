@@ -7,18 +7,19 @@ those that are there and whole are kept when the same is received again.
 import os
 import shutil
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from seal_cli.store.artifact import WEIGHTS, Artifact, Files, write_removed
+from seal_cli.store.artifact import WEIGHTS, Artifact, Files
 from seal_cli.store.failpoints import failpoint
-from seal_cli.store.files import MANIFEST, Damaged, fresh_digest, fsync
+from seal_cli.store.files import MANIFEST, REMOVED, Damaged, fresh_digest, fsync, write_removed
 from seal_cli.store.journal import locked
 from seal_cli.store.manifest import parse
+from seal_cli.store.remote.threads import in_threads
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 
-Moved = Callable[[int], None]  # takes how many more bytes came or went
+RECEIVED = "received"  # in the work folder of the key
+Moved = Callable[[int], None]  # takes how many more bytes came; what it raises ends it
 Fetch = Callable[[str, Path, Moved], None]  # a file's name in the artifact, where to write it
 
 
@@ -37,7 +38,7 @@ def receive(
     """The artifact in this store; what is there already stays as it is.
 
     `digest` is what those know it by that were made from it. `absent` are weights that are not to
-    be had, or not wanted. `fetch` is called in this many threads; what `moved` raises ends it.
+    be had, or not wanted. `fetch` is called in this many threads.
 
     Raises:
         InputError: the manifest is another's or none, or a file is not what it says.
@@ -52,7 +53,7 @@ def receive(
     with locked(store.lock_path(artifact_id), wait=wait):
         target, work = store.path(artifact_id), store.work_path(artifact_id)
         if not os.path.lexists(target):
-            folder = work / "received"
+            folder = work / RECEIVED
             wanted = {name: entry for name, entry in files.items() if name not in removed}
             receive_files(artifact_id, folder, wanted, fetch, threads, moved)
             if removed:
@@ -65,6 +66,40 @@ def receive(
             fsync(target.parent)
             shutil.rmtree(work)  # what was begun of it here is not needed any more
     return store.artifact(artifact_id)
+
+
+def mend(
+    store: Workspace,
+    artifact: Artifact,
+    names: Collection[str],
+    fetch: Fetch,
+    *,
+    threads: int = 1,
+    moved: Moved = lambda _: None,
+) -> None:
+    """Files of an artifact that is here: weights that it was without, or what is damaged.
+
+    Raises:
+        InputError: a file is not what the manifest says; none of them is put in place then.
+        BusyError: another process has its lock.
+
+    """
+    with locked(store.lock_path(artifact.id), wait=False):
+        folder = store.work_path(artifact.id) / RECEIVED
+        files = {name: artifact.manifest["files"][name] for name in names}
+        receive_files(artifact.id, folder, files, fetch, threads, moved)
+        for name in files:
+            target = artifact.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(folder / name, target)
+            fsync(target.parent)
+        removed = artifact.removed
+        left = {name: entry for name, entry in removed.items() if name not in files}
+        if left:
+            write_removed(artifact.path, left)
+        elif removed:
+            (artifact.path / REMOVED).unlink()
+        shutil.rmtree(store.work_path(artifact.id))
 
 
 def checked(artifact_id: str, manifest: bytes, digest: str | None = None) -> Files:
@@ -109,19 +144,12 @@ def receive_files(
                 "store that has it whole.",
             ) from error
 
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for done in [pool.submit(one, name) for name in files]:
-                done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    in_threads(threads, one, files)
 
 
 def _one(path: Path, size: int, sha256: str, name: str, fetch: Fetch, moved: Moved) -> None:
     """A file that is what it should be. Raises Damaged."""
     if os.path.lexists(path) and fresh_digest(path)[1] == sha256:
-        moved(size)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)

@@ -1,0 +1,40 @@
+"""`seal pull`: artifacts from another place."""
+
+from typing import Annotated
+
+import typer
+
+from seal_cli import console
+from seal_cli.options import ClosureFlag, QuietFlag, WeightsFlag, ids_and_url, store_of
+from seal_cli.sharing import Sharing
+
+GivenArg = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ID… URL",
+        help="Whole ids, or -; then where `seal push` sent them [default: SEAL_REMOTE].",
+    ),
+]
+RepairFlag = Annotated[
+    bool, typer.Option("--repair", help="Read again what is here, and fetch what is damaged.")
+]
+
+
+def pull(
+    ctx: typer.Context,
+    given: GivenArg,
+    closure: ClosureFlag = True,
+    no_weights: WeightsFlag = False,
+    repair: RepairFlag = False,
+    quiet: QuietFlag = False,
+) -> None:
+    """Fetch artifacts and what they were made from from another place; prints their ids.
+
+    Every file is compared with its digest, and an artifact appears whole or not at all. What came
+    before an interruption is not fetched again.
+    """
+    console.configure(quiet=quiet)
+    ids, url = ids_and_url(given)
+    Sharing(store_of(ctx), url).pull(ids, closure=closure, weights=not no_weights, repair=repair)
+    for one in ids:
+        console.out(one)
