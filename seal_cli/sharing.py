@@ -140,8 +140,8 @@ class Sharing:
             for one in wanted:
                 if not send(self.place, one, _checked(advance)):
                     lost.append(one.artifact.id)
-            if wanted:
-                self.place.transport.done([one.artifact for one in wanted])
+            names = self.place.transport.done([one.artifact for one in wanted]) if wanted else ()
+            lost += [name.split("/")[-2] for name in names]
         for artifact_id in lost:
             console.say(f"{artifact_id} is there as another run of the same key made it; it stays.")
         return sum(len(one.files) for one in wanted)

@@ -6,6 +6,7 @@ looked at anew. The token is that of `hf auth login`, or HF_TOKEN.
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,14 +91,16 @@ class Hub:
         """Let a small file appear with the commit."""
         self._add(name, content)
 
-    def done(self, sent: Sequence[Artifact]) -> None:
+    def done(self, sent: Sequence[Artifact]) -> Sequence[str]:
         """Commit what was put, with the card of what is there then."""
         from huggingface_hub.errors import HfHubHTTPError
 
+        lost: list[str] = []
         created = {name for name in self._pending if name not in self._tree()}
         for _ in range(_TRIES if self._pending else 0):
             self._add(_CARD, card(self.read(_CARD), sent, self.kind, self._where["repo_id"]))
-            with self._reaching():
+            with self._reaching(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # tables beside a model are meant to be there
                 try:
                     self._api.create_commit(
                         operations=list(self._pending.values()),
@@ -106,14 +109,17 @@ class Hub:
                         **self._where,
                     )
                     self._pending.clear()
-                    return
+                    return lost
                 except HfHubHTTPError as error:
                     if error.response.status_code not in (409, 412):
                         raise
-            for name in created & self._tree().keys():  # whoever was first has won
-                self._pending.pop(name, None)
+            for name in created & self._tree().keys() & self._pending.keys():
+                content = self._pending.pop(name).path_or_fileobj  # whoever was first has won
+                if isinstance(content, bytes) and self.read(name) != content:
+                    lost.append(name)
         if self._pending:
             raise ResourceError(f"{self.address} is busy.", "Push again: the content is there.")
+        return lost
 
     def _add(self, name: str, content: Path | bytes) -> None:
         from huggingface_hub import CommitOperationAdd
