@@ -55,6 +55,12 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     return hashlib.sha256(canonical(entries).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def model_files(path: Path) -> list[Path]:
+    """Every file that transformers may open in a model's folder."""
+    files = {file for pattern in _MODEL_FILES for file in path.glob(pattern) if not file.is_dir()}
+    return sorted(files)
+
+
 def model_digest(path: Path, digests: Digests) -> str:
     """sha256 over every file that transformers may open in a model's folder.
 
@@ -64,9 +70,8 @@ def model_digest(path: Path, digests: Digests) -> str:
         InputError: one of them cannot be read.
 
     """
-    files = {file for pattern in _MODEL_FILES for file in path.glob(pattern) if not file.is_dir()}
     found = {}
-    for file in sorted(files):
+    for file in model_files(path):
         try:
             _, found[file.relative_to(path).as_posix()] = digests.of(file.resolve())
         except Damaged as error:

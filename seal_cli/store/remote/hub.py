@@ -38,6 +38,7 @@ class Hub:
         self._api = api()
         self._head, self._sizes = "", dict[str, int]()
         self._pending: dict[str, Any] = {}
+        self._created: set[str] = set()  # of these, what was not there when it was put
 
     def read(self, name: str) -> bytes | None:
         """A small file; null where there is none."""
@@ -85,6 +86,7 @@ class Hub:
         if name in self._tree():
             return False
         self._add(name, content)
+        self._created.add(name)
         return True
 
     def replace(self, name: str, content: bytes) -> None:
@@ -96,9 +98,15 @@ class Hub:
         from huggingface_hub.errors import HfHubHTTPError
 
         lost: list[str] = []
-        created = {name for name in self._pending if name not in self._tree()}
         for _ in range(_TRIES if self._pending else 0):
+            for name in self._created & self._tree().keys():  # whoever was first has won
+                self._created.remove(name)
+                content = self._pending.pop(name).path_or_fileobj
+                if self.read(name) != content:
+                    lost.append(name)
             self._add(_CARD, card(self.read(_CARD), sent, self.kind, self._where["repo_id"]))
+            if self._created & self._sizes.keys():  # since then, another came
+                continue
             with self._reaching(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # tables beside a model are meant to be there
                 try:
@@ -109,14 +117,11 @@ class Hub:
                         **self._where,
                     )
                     self._pending.clear()
+                    self._created.clear()
                     return lost
                 except HfHubHTTPError as error:
                     if error.response.status_code not in (409, 412):
                         raise
-            for name in created & self._tree().keys() & self._pending.keys():
-                content = self._pending.pop(name).path_or_fileobj  # whoever was first has won
-                if isinstance(content, bytes) and self.read(name) != content:
-                    lost.append(name)
         if self._pending:
             raise ResourceError(f"{self.address} is busy.", "Push again: the content is there.")
         return lost
