@@ -12,16 +12,20 @@ A setting is a keyword with the name of its flag: `--max-tokens 64` is `max_toke
 `force`, `wait`, `retry_failed`, `shard` and `merge_only`. Errors are those of `stages.errors`.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seal_cli import console
+from seal_cli.execution.attempt import RunOptions
+from seal_cli.execution.cluster import Cluster, Workers
 from seal_cli.execution.local import Local
-from seal_cli.execution.runner import Runner, RunOptions
+from seal_cli.execution.runner import Runner
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.shards import Shard
 from seal_cli.execution.spec import StageSpec
@@ -41,15 +45,17 @@ from seal_cli.pipeline import eval as evaluate
 from seal_cli.pipeline.models import folder_of
 from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.results import Imported, Made, Result, Rounds, Table
-from seal_cli.settings import Settings, Takes
+from seal_cli.settings import SPREAD, Settings, Takes
 from seal_cli.sharing import Sharing
-from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
 from seal_cli.store.workspace import Workspace
 from stages.config import GenerateConfig
 from stages.errors import ConfigError
 from stages.fields import Config
+
+if TYPE_CHECKING:
+    from seal_cli.execution.ray import Ray
 
 Reference = str | PathLike[str] | Made  # an id, a prefix, @latest:<stage>; a model; or a result
 
@@ -83,6 +89,7 @@ class Seal:
         self.settings = config
         self.remote = Sharing(self.store, remote) if remote else None
         self.store.beyond = self.remote
+        self._ray: Ray | None = None
 
     def import_contexts(
         self,
@@ -104,10 +111,8 @@ class Seal:
 
     def import_official(self, directory: str | PathLike[str], **settings: Any) -> Imported:
         """The released SEAL data and results, an artifact for each file."""
-        _, run = self._begin(import_official.TAKES, settings, index=False)
-        made = Imported(*import_official.import_official(Path(directory), run))
-        index.refresh(self.store)
-        return made
+        _, run = self._begin(import_official.TAKES, settings)
+        return Imported(*import_official.import_official(Path(directory), run))
 
     def quiz(self, contexts: Reference, policy: Reference, **settings: Any) -> Result:
         """Contexts with questions that the policy wrote; what was dropped is in `drafts`."""
@@ -261,28 +266,49 @@ class Seal:
         """What this process has loaded."""
         return Runtime(self.store, self.device, self.environ)
 
+    def close(self) -> None:
+        """Leave the Ray cluster that runs went to, if any did."""
+        if self._ray is not None:
+            self._ray.close()
+            self._ray = None
+
+    def _spread(self, workers: Workers) -> "Ray":
+        """The workers of a cluster; joining takes seconds, so they stay until others are wanted."""
+        from seal_cli.execution.ray import Ray
+
+        if self._ray is None or self._ray.cluster.wanted != workers:
+            self.close()
+            self.store.create()
+            log = self.store.work / f"ray-{os.getpid()}.tmp"
+            self._ray = Ray(self.store, Cluster(workers, log), self.device)
+        return self._ray
+
     def _begin(
-        self, takes: Takes, settings: Mapping[str, Any], **own: Any
+        self, takes: Takes, settings: Mapping[str, Any]
     ) -> tuple[Resolver, Callable[..., Artifact]]:
         """What builds a spec from names and settings, and what runs it."""
         given = {name: value for name, value in settings.items() if value is not None}
         how = {name: given.pop(name) for name in takes.how if name in given}
         if "shard" in how:
             how["shard"] = Shard.of(how["shard"])
-        run = partial(self._run, RunOptions(**how, **own, argv=self.argv))
+        workers = Workers.of({name: how.pop(name) for name in SPREAD if name in how})
+        run = partial(self._run, RunOptions(**how, argv=self.argv), workers)
         return self.resolver(takes.flags(given)), run
 
     def _run(
         self,
         options: RunOptions,
+        workers: Workers | None,
         spec: StageSpec,
         check: Callable[[], None] = lambda: None,
         deadline: float | None = None,
     ) -> Artifact:
         """The artifact of a spec; what servers were asked and what failed is said."""
-        executor = Local(self.runtime, self.store)
         options = replace(options, deadline=deadline)
-        artifact = Runner(self.store, executor, options).run(spec, check)
+        ray = None if workers is None or spec.HERE else self._spread(workers)
+        executor = ray or Local(self.runtime, self.store)
+        with ray.cluster.quiet() if ray else nullcontext():
+            artifact = Runner(self.store, executor, options).run(spec, check)
         if self.remote:
             self.remote.share(artifact.id)
         for said in self.runtime.usage():

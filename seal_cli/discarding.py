@@ -7,31 +7,27 @@ import typer
 
 from seal_cli import console
 from seal_cli.store import index
-from seal_cli.store.removal import Going, Worse, discard, forget
+from seal_cli.store.removal import Goes
 from seal_cli.store.workspace import Workspace
 from stages.errors import BusyError
 
 YesFlag = Annotated[bool, typer.Option("--yes", help="Do it; else it is only said.")]
 
 
-def go(store: Workspace, going: Sequence[Going | Worse], *, yes: bool) -> None:
+def go(store: Workspace, going: Sequence[Goes], *, yes: bool) -> None:
     """Print what goes; with `yes` let it go. What is in use stays, and is named."""
     if yes:
         store.create()
     size = 0
     for one in going:
-        place = one.path if isinstance(one, Going) else one.artifact.path
         size += one.bytes
-        console.out(f"{place.relative_to(store.root)}\t{one.why}\t{one.bytes}")
+        console.out(f"{one.path.relative_to(store.root)}\t{one.why}\t{one.bytes}")
         if not yes:
             continue
         try:
-            if isinstance(one, Going):
-                discard(one, store)
-            else:
-                forget(one, store)
+            one.go(store)
         except BusyError as error:
-            console.say(f"{place.name} stays: {error.message}")
+            console.say(f"{one.path.name} stays: {error.message}")
     if yes and going:
         index.refresh(store)
     done = "done; `seal gc --yes` empties the trash" if yes else "nothing was done: --yes does it"

@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -13,7 +14,7 @@ import typer
 from seal_cli import console
 from seal_cli.api import Seal
 from seal_cli.results import Made
-from seal_cli.settings import PRESETS, Settings, Takes, settings_file
+from seal_cli.settings import PRESETS, SPREAD, Settings, Takes, settings_file
 from seal_cli.store.workspace import Workspace
 from stages.engines.settings import ServerConfig
 from stages.errors import ConfigError
@@ -150,8 +151,39 @@ def _of_all(
     """What every stage command takes besides its own."""
 
 
-_OF_ALL = inspect.signature(_of_all).parameters
-_HOW = ("retry_failed", "shard", "merge_only")  # not every run can be run so
+def _of_workers(
+    *,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="local or ray. [default: local]")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="Of Ray. [default: one for each GPU, else each CPU]"),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option("--gpus-per-worker", help="[default: 1 where there are any]")
+    ] = None,
+    cpus_per_worker: Annotated[
+        float | None, typer.Option("--cpus-per-worker", help="[default: 1]")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="A Ray cluster [default: RAY_ADDRESS, else one is begun on this machine].",
+        ),
+    ] = None,
+) -> None:
+    """What stage commands that can be spread over workers take for it."""
+
+
+_OF_ALL = {
+    name: parameter
+    for function in (_of_all, _of_workers)
+    for name, parameter in inspect.signature(function).parameters.items()
+}
+_HOW = ("retry_failed", "shard", "merge_only", *SPREAD)  # not every run can be run so
 _OF_SEAL = ("assignments", "config", "preset", "device", "dtype", "remote")
 
 
@@ -177,7 +209,8 @@ def stage_command(
             settings |= {name: run[name] for name in takes.how}
             seal = seal_of(ctx, **{name: run[name] for name in _OF_SEAL})
             names = {name: value for name, value in given.items() if value is not None}
-            found = verb(seal, **_stdin(names), **settings)
+            with closing(seal), redirect_stdout(sys.stderr):  # stdout is for the id alone
+                found = verb(seal, **_stdin(names), **settings)
             if run["as_json"]:
                 for told in found.told():
                     console.out_json(told)

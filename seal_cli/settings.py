@@ -51,6 +51,8 @@ _FILES = (("generate", "prompt"), ("quiz", "prompt"), ("filter", "query"), ("eva
 KEYS = ("SEAL_API_KEY", "SEAL_JUDGE_API_KEY")  # of servers: never settings
 _RESERVED = ("SEAL_STORE", "SEAL_CONFIG", "SEAL_REMOTE", "SEAL_FAILPOINT", *KEYS)
 DEFAULT_FILE = Path("seal.toml")
+# Who works a run off, and of Ray's workers how many there are and what each has.
+SPREAD = ("executor", "workers", "gpus_per_worker", "cpus_per_worker", "ray_address")
 _PRESETS = Path(__file__).parent / "presets"
 PRESETS = tuple(sorted(file.stem for file in _PRESETS.glob("*.toml")))
 
@@ -60,6 +62,7 @@ class Takes:
 
     A name that several configurations have sets all of them. `models`: it runs some. `retries`: its
     failed rows can be run again; they can where it runs models. `shards`: it can be cut into some.
+    `spreads`: its batches can go to workers elsewhere; they can where it can be cut.
     """
 
     def __init__(
@@ -68,10 +71,11 @@ class Takes:
         models: bool = True,
         retries: bool | None = None,
         shards: bool = False,
+        spreads: bool | None = None,
         without: Sequence[str] = (),
     ) -> None:
         self.models, self.retries = models, models if retries is None else retries
-        self.shards = shards
+        self.shards, self.spreads = shards, shards if spreads is None else spreads
         self.configs = configs
         self.fields: dict[str, dict[type[Config], Field[Any]]] = {}
         for cls in configs:
@@ -83,7 +87,8 @@ class Takes:
     def how(self) -> tuple[str, ...]:
         """How it may be asked to run: no setting, and in no key."""
         retried = ("retry_failed",) if self.retries else ()
-        return ("force", "wait", *retried, *(("shard", "merge_only") if self.shards else ()))
+        cut = ("shard", "merge_only") if self.shards else ()
+        return ("force", "wait", *retried, *cut, *(SPREAD if self.spreads else ()))
 
     def flags(self, given: Mapping[str, Any]) -> dict[type[Config], dict[str, Any]]:
         """What was given, by configuration, without what only another of them has as a choice.

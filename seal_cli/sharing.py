@@ -6,9 +6,10 @@ from pathlib import Path
 
 from seal_cli import console, signals
 from seal_cli.store import index
-from seal_cli.store.artifact import Artifact, entry
+from seal_cli.store.artifact import Artifact
 from seal_cli.store.files import MANIFEST, read_json
 from seal_cli.store.identity import model_files
+from seal_cli.store.publish import entry
 from seal_cli.store.remote.address import parsed, reach
 from seal_cli.store.remote.closure import closure
 from seal_cli.store.remote.inspect import Inspection
@@ -145,9 +146,7 @@ class Sharing:
                     f"{model} ({place.get('name')}) comes with seal, or on another: not sent."
                 )
                 continue
-            entries = {
-                f.relative_to(folder).as_posix(): entry(f.resolve()) for f in model_files(folder)
-            }
+            entries = {name: entry(f.resolve()) for name, f in model_files(folder).items()}
             total = sum(int(one["bytes"]) for one in entries.values())
             with console.transfer(f"push {place.get('name')}", total) as advance:
                 send_model(self.place, model, folder, entries, _checked(advance))

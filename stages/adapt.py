@@ -238,6 +238,7 @@ def finished(row: Adapter, trained: Trained) -> tuple[Adapter, Lora | None]:
         "first_loss": trained.first_loss,
         "last_loss": trained.last_loss,
         "seconds": trained.seconds,
+        "alone": trained.alone,
     }
     if trained.error is not None:
         fields |= {"status": "failed", "reason": trained.error}

@@ -9,7 +9,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stages.exam import Examination, Examiner, rows_of, wearing
 from stages.interval import interval
@@ -33,6 +33,7 @@ SHARES = ("accuracy", "success", "probe_accuracy")  # metrics between 0 and 1
 
 Regime = Literal["single", "cpt", "continual", "fewshot"]
 Adapters = Iterable[tuple[Adapter, Lora | None]]
+Shares = defaultdict[str, defaultdict[str, list[float | None]]]
 
 
 def evaluate(
@@ -120,15 +121,10 @@ def summarise(
     and its gain.
     """
     regime = measured.regime
-    known: list[Record] = [
-        row
-        for row in records
-        if isinstance(row, Adapter | Answer)
-        or (isinstance(row, Verdict) and row.grader == measured.grader)
-    ]
-    kinds = {("accuracy", "gain"): _scores(known, questions)}
+    shares = _shares(records, questions, measured.grader)
+    kinds = {("accuracy", "gain"): _means(shares)}
     if regime == "fewshot":
-        kinds["success", "success_gain"] = _scores(known, questions, whole=True)
+        kinds["success", "success_gain"] = _means(shares, whole=True)
     for method in methods:
         values: dict[str, dict[str, float]] = {}
         for (name, gain), scores in kinds.items():
@@ -178,43 +174,56 @@ def probed(adapters: Sequence[Adapter], measured: Measured) -> Iterator[Metric]:
             )
 
 
-def _scores(
-    records: Sequence[Record],
-    questions: Mapping[str, Sequence[Question]],
-    *,
-    whole: bool = False,
-) -> defaultdict[str, dict[str, float]]:
+class Given(NamedTuple):
+    """Of an answer what its accuracy follows from."""
+
+    answer_id: str
+    question_id: str
+
+
+def _shares(
+    records: Iterable[Record], questions: Mapping[str, Sequence[Question]], grader: str
+) -> Shares:
+    """Method -> context -> the share of right answers of each examination, null where it failed."""
+    examined: defaultdict[tuple[str, str, str | None, int], list[Given]] = defaultdict(list)
+    correct: dict[str, bool | None] = {}
+    trained: list[tuple[str, str, str, float | None]] = []
+    for row in records:
+        if isinstance(row, Answer):
+            key = row.method, row.context_id, row.adapter_id, row.repeat
+            examined[key].append(Given(row.answer_id, row.question_id))
+        elif isinstance(row, Verdict) and row.grader == grader:
+            correct[row.answer_id] = row.correct
+        elif isinstance(row, Adapter) and row.context_id is not None:
+            share = 0.0 if row.status == "invalid" else None  # unless it has answers
+            trained.append((row.adapter_id, row.method, row.context_id, share))
+    shares: Shares = defaultdict(lambda: defaultdict(list))
+    for (method, context_id, *_), given in examined.items():
+        share = accuracy_of(given, correct, len(questions.get(context_id, ())))
+        shares[method][context_id].append(share)
+    with_answers = {adapter_id for _, _, adapter_id, _ in examined}
+    for adapter_id, method, context_id, share in trained:
+        if adapter_id not in with_answers:
+            shares[method][context_id].append(share)
+    return shares
+
+
+def _means(shares: Shares, *, whole: bool = False) -> defaultdict[str, dict[str, float]]:
     """Method -> context -> mean accuracy over its examinations, complete contexts only.
 
     With `whole` an examination is worth 1 when all is right and 0 otherwise.
     """
-    answers = [row for row in records if isinstance(row, Answer)]
-    correct = {row.answer_id: row.correct for row in records if isinstance(row, Verdict)}
-    examined: defaultdict[tuple[str, str, str | None, int], list[Answer]] = defaultdict(list)
-    for answer in answers:
-        key = answer.method, answer.context_id, answer.adapter_id, answer.repeat
-        examined[key].append(answer)
-    runs: defaultdict[str, defaultdict[str, list[float | None]]]
-    runs = defaultdict(lambda: defaultdict(list))
-    for (method, context_id, *_), given in examined.items():
-        n_asked = len(questions.get(context_id, ()))
-        share = accuracy_of(given, correct, n_asked)
-        runs[method][context_id].append(float(share == 1) if whole and share is not None else share)
-    with_answers = {answer.adapter_id for answer in answers}
-    for adapter in (row for row in records if isinstance(row, Adapter)):
-        if adapter.context_id is not None and adapter.adapter_id not in with_answers:
-            run = 0.0 if adapter.status == "invalid" else None
-            runs[adapter.method][adapter.context_id].append(run)
-    scores: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for method, by_context in runs.items():
-        for context_id, values in by_context.items():
-            if None not in values:
-                scores[method][context_id] = statistics.fmean(v for v in values if v is not None)
-    return scores
+    means: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for method, by_context in shares.items():
+        for context_id, found in by_context.items():
+            known = [float(v == 1) if whole else v for v in found if v is not None]
+            if len(known) == len(found):
+                means[method][context_id] = statistics.fmean(known)
+    return means
 
 
 def accuracy_of(
-    answers: Sequence[Answer], correct: Mapping[str, bool | None], n_questions: int
+    answers: Sequence[Answer | Given], correct: Mapping[str, bool | None], n_questions: int
 ) -> float | None:
     """Share of correct answers; null unless every question was answered and judged."""
     judged = [correct.get(answer.answer_id) for answer in answers]

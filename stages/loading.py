@@ -12,10 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stages.checkpoint import check_counts, check_files
-from stages.errors import ConfigError, InputError, ResourceError
+from stages.errors import InputError, ResourceError
 from stages.models import (
     ADAPTER,
-    DTYPES,
     QUANTISED,
     LanguageModel,
     check_directory,
@@ -49,7 +48,7 @@ def load(
         tokens: the tokenizer's folder, if not `path`.
 
     Raises:
-        ConfigError: there is no such device or dtype.
+        ConfigError: there is no such device, or 4 bits need what is not installed.
         InputError: it cannot be loaded, or tensors are missing in it.
         ResourceError: it does not fit.
 
@@ -58,8 +57,6 @@ def load(
     for folder in {*adapters, tokens or path} - {path}:
         check_files(folder)
     place = find_device(device)
-    if dtype not in DTYPES:
-        raise ConfigError(f"there is no dtype {dtype!r}.", f"Choose one of: {', '.join(DTYPES)}.")
     loaded, info = _opened(path, tokens or path, place, dtype)
     lacking = [*info["missing_keys"], *info["mismatched_keys"]]
     if lacking:

@@ -139,6 +139,7 @@ class Adapter(Sourced):
     probe_accuracy: float | None = None  # after
     probe_change: float | None = None  # what that is more than before
     probe_kl: float | None = None  # of the adapted model from the one before, in nats per token
+    alone: str | None = None  # why it was trained one at a time where many at once were asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ answer, and a self-edit that was invalid stays invalid.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import chain
 from typing import Any
 
 from stages import eval as evaluation
@@ -77,27 +78,32 @@ def _probed(answers: Sequence[Answer], verdicts: Mapping[str, Verdict]) -> float
 def metrics(
     stored: Sequence[Metric],
     *,
-    answers: Sequence[Answer],
-    verdicts: Sequence[Verdict],
+    answers: Callable[[], Iterable[Answer]],
+    verdicts: Iterable[Verdict],
     adapters: Sequence[Adapter],
     questions: Mapping[str, Sequence[Question]],
     grader: str,
 ) -> Iterator[Metric]:
     """The metrics of one evaluation under the grader that gave these verdicts on its answers.
 
-    `questions` are those of each context. An evaluation in the regime `cpt` may have asked only
-    some of them: what was asked is what counts. A number is about the model that the stored one of
-    its method is about: who was asked may be another than who wrote the self-edits.
+    `answers` gives them anew at each call; `questions` are those of each context. An evaluation in
+    the regime `cpt` may have asked only some of them: what was asked is what counts. A number is
+    about the model that the stored one of its method is about: who was asked may be another than
+    who wrote the self-edits.
     """
     row = stored[0]
     known = {metric.method: metric for metric in reversed(stored)}
-    given = {answer.question_id for answer in answers}
-    about = dict.fromkeys(answer.context_id for answer in answers)
-    found = {answer.method for answer in answers} | {adapter.method for adapter in adapters}
+    given: set[str] = set()
+    about: dict[str, None] = {}
+    found = {adapter.method for adapter in adapters}
+    for answer in answers():
+        given.add(answer.question_id)
+        about[answer.context_id] = None
+        found.add(answer.method)
     usual = [method for method in evaluation.METHODS if method in found]
     policy = Policy(row.policy, "", None, row.round, None, "base", None)
     for metric in evaluation.summarise(
-        [*adapters, *answers, *verdicts],
+        chain(adapters, answers(), verdicts),
         questions={key: _asked(questions.get(key, ()), given, row.regime) for key in about},
         measured=evaluation.Measured(policy, row.dataset, row.regime, grader),
         methods=usual + sorted(found.difference(usual)),

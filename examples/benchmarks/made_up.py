@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from seal_cli.store.artifact import Artifact, publish
+from seal_cli.store.artifact import Artifact
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.manifest import FORMAT
 from seal_cli.store.parts import writer
+from seal_cli.store.publish import publish
 from seal_cli.store.schema import arrow_schema
 from seal_cli.store.workspace import Workspace
 

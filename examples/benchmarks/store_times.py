@@ -16,11 +16,11 @@ from pathlib import Path
 import made_up
 import numpy as np
 
-from seal_cli.store.artifact import publish
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.index import STAMP
 from seal_cli.store.journal import Journal
 from seal_cli.store.parts import write_parts
+from seal_cli.store.publish import publish
 from seal_cli.store.schema import from_table, to_table
 from seal_cli.store.workspace import Workspace
 from stages.errors import ResourceError

@@ -15,10 +15,10 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from seal_cli.store.artifact import publish
 from seal_cli.store.identity import artifact_id
 from seal_cli.store.manifest import FORMAT
 from seal_cli.store.parts import write_parts
+from seal_cli.store.publish import publish
 from seal_cli.store.schema import to_table
 from seal_cli.store.workspace import Workspace
 from stages.records import Context

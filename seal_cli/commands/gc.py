@@ -9,13 +9,7 @@ import typer
 
 from seal_cli.discarding import YesFlag, go
 from seal_cli.options import store_of
-from seal_cli.store.removal import (
-    Going,
-    Worse,
-    all_but_top,
-    leftovers,
-    older,
-)
+from seal_cli.store.removal import Goes, all_but_top, damaged_answers, leftovers, older
 from stages.errors import ConfigError
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -46,6 +40,10 @@ AgeOption = Annotated[
         help="Artifacts this old that nothing needs: 30d, 8w, 12h.",
     ),
 ]
+AnswersFlag = Annotated[
+    bool,
+    typer.Option("--answers", help="Damaged answers of servers, too: they are asked for again."),
+]
 
 
 def gc(
@@ -53,15 +51,18 @@ def gc(
     keep_top: TopOption = None,
     by: ByOption = Measure.REWARD,
     older_than: AgeOption = None,
+    answers: AnswersFlag = False,
     yes: YesFlag = False,
 ) -> None:
     """Sweep trash, finished work and temporary files; prints what would go, --yes does it."""
     store = store_of(ctx)
-    going: list[Going | Worse] = list(leftovers(store))
+    going: list[Goes] = list(leftovers(store))
     if keep_top is not None:
         going += all_but_top(store, keep_top, by.value)
     if older_than is not None:
         going += older(store, _age(older_than))
+    if answers:
+        going += damaged_answers(store)
     go(store, going, yes=yes)
 
 

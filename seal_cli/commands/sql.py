@@ -5,7 +5,7 @@ import io
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ import typer
 from seal_cli import console
 from seal_cli.options import SecondsOption, store_of
 from seal_cli.store import index
+from seal_cli.store.described import described, described_columns
 from seal_cli.store.query import BATCH, fetch, require
 from seal_cli.tables import every_column
 from stages.errors import ConfigError
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 SHOWN = 1000  # rows of a table for people
 
 QueryArg = Annotated[
-    str, typer.Argument(metavar="QUERY", help="SQL (DuckDB's), or - to read it from stdin.")
+    str | None,
+    typer.Argument(metavar="QUERY", help="SQL (DuckDB's), or - to read it from stdin."),
+]
+TablesFlag = Annotated[
+    bool, typer.Option("--tables", help="List the tables; with a table's name, its columns.")
 ]
 
 
@@ -44,22 +49,36 @@ FormatOption = Annotated[
 
 def sql(
     ctx: typer.Context,
-    query: QueryArg,
+    query: QueryArg = None,
     format: FormatOption = None,
     timeout: SecondsOption = 60.0,
+    tables: TablesFlag = False,
 ) -> None:
     """Query the store's tables with SQL, read-only.
 
-    The tables: contexts, questions, self_edits, adapters, answers, verdicts, rewards, selections,
-    policies, metrics, artifacts, lineage; the views: experiments, accuracies, judgements, traces.
-    Nothing outside the store can be read, nothing can be written.
+    `seal sql --tables` lists the tables, `seal sql --tables scored` the columns of one. Most
+    questions about self-edits need only the view scored. Nothing outside the store can be read,
+    nothing can be written.
     """
     workspace = store_of(ctx)
+    if tables:
+        for part in every_column(*_described(query), console.width()):
+            console.out_rich(part)
+        return
+    if query is None:
+        raise ConfigError("seal sql needs a query.", "`seal sql --tables` lists the tables.")
     require(workspace)
     index.refresh(workspace)
     result = fetch(workspace, console.piped() if query == "-" else query, timeout)
     chosen = format or (Format.table if sys.stdout.isatty() else Format.csv)
     _PRINTERS[chosen](result)
+
+
+def _described(table: str | None) -> tuple[list[str], Sequence[tuple[str, ...]]]:
+    """What tables there are, or the columns of one: heads and rows."""
+    if table is None:
+        return ["table", "what it holds"], list(described().items())
+    return ["column", "type", "what it holds"], described_columns(table)
 
 
 def _rows(result: "pa.Table") -> Iterator[tuple[Any, ...]]:
@@ -72,7 +91,7 @@ def _rows(result: "pa.Table") -> Iterator[tuple[Any, ...]]:
 def _values(name: str, column: "pa.Array") -> list[Any]:
     """A column as Python values. Raises ConfigError where there are none (an infinite date)."""
     try:
-        return list(column.to_pylist())
+        return list(column.to_pylist(maps_as_pydicts="strict"))
     except (ValueError, OverflowError) as error:
         raise ConfigError(
             f"column {name} has a value that cannot be printed: {error}.",

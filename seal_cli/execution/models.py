@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from stages.errors import ConfigError
+from stages.models import QUANTISED
 from stages.records import Policy
 
 
@@ -23,6 +25,14 @@ class ModelRef:
     path: str | None = field(default=None, compare=False)  # null for an artifact's or a server's
     server: str | None = field(default=None, compare=False)
     base: "ModelRef | None" = field(default=None, compare=False)  # its weights are an adapter's
+
+    def refuse_packed(self) -> None:
+        """Raise ConfigError for 4 bits a weight, where weights themselves are to change."""
+        if self.dtype == QUANTISED:
+            raise ConfigError(
+                "weights in 4 bits can be neither merged into nor finetuned whole.",
+                "Leave out --dtype nf4.",
+            )
 
     @property
     def policy(self) -> Policy:

@@ -104,16 +104,16 @@ class Shards:
             )
         return found
 
-    def rows(self, shard: Shard) -> list[Record]:
+    def rows(self, shard: Shard) -> Iterator[Record]:
         """All rows of a shard. Raises InputError for one about an item that is not the shard's."""
-        artifact = self.proven(shard)
-        rows = [row for table in artifact.tables for row in artifact.rows(TABLES[table])]
-        if strange := {*map(item_of, rows)} - self.covered([shard]):
-            raise InputError(
-                f"{artifact.id} has rows about {min(strange)}, which is not in it.",
-                f"Remove {artifact.path} and run it again.",
-            )
-        return rows
+        artifact, own = self.proven(shard), self.covered([shard])
+        for row in (row for table in artifact.tables for row in artifact.rows(TABLES[table])):
+            if item_of(row) not in own:
+                raise InputError(
+                    f"{artifact.id} has rows about {item_of(row)}, which is not in it.",
+                    f"Remove {artifact.path} and run it again.",
+                )
+            yield row
 
     def link(self, shard: Shard, out: Path) -> list[str]:
         """The weights of a shard in another folder, without a copy; their names."""

@@ -92,6 +92,7 @@ class StageSpec:
     STAGE: str  # also the first part of the artifact's id
     KIND: str  # the main table
     TABLES: tuple[str, ...] = ()  # further tables, written even when empty
+    HERE = False  # it is worked off where its inputs lie, whoever works the others off
 
     def key(self) -> dict[str, Any]:
         """What decides the rows: every field that is not opted out. Equal keys are one artifact."""

@@ -23,6 +23,9 @@ from stages.training import SEMANTICS as TRAINER_SEMANTICS
 from stages.training import Lora
 
 TAKES = Takes(AdaptConfig, ArcConfig, shards=True)
+MINUTE = 60.0  # seconds of estimated work that a batch is at most, unless a context is more
+_TOKENS = 300.0  # of a self-edit that is not written yet
+_READ = 1.5  # tokens that training reads for each that was written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +43,15 @@ class Adapting:
         student = Student(self.model.id, tokenizer, self.model.targets, self.model.chat)
         return Inner(student, runtime.trainer(self.model, slots), domain, self.config)
 
-    def plan(self, runtime: Runtime, per_context: float) -> Plan:
-        """As many contexts in a batch as keep the slots busy, with `per_context` adapters each."""
+    def plan(self, runtime: Runtime, per_context: float, tokens: float = _TOKENS) -> Plan:
+        """As many contexts in a batch as keep the slots busy, for a minute at the most.
+
+        A context has `per_context` adapters, each of which learns `tokens` in an epoch.
+        """
         room = runtime.room(self.model, rank=self.config.rank, slots=self.config.n_slots)
-        return Plan(max(1, math.ceil(room.jobs / per_context)), room.slots)
+        seconds = per_context * tokens * self.config.epochs / room.rate
+        busy = math.ceil(room.jobs / per_context)
+        return Plan(max(1, min(busy, int(MINUTE / max(seconds, 1e-9)))), room.slots)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +77,7 @@ class Adapt(StageSpec):
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:
         """So many contexts that the slots are busy."""
         edits = store.artifact(self.self_edits)
-        return self.adapting.plan(runtime, per_context(edits, self.adapting.config.repeats))
+        return self.adapting.plan(runtime, *work_of(edits, self.adapting.config.repeats))
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Contexts -> the adapters of their self-edits, saved."""
@@ -115,10 +123,15 @@ def adapt(resolve: Resolver, self_edits: str, student: str | None = None) -> Ada
 
 def contexts_of(self_edits: Artifact) -> tuple[str, ...]:
     """The contexts of self-edits, in their order, each once."""
-    return tuple(dict.fromkeys(edit.context_id for edit in self_edits.rows(SelfEdit)))
+    pieces = self_edits.pieces("self_edits", ["context_id"])
+    names = (name for piece in pieces for name in piece.column("context_id").to_pylist())
+    return tuple(dict.fromkeys(names))
 
 
-def per_context(self_edits: Artifact, repeats: int) -> float:
-    """How many adapters a context gets, on average."""
-    edits = self_edits.rows(SelfEdit)
-    return max(1.0, repeats * len(edits) / max(1, len(contexts_of(self_edits))))
+def work_of(self_edits: Artifact, repeats: int) -> tuple[float, float]:
+    """How many adapters a context gets, and how many tokens one learns in an epoch, on average."""
+    pieces = self_edits.pieces("self_edits", ["n_tokens"])
+    counts = [n for piece in pieces for n in piece.column("n_tokens").to_pylist()]
+    known = [n for n in counts if n is not None]
+    tokens = _READ * sum(known) / len(known) if known else _TOKENS
+    return max(1.0, repeats * len(counts) / max(1, len(contexts_of(self_edits)))), tokens

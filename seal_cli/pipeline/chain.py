@@ -17,14 +17,14 @@ from seal_cli.pipeline.contexts import ContextSet
 from seal_cli.pipeline.eval import evaluate
 from seal_cli.pipeline.generate import Generate, writing
 from seal_cli.pipeline.models import LocalModel
-from seal_cli.pipeline.probe import refuse_shared
+from seal_cli.pipeline.probe import ChosenProbe
 from seal_cli.pipeline.proxy import Proxy, proxy
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.pipeline.rewarding import refuse_race_of_one
 from seal_cli.pipeline.splits import refuse_evaluation
 from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
-from stages.config import AdaptConfig, GenerateConfig, LoopConfig, RewardConfig
+from stages.config import AdaptConfig, GenerateConfig, LoopConfig, RewardConfig, ScoreConfig
 from stages.curve import Gain, best, said, settled
 from stages.records import Metric, Selection
 
@@ -88,14 +88,17 @@ class Chain:
             self.resolve = replace(self.resolve, flags=flags)
 
     def check(self) -> None:
-        """Raise ConfigError for a prompt or a probe that will not do, before any work is done."""
+        """Raise for a prompt or a probe that will not do, before any work is done."""
         config = self.resolve.config(GenerateConfig, self.writer)
         contexts = ContextSet(self.source)
         writing(self.resolve, self.writer, contexts, config)
         refuse_race_of_one(self.reward, self._adapting())
         if self.probe is not None:
             learned = contexts.slice(self.config.rounds * self.config.limit, 0)
-            refuse_shared(ContextSet(self.probe), learned)
+            limit = self.resolve.config(ScoreConfig, self.student or self.writer).probe_limit
+            probe = ChosenProbe(self.probe.id, limit)
+            probe.check(self.resolve.store, contexts, learned)
+            probe.warn(self.resolve.store)
 
     def begin(self) -> None:
         """Measure the policy that the loop begins with."""

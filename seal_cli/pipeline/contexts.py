@@ -1,15 +1,20 @@
 """The records a stage works on, read from its input artifacts and grouped by context."""
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from seal_cli.store.artifact import Artifact
+from seal_cli.store.schema import TABLE_OF, as_now, from_table
 from stages.domains import DOMAINS, Domain
 from stages.errors import InputError
 from stages.records import Context, Question
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class OfContext(Protocol):
@@ -78,3 +83,26 @@ def group(rows: Iterable[T]) -> Mapping[str, list[T]]:
 def pick(grouped: Mapping[str, Sequence[T]], context_ids: Sequence[str]) -> list[T]:
     """The rows of these contexts, in their order."""
     return [row for context_id in context_ids for row in grouped[context_id]]
+
+
+class Stored(Generic[T]):
+    """The rows of a table by context: Arrow, of which those of a batch are made into records."""
+
+    def __init__(self, record: type[T], table: "pa.Table") -> None:
+        self.record, self.table = record, table.drop_columns(["artifact_id"])
+        self._places: defaultdict[str | None, array[int]] = defaultdict(lambda: array("q"))
+        for place, context_id in enumerate(table.column("context_id").to_pylist()):
+            self._places[context_id].append(place)
+
+    @classmethod
+    def of(cls, artifact: Artifact, record: type[T]) -> "Stored[T]":
+        """All of an artifact's rows. Raises InputError where it has no such table."""
+        name = TABLE_OF[record]  # type: ignore[index]  # T is one of the records
+        return cls(record, as_now(name, artifact.arrow(name)))
+
+    def pick(self, context_ids: Sequence[str]) -> list[T]:
+        """The rows of these contexts, in their order."""
+        import pyarrow as pa
+
+        places = [i for name in context_ids for i in self._places.get(name, ())]
+        return from_table(self.record, self.table.take(pa.array(places, pa.int64())))

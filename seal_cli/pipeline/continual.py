@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from seal_cli import console
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, Work
 from seal_cli.pipeline.evaluation import Evaluation, refuse_blind
@@ -30,6 +31,7 @@ class Continual(Evaluation):
     def __post_init__(self) -> None:
         if not self.continual.separate:
             refuse_blind(self.writing.engine, self.examining.engine)
+            self.adapting.model.refuse_packed()
         if self.continual.gate is not None and self.continual.gate_on == "probe" and not self.probe:
             raise ConfigError(
                 "--gate-on probe needs a probe set.", "Give one with --probe CONTEXTS."
@@ -80,6 +82,9 @@ class Continual(Evaluation):
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
             if batch.phase:
                 number = int(batch.items[0].removeprefix(_SEQUENCE))
+                console.say(
+                    f"sequence {number}: one batch, which begins anew if it is interrupted."
+                )
                 chosen = [known.contexts[i] for i in dealt[number]]
                 return list(continual.evaluate(number, chosen, lesson))
             asked = [

@@ -29,6 +29,7 @@ class Cpt(Evaluation):
     def __post_init__(self) -> None:
         if self.cpt.full:
             refuse_blind(self.examining.engine)
+            self.adapting.model.refuse_packed()
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The chosen contexts, then the methods."""
@@ -59,9 +60,8 @@ class Cpt(Evaluation):
         def train(method: str, made: Sequence[Record]) -> list[Record]:
             edits = [row for row in made if isinstance(row, SelfEdit) and method == cpt.EDITS]
             learned = [contexts[i] for i in chosen.ids]
-            console.say(
-                f"{method}: training on {len(learned)} passages and {len(edits)} self-edits."
-            )
+            told = f"{method}: training on {len(learned)} passages and {len(edits)} self-edits"
+            console.say(f"{told}: one batch, which begins anew if it is interrupted.")
             return cpt.evaluate(
                 method,
                 learned,

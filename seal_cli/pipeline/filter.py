@@ -28,6 +28,7 @@ class Filter(StageSpec):
     """One run of `seal filter`. `rule` is the text of its SQL."""
 
     STAGE = "filter"
+    HERE = True
     KIND = "selections"
 
     SEMANTICS = stage.SEMANTICS

@@ -64,6 +64,7 @@ class ImportContexts(StageSpec):
     """One run of `seal import contexts`."""
 
     STAGE = "import"
+    HERE = True
     KIND = "contexts"
     TABLES = ("questions",)
 
@@ -75,6 +76,11 @@ class ImportContexts(StageSpec):
     split: str | None
     limit: int | None
     only: tuple[str, ...] | None = field(compare=False)
+    # What was read of `only` some contexts to know them by; pickled, a spec has it not.
+    read: tuple[Record, ...] | None = field(default=None, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"read": None}
 
     def inputs(self) -> tuple[str, ...]:
         return ()
@@ -94,7 +100,7 @@ class ImportContexts(StageSpec):
         """Nothing -> contexts and questions."""
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            rows = list(self.records())
+            rows = self.read or tuple(self.records())
             if self.known_by(rows) != self.content:
                 raise InputError(f"{self.source()} has changed meanwhile.", "Import it again.")
             n_contexts = sum(isinstance(row, Context) for row in rows)
@@ -180,7 +186,8 @@ def import_contexts(
         limit=limit,
         only=None if only is None else tuple(only),
     )
-    return replace(spec, content=spec.known_by([] if only is None else list(spec.records())))
+    read = None if only is None else tuple(spec.records())
+    return replace(spec, content=spec.known_by(read or ()), read=read)
 
 
 def _source(path: str, domain: str, split: str | None) -> Source:

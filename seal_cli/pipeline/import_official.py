@@ -26,6 +26,7 @@ class ImportOfficial(StageSpec):
     """The import of one file of a release."""
 
     STAGE = "import"
+    HERE = True
     SEMANTICS = 4
 
     KIND: str

@@ -18,7 +18,7 @@ from stages.curve import said
 from stages.errors import OutOfTime
 from stages.grading.judge import JudgeConfig
 
-TAKES = Takes(LoopConfig, RewardConfig, JudgeConfig)
+TAKES = Takes(LoopConfig, RewardConfig, JudgeConfig, spreads=True)
 
 
 def loop(

@@ -53,7 +53,13 @@ class ChosenProbe:
                 "Give a probe of the same domain.",
             )
         known.require_questions()
-        refuse_shared(known, context_ids)
+        shared = len(known.contexts.keys() & set(context_ids))
+        if shared:
+            raise ConfigError(
+                f"{shared} of the contexts that are learned about are in the probe "
+                f"{self.contexts}.",
+                "Forgetting shows on other contexts: give a probe without them.",
+            )
 
     def warn(self, store: Workspace) -> None:
         """Say that what is selected by a probe cannot be measured on it."""
@@ -62,14 +68,3 @@ class ChosenProbe:
                 f"the probe is of split {split}: once `filter --max-forget` has selected by it, "
                 "do not measure on it."
             )
-
-
-def refuse_shared(probe: ContextSet, learned: Collection[str]) -> None:
-    """Raise ConfigError for a probe that has some of the contexts that are learned about."""
-    shared = len(probe.contexts.keys() & set(learned))
-    if shared:
-        raise ConfigError(
-            f"{shared} of the contexts that are learned about are in the probe "
-            f"{probe.artifact.id}.",
-            "Forgetting shows on other contexts: give a probe without them.",
-        )

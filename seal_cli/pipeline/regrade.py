@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
-from seal_cli.pipeline.contexts import group, pick
+from seal_cli.pipeline.contexts import Stored, group
 from seal_cli.pipeline.resolve import Resolver
 from seal_cli.settings import Takes
 from seal_cli.store.artifact import Artifact
+from seal_cli.store.schema import as_now, from_table
 from seal_cli.store.workspace import Workspace
 from stages import regrade as stage
 from stages.domains import DOMAINS
@@ -19,8 +22,12 @@ from stages.grading import ChosenGrader, resolved
 from stages.grading.judge import JudgeConfig
 from stages.records import Adapter, Answer, Metric, Question, Record, Reward, Verdict
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 TAKES = Takes(JudgeConfig, models=False, retries=True, shards=True)
 _ROUNDS = 16  # verdicts per request under way that a batch has for a judge
+_AT_ONCE = 20_000  # answers of a batch for graders that compute: seconds, and 20 MB of records
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +48,20 @@ class Regrade(StageSpec):
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         """The contexts of rewards and answers."""
         source = store.artifact(self.given)
-        rewards = source.rows(Reward) if source.kind == "rewards" else ()
-        about = [row.context_id for row in rewards]
-        about += [row.context_id for row in answers_of(store, source).rows(Answer)]
+        tables = [(source, "rewards")] if source.kind == "rewards" else []
+        tables += [(answers_of(store, source), "answers")]
+        pieces = (piece for one, table in tables for piece in one.pieces(table, ["context_id"]))
+        about = (name for piece in pieces for name in piece.column("context_id").to_pylist())
         return (tuple(dict.fromkeys(about)),)
 
     def plan(self, runtime: Runtime, store: Workspace) -> Plan:
-        """All at once, but for a judge so many contexts as keep its server busy for a while."""
+        """So many contexts as are graded in seconds, or keep a judge's server busy for a while."""
         (items,) = self.phases(store)
-        if not isinstance(self.grader.settings, ServerConfig):
-            return Plan(batch=max(1, len(items)))
-        n_asked = len(answers_of(store, store.artifact(self.given)).rows(Answer))
-        together = self.grader.settings.concurrency * _ROUNDS
+        answers = answers_of(store, store.artifact(self.given))
+        n_asked = answers.manifest["tables"]["answers"]["rows"]
+        settings, together = self.grader.settings, _AT_ONCE
+        if isinstance(settings, ServerConfig):
+            together = settings.concurrency * _ROUNDS
         return Plan(batch=max(1, int(together / max(1, n_asked / max(1, len(items))))))
 
 
@@ -64,11 +73,14 @@ class RegradeRewards(Regrade):
 
     def open(self, runtime: Runtime, store: Workspace, job: Job) -> Work:
         """Contexts -> verdicts on what was said about them, and rewards."""
+        import pyarrow.compute as pc
+
         source, grader = store.artifact(self.given), runtime.grader(self.grader)
         answers = answers_of(store, source)
-        rewards = source.rows(Reward)
-        given = _made_for(answers.rows(Answer), rewards)
-        if not {row.self_edit_id for row in rewards} & {row.self_edit_id for row in given}:
+        rewards = source.arrow("rewards")
+        given = _made_for(as_now("answers", answers.arrow("answers")), rewards)
+        edits = given.column("self_edit_id")
+        if not pc.any(pc.is_in(edits, value_set=rewards.column("self_edit_id"))).as_py():
             raise InputError(
                 f"{answers.id} has no answer about a self-edit of {source.id}: its rewards are "
                 "recorded numbers.",
@@ -77,17 +89,20 @@ class RegradeRewards(Regrade):
         trained = answers
         with suppress(InputError):  # an import may have none
             trained = store.upstream(answers, "adapters")
-        stored, said, worn = group(rewards), group(given), group(_adapters(trained))
+        stored, said = Stored(Reward, rewards), Stored(Answer, given)
+        worn = Stored.of(trained, Adapter) if "adapters" in trained.tables else None
         questions = _questions(store, answers)
         # What the unadapted student said on a probe counts for every context.
-        unadapted = [row for row in given if row.scope == "probe" and row.adapter_id is None]
+        alone = pc.is_null(given.column("adapter_id"))
+        probed = pc.equal(given.column("scope"), "probe")
+        unadapted = from_table(Answer, given.filter(pc.and_(alone, probed)))
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
             beside = [row for row in unadapted if row.context_id not in batch.items]
             rows = stage.rewards(
-                pick(stored, batch.items),
-                answers=pick(said, batch.items) + beside,
-                adapters=pick(worn, batch.items),
+                stored.pick(batch.items),
+                answers=said.pick(batch.items) + beside,
+                adapters=worn.pick(batch.items) if worn else (),
                 questions=questions,
                 grader=grader,
             )
@@ -106,10 +121,10 @@ class RegradeMetrics(Regrade):
         """Contexts -> verdicts on what was said about them; the metrics need those of all."""
         source, grader = store.artifact(self.given), runtime.grader(self.grader)
         answers = answers_of(store, source)
-        said, questions = group(answers.rows(Answer)), _questions(store, answers)
+        said, questions = Stored.of(answers, Answer), _questions(store, answers)
 
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
-            return list(stage.judged(pick(said, batch.items), questions, grader))
+            return list(stage.judged(said.pick(batch.items), questions, grader))
 
         return work
 
@@ -119,9 +134,9 @@ class RegradeMetrics(Regrade):
         answers = answers_of(store, source)
         found = stage.metrics(
             source.rows(Metric),
-            answers=answers.rows(Answer),
-            verdicts=[row for row in rows if isinstance(row, Verdict)],
-            adapters=_adapters(answers),
+            answers=partial(answers.stream, Answer),
+            verdicts=(row for row in rows if isinstance(row, Verdict)),
+            adapters=answers.rows(Adapter) if "adapters" in answers.tables else (),
             questions=group(store.upstream(answers, "questions").rows(Question)),
             grader=self.grader.name,
         )
@@ -152,16 +167,21 @@ def answers_of(store: Workspace, source: Artifact) -> Artifact:
         ) from error
 
 
-def _made_for(answers: Sequence[Answer], rewards: Sequence[Reward]) -> list[Answer]:
+def _made_for(answers: "pa.Table", rewards: "pa.Table") -> "pa.Table":
     """Answers with the context that each was made for: an earlier version did not say a probe's."""
-    known = {row.self_edit_id: row.context_id for row in rewards}
-    first = next(iter(known.values()), "")
-    return [
-        replace(row, context_id=known.get(str(row.self_edit_id), first))
-        if row.context_id == row.about_context_id
-        else row
-        for row in answers
-    ]
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    contexts = answers.column("context_id")
+    unsaid = pc.fill_null(pc.equal(contexts, answers.column("about_context_id")), False)
+    if not pc.any(unsaid).as_py():
+        return answers
+    edits, about = (rewards.column(name).to_pylist() for name in ("self_edit_id", "context_id"))
+    known, first = dict(zip(edits, about, strict=True)), next(iter(about), "")
+    asked = answers.column("self_edit_id").to_pylist()
+    said = pa.array([known.get(edit, first) for edit in asked], pa.string())
+    place = answers.column_names.index("context_id")
+    return answers.set_column(place, "context_id", pc.if_else(unsaid, said, contexts))
 
 
 def _require_evaluation(source: Artifact) -> None:
@@ -183,7 +203,3 @@ def _questions(store: Workspace, answers: Artifact) -> dict[str, Question]:
     sources = [store.upstream(answers, "questions"), *map(store.artifact, answers.aside)]
     asked = (question for source in sources for question in source.rows(Question))
     return {question.question_id: question for question in asked}
-
-
-def _adapters(artifact: Artifact) -> Sequence[Adapter]:
-    return artifact.rows(Adapter) if "adapters" in artifact.tables else ()

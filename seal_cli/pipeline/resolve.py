@@ -23,7 +23,7 @@ from stages.errors import ConfigError, InputError
 from stages.fields import Config
 from stages.grading import ChosenGrader, spec_of
 from stages.grading.judge import JudgeConfig
-from stages.models import TOKENIZER, has_chat_template, weight_shapes
+from stages.models import QUANTISED, TOKENIZER, has_chat_template, weight_shapes
 from stages.training.targets import resolve_targets
 
 C = TypeVar("C", bound=Config)
@@ -87,7 +87,7 @@ class Resolver:
     def reference(self, model: LocalModel, chat: str, targets: str | None = None) -> ModelRef:
         """A model as a spec holds it. `chat` is a mode, `targets` what a LoRA is to adapt."""
         shapes = weight_shapes(model.weights) if targets is not None else {}
-        return ModelRef(
+        found = ModelRef(
             id=model.id,
             dtype=model.dtype(self.dtype),
             chat=self._chat(chat, model),
@@ -97,6 +97,9 @@ class Resolver:
             path=None if model.artifact else str(model.path.resolve()),
             base=self.reference(model.base, chat) if model.base else None,
         )
+        if found.base:  # which its adapter is folded into
+            found.refuse_packed()
+        return found
 
     def _chat(self, mode: str, model: LocalModel) -> bool:
         """Whether prompts go through the model's chat template. Raises ConfigError."""
@@ -106,9 +109,14 @@ class Resolver:
         return template if mode == "auto" else mode == "on"
 
     def engine(self, name: str, model: LocalModel) -> ChosenEngine:
-        """An engine with its own settings. Raises ConfigError for one that asks a server."""
+        """An engine with its settings. Raises ConfigError where it cannot run the model."""
         require_local(name)
         spec = ENGINES[name]
+        if self.dtype == QUANTISED and spec.runs_model and not spec.in_4_bits:
+            raise ConfigError(
+                f"the engine {name} cannot be given weights in {self.dtype}.",
+                "Leave out --dtype nf4, or choose another --engine.",
+            )
         return ChosenEngine(name, self.config(spec.config, model) if spec.config else None)
 
     def endpoint(self, name: str, chat: str, engine: str) -> tuple[ModelRef, ChosenEngine]:

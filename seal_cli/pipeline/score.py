@@ -8,7 +8,7 @@ from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, Plan, StageSpec, Work
 from seal_cli.pipeline import rewarding
-from seal_cli.pipeline.adapt import Adapting, adapting, contexts_of, per_context
+from seal_cli.pipeline.adapt import Adapting, adapting, contexts_of, work_of
 from seal_cli.pipeline.contexts import ContextSet, group, pick
 from seal_cli.pipeline.models import LocalModel
 from seal_cli.pipeline.probe import ChosenProbe
@@ -113,7 +113,7 @@ class Score(StageSpec):
         if self.adapting is not None:
             repeats = 1 if self.racing else self.adapting.config.repeats
             edits = store.artifact(self.self_edits)
-            return self.adapting.plan(runtime, per_context(edits, repeats))
+            return self.adapting.plan(runtime, *work_of(edits, repeats))
         asked = self._asked(store).questions
         rows = store.artifact(str(self.adapters)).rows(Adapter)
         about = [str(adapter.context_id) for adapter in rows]

@@ -46,6 +46,9 @@ class Update(StageSpec):
     named: bool = field(compare=False)  # the model: the self-edits may have several writers
     allow_split: tuple[str, ...] = field(compare=False)  # a permission and no setting
 
+    def __post_init__(self) -> None:
+        self.model.refuse_packed()
+
     def inputs(self) -> tuple[str, ...]:
         return self.selection, *self.model.inputs
 
@@ -99,11 +102,11 @@ class Update(StageSpec):
         job: Job,
     ) -> Policy:
         from stages.training import directory
-        from stages.training.merge import check_plain, merged_state, record, save_merged
+        from stages.training.merge import merged_state, record, save_merged
 
         loaded = runtime.model(self.model)
-        check_plain(loaded.model)
-        console.say(f"finetuning {self.model.name} on {len(edits)} self-edits.")
+        told = f"finetuning {self.model.name} on {len(edits)} self-edits"
+        console.say(f"{told}: one batch, which begins anew if it is interrupted.")
         trained, n_learned = stage.update(
             edits,
             policy=self.model.policy,

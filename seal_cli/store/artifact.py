@@ -17,17 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import (
     MANIFEST,
     REMOVED,
     Damaged,
     Digests,
     Stamp,
-    fresh_digest,
-    fsync,
     read_sealed,
-    sealed,
     stamp,
 )
 from seal_cli.store.parts import ROWS_AT_ONCE
@@ -59,7 +55,7 @@ class Artifact:
         except Damaged as error:
             raise _bad(path.name, f"its manifest is missing or broken: {error}") from error
         self.manifest: dict[str, Any] = found[0]
-        self.digest = found[1]  # by which what is made from it knows it
+        self.digest = found[1]  # by which what was made from it knows it, if that is of before
         self.id: str = self.manifest["artifact_id"]
         self.kind: str = self.manifest["kind"]
         self.stage: str = self.manifest["stage"]
@@ -301,48 +297,3 @@ def _bad(name: str, why: str) -> InputError:
 def folder_of(table: str, kind: str) -> str:
     """Where a table's files lie in an artifact of a kind."""
     return "." if table == kind else f"__{table}"
-
-
-def publish(
-    folder: Path, target: Path, manifest: dict[str, Any], known: Files | None = None
-) -> None:
-    """Write the manifest and make the folder an artifact, by one rename.
-
-    Files that are `known` are on disk with their folders and were hashed. Whoever renames first
-    wins; the loser's folder is left for it to delete.
-
-    Raises:
-        FileExistsError: the artifact is there already.
-
-    """
-    known = known or {}
-    manifest["files"] = _inventory(folder, known)
-    (folder / MANIFEST).write_text(sealed(manifest, indent=1) + "\n", encoding="ascii")
-    fsync(folder / MANIFEST)
-    fresh = (folder / name for name in manifest["files"] if name not in known)
-    for directory in {folder, *(path for file in fresh for path in file.parents)}:
-        if directory.is_relative_to(folder):
-            fsync(directory)
-    failpoint("manifest-written")
-    try:
-        os.rename(folder, target)
-    except OSError as error:
-        if target.is_dir():
-            raise FileExistsError(target) from error
-        raise
-    failpoint("published")
-    fsync(target.parent)
-
-
-def _inventory(folder: Path, known: Files) -> dict[str, Any]:
-    """Size and sha256 of every file but the manifest, which are on disk from here on."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    names = [path.relative_to(folder).as_posix() for path in found]
-    return {name: known.get(name) or entry(folder / name) for name in names}
-
-
-def entry(path: Path) -> dict[str, Any]:
-    """Size and sha256 of a file, which is on disk when this returns. Raises Damaged."""
-    fsync(path)
-    found, digest = fresh_digest(path)
-    return {"bytes": found.size, "sha256": digest}

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import stat
 import time
 from collections.abc import Mapping
@@ -65,12 +66,16 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY) -> tuple[int, Stamp
     try:
         opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise Damaged(error.strerror or str(error)) from error
+        raise Damaged(_why(error)) from error
     try:
         return opened, Stamp.of(os.fstat(opened))
     except Damaged:
         os.close(opened)
         raise
+
+
+def _why(error: OSError) -> str:
+    return "it is a link" if error.errno == errno.ELOOP else error.strerror or str(error)
 
 
 def open_to_append(path: Path) -> int:
@@ -185,12 +190,16 @@ def sealed(value: Mapping[str, Any], indent: int | None = None) -> str:
 
 def unsealed(text: bytes | str) -> dict[str, Any]:
     """The object in a sealed text, without its seal. Raises Damaged."""
+    return open_sealed(text)[0]
+
+
+def open_sealed(text: bytes | str) -> tuple[dict[str, Any], str]:
+    """The object in a sealed text without its seal, and the seal. Raises Damaged."""
     try:
         value = json.loads(text)
         seal = value.pop("sha256")
         if seal == seal_of(value):
-            found: dict[str, Any] = value
-            return found
+            return value, seal
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise Damaged(f"not whole JSON: {error!r}"[:200]) from error
     raise Damaged("its sha256 is not that of its content")
@@ -218,7 +227,11 @@ def write_sealed(path: Path, value: Mapping[str, Any], indent: int | None = None
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(sealed(value, indent) + "\n", encoding="ascii")
     fsync(temporary)
-    os.replace(temporary, path)
+    try:
+        os.replace(temporary, path)
+    except IsADirectoryError as error:
+        temporary.unlink()
+        raise InputError(f"{path} is a folder where a file belongs.", "Move it away.") from error
     fsync(path.parent)
 
 
@@ -226,6 +239,25 @@ def write_removed(folder: Path, files: Mapping[str, Any]) -> None:
     """Say in an artifact's folder which of its weights are not there on purpose."""
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     write_sealed(folder / REMOVED, {"removed_at": moment, "files": files}, indent=1)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises InputError where something else is in its place."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(
+            f"{error.filename} is no folder, or a link to nothing.",
+            "Move it away, or choose another --store.",
+        ) from error
+
+
+def remove(path: Path) -> None:
+    """Delete whatever is there: a folder with all in it, a link without what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def fsync(path: Path) -> None:

@@ -55,25 +55,23 @@ def content_digest(files: Iterable[tuple[str, Path]]) -> str:
     return hashlib.sha256(canonical(entries).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def model_files(path: Path) -> list[Path]:
-    """Every file that transformers may open in a model's folder."""
+def model_files(path: Path) -> dict[str, Path]:
+    """Every file that transformers may open in a model's folder, by its name there."""
     files = {file for pattern in _MODEL_FILES for file in path.glob(pattern) if not file.is_dir()}
-    return sorted(files)
+    return {file.relative_to(path).as_posix(): file for file in sorted(files)}
 
 
 def model_digest(path: Path, digests: Digests) -> str:
-    """sha256 over every file that transformers may open in a model's folder.
-
-    A file may be a link, as the hub's cache has them: its content counts.
+    """sha256 over the files of a model by content: a link of the hub's cache is what it leads to.
 
     Raises:
         InputError: one of them cannot be read.
 
     """
     found = {}
-    for file in model_files(path):
+    for name, file in model_files(path).items():
         try:
-            _, found[file.relative_to(path).as_posix()] = digests.of(file.resolve())
+            _, found[name] = digests.of(file.resolve())
         except Damaged as error:
             raise InputError(f"{file} cannot be read: {error}.", "Copy the model again.") from error
     return hashlib.sha256(canonical(found).encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,7 +1,8 @@
 """The DuckDB side: one view per table over the files that manifests name, and read-only queries.
 
 `index.duckdb` is a cache for other tools to open: written beside itself and renamed, deletable at
-any time. `seal sql` never trusts it: it builds its views in memory, reads the store through a file
+any time. A stage leaves it alone: what is new is put in when it is asked for (`seal init`, `sql`,
+`report`). `seal sql` never trusts it: it builds its views in memory, reads the store through a file
 system that cannot write, and has everything else locked away (model text is untrusted, and queries
 come from other people too).
 """
@@ -9,14 +10,16 @@ come from other people too).
 import errno
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seal_cli.store.artifact import Artifact
+from seal_cli.store.catalogue import SETTINGS, create, fill, insert, names_of
 from seal_cli.store.failpoints import failpoint
-from seal_cli.store.files import Damaged, Stamp, read_sealed, stamp, write_sealed
+from seal_cli.store.files import MANIFEST, Damaged, Stamp, read_sealed, stamp, write_sealed
 from seal_cli.store.journal import locked
 from seal_cli.store.schema import TABLES, empty_select, versioned_select
 from seal_cli.store.workspace import Workspace
@@ -30,27 +33,18 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 SQL = Path(__file__).parent  # the views below and the macros of every query
 # Each may use those before it.
-VIEWS = ("model_names", "judgements", "experiments", "accuracies", "traces")
+VIEWS = (
+    "model_names", "judgements", "experiments", "accuracies", "traces",
+    "scored", "judged", "flips", "lines", "retention", "runs",
+)  # fmt: skip
 # Functions (by a part of their names) that take a table's name or a query as text.
 _BY_TEXT = ("query", "histogram", "serialized", "duckdb_", "pragma", "show", "summarize")
 STAMP = "index.stamp"  # beside the index: which artifacts it is about, and where
-_CATALOGUE = {
-    "artifact_id": "VARCHAR",
-    "kind": "VARCHAR",
-    "stage": "VARCHAR",
-    "inputs": "VARCHAR[]",
-    "source": "VARCHAR",
-    "created_at": "TIMESTAMPTZ",
-    "status": "VARCHAR",
-    "n_rows": "BIGINT",
-    "seconds": "DOUBLE",
-    "host": "VARCHAR",
-}
 # (artifact, everything it was made from, itself included): what a join between stages needs. The
 # same self-edit may stand in several artifacts; this says which of them a reward is about.
 # A view: a chain of n artifacts has n² / 2 pairs, which only the queries that name it pay for.
 _LINEAGE = """
-    CREATE VIEW lineage AS
+    CREATE OR REPLACE VIEW lineage AS
     WITH RECURSIVE
         made AS (SELECT artifact_id, unnest(inputs) AS input FROM artifacts),
         lineage (artifact_id, ancestor) AS (
@@ -78,9 +72,10 @@ def refresh(workspace: Workspace) -> None:
     try:
         workspace.create()
         with suppress(BusyError), locked(workspace.locks / "index.lock", wait=False):
-            included = _proven(workspace, TABLES)
-            if recorded != _stamp(workspace, [artifact.id for artifact in included]):
-                _write(workspace, included)
+            try:
+                _write(workspace, recorded)
+            except duckdb.Error:  # what it went on from may be damaged
+                _write(workspace, None)
     except (OSError, duckdb.Error, InputError) as error:
         if getattr(error, "errno", None) not in (errno.EROFS, errno.EACCES):
             LOG.warning(
@@ -108,13 +103,16 @@ def _stamp(workspace: Workspace, ids: list[str]) -> dict[str, Any]:
     made: list[int] = []
     with suppress(Damaged):
         made = list(stamp(workspace.index))
-    return {"root": str(workspace.root), "ids": digest(sorted(ids)), "index": made}
+    names = digest(sorted(f"{name} {one}" for one, name in names_of(workspace).items()))
+    return {"root": str(workspace.root), "ids": digest(sorted(ids)), "names": names, "index": made}
 
 
-def _proven(workspace: Workspace, tables: Collection[str]) -> list[Artifact]:
-    """The artifacts whose files of these tables may be read; of others that is said."""
+def _proven(
+    workspace: Workspace, artifacts: Iterable[Artifact], tables: Collection[str]
+) -> list[Artifact]:
+    """Those of the artifacts whose files of these tables may be read; of others that is said."""
     found = []
-    for artifact in workspace.all():
+    for artifact in artifacts:
         try:
             artifact.prove_tables(tables)
             found.append(artifact)
@@ -123,25 +121,74 @@ def _proven(workspace: Workspace, tables: Collection[str]) -> list[Artifact]:
     return found
 
 
-def _write(workspace: Workspace, artifacts: list[Artifact]) -> None:
-    """Make index.duckdb anew beside itself and put it in place by one rename."""
+def _write(workspace: Workspace, recorded: dict[str, Any] | None) -> None:
+    """Put index.duckdb in place by one rename: the recorded one with what is new, or a new one."""
     import duckdb
 
     temporary = workspace.root / "index.tmp"
     log = workspace.root / "index.tmp.wal"
     for leftover in (temporary, log):  # of a process that was killed here
         leftover.unlink(missing_ok=True)
+    here = _stamp(workspace, [])
     try:
+        if recorded is not None and all(recorded.get(k) == here[k] for k in ("root", "index")):
+            shutil.copyfile(workspace.index, temporary)
         with duckdb.connect(str(temporary)) as connection:
-            _define(connection, artifacts, lambda path, _: str(path), TABLES)
+            ids = _bring_up(connection, workspace)
+        if recorded == _stamp(workspace, ids):
+            return
         failpoint("index-written")
         os.replace(temporary, workspace.index)
         failpoint("index-replaced")
-        ids = [artifact.id for artifact in artifacts]
         write_sealed(workspace.root / STAMP, _stamp(workspace, ids))
     finally:
         for leftover in (temporary, log):
             leftover.unlink(missing_ok=True)
+
+
+def _bring_up(connection: "duckdb.DuckDBPyConnection", workspace: Workspace) -> list[str]:
+    """Take out of an index what is gone or is another now, and put in what is new; its ids."""
+    create(connection)
+    connection.execute("CREATE SCHEMA IF NOT EXISTS known")  # not listed by SHOW TABLES
+    connection.execute("CREATE TABLE IF NOT EXISTS known.manifests (artifact_id TEXT, stamp TEXT)")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS known.files (artifact_id TEXT, kind TEXT, path TEXT)"
+    )
+    known = dict(connection.execute("FROM known.manifests").fetchall())
+    found = {}
+    for name in workspace.ids():
+        with suppress(Damaged):
+            found[name] = str(stamp(workspace.path(name) / MANIFEST))
+    left = [name for name, mark in known.items() if found.get(name) != mark]
+    for table in ("artifacts", SETTINGS, "known.manifests", "known.files"):
+        connection.execute(f"DELETE FROM {table} WHERE artifact_id IN (SELECT unnest(?))", [left])
+    fresh = [name for name, mark in found.items() if known.get(name) != mark]
+    proven = _proven(workspace, workspace.some(fresh), TABLES)
+    names = names_of(workspace)
+    fill(connection, proven, proven, names)
+    connection.execute("UPDATE artifacts SET tag = NULL")
+    for artifact_id, name in names.items():
+        connection.execute(
+            "UPDATE artifacts SET tag = ? WHERE artifact_id = ?", [name, artifact_id]
+        )
+    marks = ((one.id, found[one.id]) for one in proven)
+    insert(connection, "known.manifests", ["TEXT"] * 2, marks)
+    files = (
+        (one.id, table, str(one.path / name))
+        for one in proven
+        for table in one.tables
+        for name in one.parts(table)
+    )
+    insert(connection, "known.files", ["TEXT"] * 3, files)
+    paths: dict[str, list[str]] = {}
+    query = (
+        "SELECT f.kind, path FROM known.files f JOIN artifacts USING (artifact_id)"
+        " ORDER BY created_at, artifact_id, path"
+    )
+    for table, path in connection.execute(query).fetchall():
+        paths.setdefault(table, []).append(path)
+    _create_views(connection, paths)
+    return [name for (name,) in connection.execute("SELECT artifact_id FROM artifacts").fetchall()]
 
 
 @contextmanager
@@ -166,8 +213,8 @@ def sandbox(
     # DuckDB counts the cores of the machine, be they ours or not.
     own = hasattr(os, "sched_getaffinity")
     threads = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
-    tables = TABLES if query is None else _named(query)
-    artifacts = _proven(workspace, tables)
+    tables = (*TABLES, SETTINGS) if query is None else _named(query)
+    artifacts = _proven(workspace, workspace.all(), tables)
     connection = duckdb.connect(
         ":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": threads}
     )
@@ -175,7 +222,7 @@ def sandbox(
         connection.execute("SET parquet_metadata_cache = true")
         connection.register_filesystem(files)
         try:
-            _define(connection, artifacts, files.admit, tables)
+            _define(connection, artifacts, names_of(workspace), files.admit, tables)
         except duckdb.Error as error:
             text = last_words(error)
             raise spent(text, seconds) or InputError(
@@ -190,6 +237,7 @@ def sandbox(
 def _define(
     connection: "duckdb.DuckDBPyConnection",
     artifacts: list[Artifact],
+    names: Mapping[str, str],
     admit: Callable[[Path, Stamp], str],
     tables: Collection[str],
 ) -> None:
@@ -198,19 +246,20 @@ def _define(
     `admit` names a proven file for DuckDB. What is not among `tables` is there without rows:
     opening a thousand footers takes a second.
     """
-    _create_catalogue(connection, artifacts)
-    connection.execute(_LINEAGE)
-    for table in TABLES:
-        files = [
-            admit(*file)
-            for artifact in artifacts
-            if table in tables
-            for file in artifact.files(table)
-        ]
-        connection.execute(f'CREATE VIEW "{table}" AS {_select(table, files)}')
-    connection.execute((SQL / "macros.sql").read_text(encoding="utf-8"))
-    for name in VIEWS:
-        connection.execute(f"CREATE VIEW {name} AS {_view(name)}")
+    create(connection)
+    told = artifacts if SETTINGS in tables else []
+    fill(connection, artifacts, told, names)
+    files = {
+        table: [admit(*file) for artifact in artifacts for file in artifact.files(table)]
+        for table in TABLES
+        if table in tables
+    }
+    _create_views(connection, files)
+
+
+def define_empty(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Every table and view without a row: what columns there are."""
+    _define(connection, [], {}, lambda path, _: str(path), ())
 
 
 def _view(name: str) -> str:
@@ -228,38 +277,24 @@ def _named(query: str) -> list[str]:
             query += _view(view)
     said = query.lower()
     if any(word in said for word in _BY_TEXT):
-        return list(TABLES)
-    return [table for table in TABLES if table in said]
+        return [*TABLES, SETTINGS]
+    return [table for table in (*TABLES, SETTINGS) if table in said]
 
 
-def _create_catalogue(connection: "duckdb.DuckDBPyConnection", artifacts: list[Artifact]) -> None:
-    """The table of artifacts, filled at once: row by row, a thousand take a second."""
-    typed = ", ".join(f"{name} {kind}" for name, kind in _CATALOGUE.items())
-    connection.execute(f"CREATE TABLE artifacts ({typed})")
-    if artifacts:
-        values = list(map(list, zip(*map(_catalogue_row, artifacts), strict=True)))
-        lists = ", ".join(f"unnest(CAST(? AS {kind}[]))" for kind in _CATALOGUE.values())
-        connection.execute(f"INSERT INTO artifacts SELECT {lists}", values)
+def _create_views(
+    connection: "duckdb.DuckDBPyConnection", files: Mapping[str, Sequence[str]]
+) -> None:
+    """A view for every table of the schema, and those on them; `files` are those of each table."""
+    connection.execute(_LINEAGE)
+    for table in TABLES:
+        select = _select(table, files.get(table, ()))
+        connection.execute(f'CREATE OR REPLACE VIEW "{table}" AS {select}')
+    connection.execute(_view("macros"))
+    for name in VIEWS:
+        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {_view(name)}")
 
 
-def _catalogue_row(artifact: Artifact) -> list[Any]:
-    manifest = artifact.manifest
-    n_rows = manifest["tables"][artifact.kind]["rows"]
-    return [
-        artifact.id,
-        artifact.kind,
-        artifact.stage,
-        artifact.inputs,
-        manifest["source"],
-        manifest["created_at"],
-        manifest["status"],
-        n_rows,
-        manifest["seconds"],
-        manifest["host"],
-    ]
-
-
-def _select(table: str, files: list[str]) -> str:
+def _select(table: str, files: Sequence[str]) -> str:
     """The view's query; the empty typed row set fixes names and types whatever the files have."""
     if not files:
         return empty_select(table)

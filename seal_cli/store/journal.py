@@ -1,8 +1,9 @@
 """The work folder of one run: which batches are finished, and their rows.
 
       attempt.json                 how the rows are cut into batches; written once
-      batches/000007/<table>.parquet   one folder per finished batch, put there by one rename
-      batches/000007/batch.json    the digests of these, and of the batch's files in out/
+      batches/000007/<table>.parquet   one folder per finished batch, or of several that were quick,
+                                   put there by one rename
+      batches/000007/batch.json    which they are, the digests of these and of their files in out/
       out/                         the artifact being put together; weights are written here at once
 
 A batch counts when its folder has its final name; one that is damaged is made again. Whoever holds
@@ -12,27 +13,28 @@ the lock owns the folder.
 import fcntl
 import logging
 import os
-import shutil
 import socket
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from seal_cli.store.artifact import entry
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import (
     Damaged,
     Stamp,
     fresh_digest,
     fsync,
+    make_folder,
     open_to_append,
     read_sealed,
+    remove,
     stamp,
     write_sealed,
 )
 from seal_cli.store.parts import in_order, write_rows
+from seal_cli.store.publish import entry
 from seal_cli.store.schema import TABLES, from_table
 from stages.errors import BusyError, InputError
 from stages.records import Record
@@ -53,22 +55,41 @@ def locked(path: Path, *, wait: bool) -> Iterator[None]:
         InputError: it is no regular file; a link could lead out of the store.
 
     """
-    with os.fdopen(open_to_append(path), "a+", encoding="utf-8") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            stream.seek(0)
-            holder = stream.read().strip() or "another process"
-            if not wait:
-                raise BusyError(
-                    f"{path.stem} is being made by {holder}.", "Wait for it, or use --wait."
-                ) from error
-            LOG.info("waiting for %s, being made by %s", path.stem, holder)
-            fcntl.flock(stream, fcntl.LOCK_EX)
+    with _held(path, wait) as stream:
         stream.truncate(0)
         stream.write(f"process {os.getpid()} on {socket.gethostname()}")
         stream.flush()
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # whoever has it open sees that it is another's no more
+                path.unlink()
+
+
+def _held(path: Path, wait: bool) -> TextIO:
+    """The file, locked, and still the one that is there: its holder before removed its own."""
+    while True:
+        with ExitStack() as opened:
+            stream = opened.enter_context(os.fdopen(open_to_append(path), "a+", encoding="utf-8"))
+            _lock(stream, path.stem, wait)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(stream.fileno()), path.lstat()):
+                    opened.pop_all()
+                    return stream
+
+
+def _lock(stream: TextIO, name: str, wait: bool) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stream.seek(0)
+        holder = stream.read().strip() or "another process"
+        if not wait:
+            raise BusyError(
+                f"{name} is being made by {holder}.", "Wait for it, or use --wait."
+            ) from error
+        LOG.info("waiting for %s, being made by %s", name, holder)
+        fcntl.flock(stream, fcntl.LOCK_EX)
 
 
 class Journal:
@@ -90,11 +111,13 @@ class Journal:
         """Record how this run is cut, or give back how it was cut when it was first started.
 
         Raises:
-            InputError: it is not known any more how it was cut.
+            InputError: it is not known any more how it was cut, or a link is in its place.
 
         """
-        self.batches.mkdir(parents=True, exist_ok=True)
-        self.out.mkdir(exist_ok=True)
+        for folder in (self.folder, self.batches, self.out):
+            if folder.is_symlink():
+                raise InputError(f"{folder} is a link.", "Move it away, and run again.")
+            make_folder(folder)
         record = self.folder / ATTEMPT
         if not record.exists():
             write_sealed(record, attempt)
@@ -111,19 +134,31 @@ class Journal:
     def finished(self) -> set[str]:
         """Names of the batches that count; what is left of others is removed."""
         for leftover in self.batches.glob("*.tmp"):
-            shutil.rmtree(leftover)
-        found = set()
+            remove(leftover)
+        found: set[str] = set()
         for batch in sorted(self.batches.iterdir()):
             try:
-                self._check(batch.name)
-                found.add(batch.name)
+                found.update(self._check(batch.name).get("batches", [batch.name]))
             except Damaged as error:
                 LOG.warning("%s of %s is made again: %s.", batch.name, self.artifact_id, error)
-                shutil.rmtree(batch)
+                remove(batch)
         return found
 
-    def append(self, name: str, rows: Iterable[Record], files: Iterable[str] = ()) -> None:
-        """Write one batch, whose `files` are in out/; it counts when this returns."""
+    def folders(self) -> list[str]:
+        """What to read rows by: the folders of the batches, in their order."""
+        return sorted(folder.name for folder in self.batches.iterdir())
+
+    def append(
+        self,
+        name: str,
+        rows: Iterable[Record],
+        files: Iterable[str] = (),
+        batches: Sequence[str] = (),
+    ) -> None:
+        """Write one batch, whose `files` are in out/; it counts when this returns.
+
+        `batches` are those that it stands for, where that is more than the one of its name.
+        """
         temporary = self.batches / f"{name}.tmp"
         temporary.mkdir()
         written = write_rows(temporary, rows, self.artifact_id)
@@ -132,7 +167,8 @@ class Journal:
         for folder in {folder for file in weights for folder in (self.out / file).parents}:
             if folder.is_relative_to(self.out):
                 fsync(folder)
-        write_sealed(temporary / BATCH, {"tables": tables, "files": weights})
+        several = {"batches": list(batches)} if batches else {}
+        write_sealed(temporary / BATCH, several | {"tables": tables, "files": weights})
         failpoint("batch-written")
         os.rename(temporary, self.batches / name)
         fsync(self.batches)
@@ -190,7 +226,15 @@ class Journal:
 
     def discard(self) -> None:
         """Remove the work folder of a published run."""
-        shutil.rmtree(self.folder)
+        remove(self.folder)
+
+    def abandon(self) -> None:
+        """Remove the work folder of a run that failed before any of its batches counted."""
+        with suppress(OSError):
+            if not self.folder.is_symlink() and all(
+                path.suffix == ".tmp" for path in self.batches.glob("*")
+            ):
+                remove(self.folder)
 
     def _entry(self, path: Path) -> dict[str, Any]:
         found = entry(path)

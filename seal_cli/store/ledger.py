@@ -3,7 +3,8 @@
 One file of JSON lines per model under `requests/`, appended to by every process that asks it. A
 line holds an answer under the digest of all that was sent: no prompt, no address, no key. A line
 that a killed process left unfinished, or that is damaged, is passed over: what it was the answer to
-is asked again. Deletable: then everything is.
+is asked again, and its answer is a line of its own. `blank` takes such lines out. Deletable: then
+everything is asked again.
 """
 
 import errno
@@ -12,10 +13,19 @@ import logging
 import os
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
-from seal_cli.store.files import Damaged, open_to_append, sealed, unsealed
+from seal_cli.store.files import (
+    Damaged,
+    make_folder,
+    open_regular,
+    open_to_append,
+    sealed,
+    unsealed,
+)
 from stages.engines import Completion
 
 LOG = logging.getLogger(__name__)
@@ -28,7 +38,7 @@ class Ledger:
     """The answers of one model: a mapping from digest to completion, safe among processes."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._name = path.name
         self._file = open_to_append(path)
         self._places: dict[str, tuple[int, int]] = {}  # digest -> where its line is
@@ -92,6 +102,32 @@ class Ledger:
                 if key is not None:
                     self._places[key] = (self._read, len(line))
                 self._read += len(line)
+
+
+def damaged(stream: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Where in a ledger the lines are that hold no answer, and how long each is."""
+    start = 0
+    for line in stream:
+        content = line.removesuffix(b"\n")
+        try:
+            unsealed(line)
+        except Damaged:
+            if content.strip():
+                yield start, len(content)
+        start += len(line)
+
+
+def blank(path: Path) -> None:
+    """Put spaces in the place of damaged lines: no other moves, whoever has the file open.
+
+    Raises Damaged for what is no file.
+    """
+    opened, _ = open_regular(path, os.O_RDWR)
+    with os.fdopen(opened, "r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        for start, length in list(damaged(stream)):
+            os.pwrite(opened, b" " * length, start)
+        os.fsync(opened)
 
 
 def _key(line: bytes) -> str | None:

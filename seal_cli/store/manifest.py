@@ -7,17 +7,20 @@ here is carried along.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
-from seal_cli.store.files import MANIFEST, REMOVED, Damaged, read_json, seal_of, unsealed
+from seal_cli.store.files import MANIFEST, REMOVED, Damaged, open_sealed, read_json, seal_of
 from seal_cli.store.identity import ID
+from seal_cli.store.schema import VOLATILE
 
-FORMAT = 3
-_UNSEALED = 2  # the format of before: known by the sha256 of its whole text
+FORMAT = 4
+_SEALED = 3  # the format of before: inputs by the seals of their manifests, times and all
+_UNSEALED = 2  # and before that: known by the sha256 of its whole text
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=+-]*")
 _LARGEST = 2**62
 
@@ -58,7 +61,8 @@ _Files = dict[Annotated[str, AfterValidator(_file_name)], _Entry]
 class _Input(BaseModel):
     artifact_id: _Id
     kind: _Word
-    manifest_sha256: _Sha256
+    content_sha256: _Sha256 | None = None
+    manifest_sha256: _Sha256 | None = None  # of before
     aside: bool = False
 
 
@@ -97,15 +101,14 @@ _FILES = TypeAdapter(_Files)
 
 
 def read(path: Path) -> tuple[dict[str, Any], str]:
-    """The manifest in a file, and the digest that others know it by. Raises Damaged."""
+    """The manifest in a file, and the digest that others of before know it by. Raises Damaged."""
     return parse(read_json(path))
 
 
 def parse(text: bytes) -> tuple[dict[str, Any], str]:
     """The same of a manifest's text."""
     try:
-        found = unsealed(text)
-        digest = seal_of(found)
+        found, digest = open_sealed(text)
     except Damaged:
         earlier = _earlier(text)
         if earlier is None:
@@ -123,10 +126,33 @@ def _earlier(text: bytes) -> dict[str, Any] | None:
         return None
 
 
+def is_input(entry: dict[str, Any], manifest: dict[str, Any], digest: str) -> bool:
+    """Whether a manifest is that of the input that an entry of another speaks of."""
+    known = {"content_sha256": content_of(manifest), "manifest_sha256": digest}
+    said = {field: entry[field] for field in known if entry.get(field)}
+    return bool(said) and manifest["kind"] == entry["kind"] and said.items() <= known.items()
+
+
+def content_of(manifest: Mapping[str, Any]) -> str:
+    """What an artifact is known by to those made from it: its id, its counts and its files.
+
+    Made again it has another moment and host, and in volatile columns other values: files of tables
+    that have some are not in it.
+    """
+    kind = manifest["kind"]
+    volatile = tuple(f"__{table}/" if table != kind else "part-" for table in VOLATILE)
+    found = {
+        "artifact_id": manifest["artifact_id"],
+        "tables": manifest["tables"],
+        "files": {n: e for n, e in manifest["files"].items() if not n.startswith(volatile)},
+    }
+    return seal_of(found)
+
+
 def checked(manifest: dict[str, Any]) -> dict[str, Any]:
     """The manifest itself. Raises Damaged for what is none of ours, or of another format."""
     number = manifest.get("format")
-    if isinstance(number, int) and number not in (_UNSEALED, FORMAT):
+    if isinstance(number, int) and number not in (_UNSEALED, _SEALED, FORMAT):
         raise Damaged(f"its format is {number}, and this version reads {FORMAT}")
     try:
         _Manifest.model_validate(manifest, strict=True)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from seal_cli.store.files import Damaged, read_sealed, write_sealed
+from seal_cli.store.files import Damaged, make_folder, read_sealed, write_sealed
+from seal_cli.store.identity import ID
 from stages.errors import ConfigError, InputError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -30,8 +31,8 @@ class Names:
             return None
         try:
             found = read_sealed(file)
-            if found.get("name") != name:
-                raise Damaged("it is another name's")
+            if found.get("name") != name or not ID.fullmatch(str(found.get("artifact_id"))):
+                raise Damaged("it is another name's, or of no artifact")
         except Damaged as error:
             hint = f"Give it again: `seal tag {name} ID`."
             raise InputError(f"the name {name} is damaged: {error}.", hint) from error
@@ -48,15 +49,21 @@ class Names:
             ConfigError: it cannot be a name.
 
         """
-        if not _NAME.fullmatch(name) or self._taken.fullmatch(name):
+        if not _NAME.fullmatch(name):
             raise ConfigError(
-                f"{name!r} cannot be a name: it could be taken for an id, a stage or a model.",
-                "Use letters, digits, _ . and -, as in best-1 or v2.0.",
+                f"{name!r} cannot be a name: it is empty, too long, or has other characters than "
+                "letters, digits, _ . and -.",
+                "Take one such as best-1 or v2.0.",
+            )
+        if self._taken.fullmatch(name):
+            raise ConfigError(
+                f"{name!r} cannot be a name: it reads as a stage, a model or an artifact's id.",
+                "Take one such as best-1 or v2.0.",
             )
         before = None
         with suppress(InputError):  # giving a damaged one again heals it
             before = self.get(name)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_sealed(self._file(name), {"name": name, "artifact_id": artifact_id})
         return before
 
@@ -64,7 +71,10 @@ class Names:
         """Forget a name. Raises InputError where there is none."""
         if not _NAME.fullmatch(name) or not os.path.lexists(self._file(name)):
             raise InputError(f"there is no name {name}.", "`seal tag` lists them.")
-        self._file(name).unlink()
+        try:
+            self._file(name).unlink()
+        except IsADirectoryError as error:
+            raise InputError(f"{error.filename} is a folder.", "Move it away.") from error
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"

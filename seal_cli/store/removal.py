@@ -4,8 +4,8 @@ An artifact stays while a name, an unfinished run or another artifact needs it, 
 bad. Of a kept artifact only weights go; `_removed.json` says which.
 """
 
+import logging
 import os
-import shutil
 import time
 from collections.abc import Collection, Iterator
 from contextlib import nullcontext, suppress
@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from seal_cli.store import ledger
 from seal_cli.store.artifact import Artifact, Files
-from seal_cli.store.files import Damaged, read_sealed, write_removed
+from seal_cli.store.files import Damaged, open_regular, read_sealed, remove, write_removed
 from seal_cli.store.identity import ID
 from seal_cli.store.journal import ATTEMPT, locked
 from seal_cli.store.workspace import Workspace
 from stages.errors import ConfigError, InputError
 from stages.records import Adapter, Reward
 
+LOG = logging.getLogger(__name__)
 _YOUNG = 3600.0  # seconds; a temporary file this young may still be written
 
 
@@ -42,6 +44,14 @@ class Going:
         inside = self.path.rglob("*") if self.path.is_dir() else (self.path,)
         return sum(found.lstat().st_size for found in inside if os.path.lexists(found))
 
+    def go(self, store: Workspace) -> None:
+        """Move it to trash/, or delete it. Raises BusyError if it is in use."""
+        with locked(self.lock, wait=False) if self.lock else nullcontext():
+            if self.leftover:
+                remove(self.path)
+            else:
+                os.rename(self.path, _trash(store, self.path.name))
+
 
 def leftovers(store: Workspace) -> Iterator[Going]:
     """What nothing needs any more: trash, finished work, merged shards, temporary files."""
@@ -54,7 +64,8 @@ def leftovers(store: Workspace) -> Iterator[Going]:
         if ID.fullmatch(path.name) and store.path(path.name.rsplit("-s", 1)[0]).exists():
             yield Going(path, "its unsharded artifact is published", leftover=True)
     old = time.time() - _YOUNG
-    for folder in (store.root, store.names.folder, *_inside(store.work)):
+    artifacts = [store.path(one) for one in store.ids()]
+    for folder in (store.root, store.work, store.names.folder, *_inside(store.work), *artifacts):
         for path in _inside(folder):
             if path.name.endswith((".tmp", ".tmp.wal")) and path.lstat().st_mtime < old:
                 yield Going(path, "a temporary file", store.locks / "index.lock", True)
@@ -69,20 +80,19 @@ class Needs:
     """What needs which artifact: others that were made from it, or something that cannot go."""
 
     made: dict[str, list[str]]
-    other: dict[str, str]
+    other: dict[str, list[str]]
 
-    def of(self, artifact_id: str, going: Collection[str] = ()) -> str | None:
-        """What needs an artifact, apart from artifacts that are `going` too."""
-        for child in self.made.get(artifact_id, ()):
-            if child not in going:
-                return f"{child} was made from it"
-        return self.other.get(artifact_id)
+    def of(self, artifact_id: str, going: Collection[str] = ()) -> list[str]:
+        """All that needs an artifact, apart from artifacts that are `going` too."""
+        children = (child for child in self.made.get(artifact_id, ()) if child not in going)
+        made = [f"{child} was made from it" for child in children]
+        return made + self.other.get(artifact_id, [])
 
 
 def needs(store: Workspace) -> Needs:
     """Who needs what. Raises InputError for a damaged name: what it kept is not known."""
     made: dict[str, list[str]] = {}
-    other: dict[str, str] = {}
+    other: dict[str, list[str]] = {}
     for artifact in store.all():
         for needed in artifact.inputs:
             made.setdefault(needed, []).append(artifact.id)
@@ -90,14 +100,14 @@ def needs(store: Workspace) -> Needs:
         with suppress(Damaged):  # such a run cannot go on
             attempt = read_sealed(path / ATTEMPT)
             if not os.path.lexists(store.artifacts / path.name):
-                used = [*attempt.get("inputs", ()), attempt.get("before")]
-                other |= dict.fromkeys(used, f"the unfinished {path.name} needs it")
+                for used in {*attempt.get("inputs", ()), attempt.get("before")}:
+                    other.setdefault(used, []).append(f"the unfinished {path.name} needs it")
     for path in _inside(store.shards):
         with suppress(InputError):  # it will not be taken over
-            used = store.artifact(path.name).inputs
-            other |= dict.fromkeys(used, f"the shard {path.name} needs it")
+            for used in store.artifact(path.name).inputs:
+                other.setdefault(used, []).append(f"the shard {path.name} needs it")
     for name in store.names.all():
-        other[store.names.get(name) or ""] = f"it is called {name}"
+        other.setdefault(store.names.get(name) or "", []).append(f"it is called {name}")
     return Needs(made, other)
 
 
@@ -105,10 +115,10 @@ def chosen(store: Workspace, ids: list[str]) -> Iterator[Going]:
     """Artifacts, or unfinished runs, that were asked to go.
 
     Raises:
-        ConfigError: one of them is needed, and is not proven bad.
+        ConfigError: some of them are needed, and are not proven bad.
 
     """
-    found = needs(store)
+    found, needed = needs(store), []
     for one in ids:
         if not os.path.lexists(store.path(one)):
             yield Going(store.work_path(one), "an unfinished run", store.lock_path(one))
@@ -119,16 +129,19 @@ def chosen(store: Workspace, ids: list[str]) -> Iterator[Going]:
             yield Going(store.path(one), "not whole", store.lock_path(one))
             continue
         if why := found.of(one, ids):
-            hint = "Remove that first; a name goes with `seal tag NAME --delete`."
-            raise ConfigError(f"{one} stays: {why}.", hint)
+            needed.append(f"{one} stays: {', '.join(why)}.")
+            continue
         yield Going(store.path(one), "asked for", store.lock_path(one))
+    if needed:
+        hint = "Remove that first, or with it; a name goes with `seal tag NAME --delete`."
+        raise ConfigError(" ".join(needed), hint)
 
 
 def older(store: Workspace, age: timedelta) -> Iterator[Going]:
     """Artifacts of this age that nothing needs, once those made from them are gone too."""
     found, limit, going = needs(store), datetime.now(UTC) - age, set[str]()
     for artifact in reversed(list(store.all())):  # what is made from another is younger
-        if artifact.moment < limit and found.of(artifact.id, going) is None:
+        if artifact.moment < limit and not found.of(artifact.id, going):
             going.add(artifact.id)
             why = f"made {artifact.moment:%Y-%m-%d}"
             yield Going(artifact.path, why, store.lock_path(artifact.id))
@@ -154,17 +167,37 @@ class Worse:
         every = self.artifact.manifest["files"].items()
         return {name: entry for name, entry in every if name.startswith(prefixes)}
 
+    @property
+    def path(self) -> Path:
+        """The artifact's place."""
+        return self.artifact.path
+
+    def go(self, store: Workspace) -> None:
+        """Move them to trash/; the artifact says which are gone, its tables stay valid."""
+        artifact = self.artifact
+        with locked(store.lock_path(artifact.id), wait=False):
+            write_removed(self.path, {**artifact.removed, **self.files})
+            for i, folder in enumerate(self.folders):
+                os.rename(self.path / folder, _trash(store, f"{artifact.id}-{i}"))
+
 
 def all_but_top(store: Workspace, n: int, by: str) -> Iterator[Worse]:
     """Of every adapters artifact the weights of all but the `n` self-edits that earned most.
 
-    What was not scored, what has a name and what an unfinished run needs stays whole.
+    What was not scored, what has a name and what an unfinished run needs stays whole, which is
+    said where there are weights.
     """
     artifacts = list(store.all())
     kept = needs(store).other
-    for adapters in (a for a in artifacts if a.kind == "adapters" and a.id not in kept):
+    for adapters in (a for a in artifacts if a.kind == "adapters"):
         scores = [a for a in artifacts if a.kind == "rewards" and adapters.id in a.inputs]
-        if not scores:
+        reasons = kept.get(adapters.id) or ([] if scores else ["it was not scored"])
+        if reasons:
+            rows = [r for r in adapters.rows(Adapter) if r.weights]
+            n_here = sum((adapters.path / str(row.weights)).exists() for row in rows)
+            if n_here:
+                said = "%s keeps the weights of %d adapters: %s."
+                LOG.info(said, adapters.id, n_here, ", ".join(reasons))
             continue
         earned = {row.self_edit_id: getattr(row, by) for row in scores[-1].rows(Reward)}
         ranked = sorted((e for e, v in earned.items() if v is not None), key=lambda e: -earned[e])
@@ -177,30 +210,34 @@ def all_but_top(store: Workspace, n: int, by: str) -> Iterator[Worse]:
             yield Worse(adapters, here, why)
 
 
-def forget(worse: Worse, store: Workspace) -> None:
-    """Move these weights to trash/; the artifact says which are gone, its tables stay valid."""
-    artifact = worse.artifact
-    with locked(store.lock_path(artifact.id), wait=False):
-        write_removed(artifact.path, {**artifact.removed, **worse.files})
-        for i, folder in enumerate(worse.folders):
-            os.rename(artifact.path / folder, _trash(store, f"{artifact.id}-{i}"))
+@dataclass(frozen=True)
+class Lines:
+    """Damaged lines of a ledger, to be taken out: what they answered is asked again."""
+
+    path: Path
+    why: str
+    bytes: int
+
+    def go(self, store: Workspace) -> None:
+        """Take them out."""
+        ledger.blank(self.path)
 
 
-def discard(going: Going, store: Workspace) -> None:
-    """Move an artifact or a run to trash/; delete what is left over. Raises BusyError if in use."""
-    with locked(going.lock, wait=False) if going.lock else nullcontext():
-        if going.leftover:
-            _delete(going.path)
-        else:
-            os.rename(going.path, _trash(store, going.path.name))
+def damaged_answers(store: Workspace) -> Iterator[Lines]:
+    """What stands in ledgers and answers nothing. Raises InputError for what is no file."""
+    for path in sorted(store.requests.glob("*.jsonl")):
+        try:
+            opened, _ = open_regular(path)
+        except Damaged as error:
+            raise InputError(f"{path} cannot be read: {error}.", "Move it away.") from error
+        with os.fdopen(opened, "rb") as stream:
+            lengths = [length for _, length in ledger.damaged(stream)]
+        if lengths:
+            yield Lines(path, f"{len(lengths)} damaged answers", sum(lengths))
+
+
+Goes = Going | Worse | Lines
 
 
 def _trash(store: Workspace, name: str) -> Path:
     return store.trash / f"{name}.{time.time_ns()}"
-
-
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -56,8 +56,8 @@ _EARLIER = {
     },
 }
 
-# The columns that differ between two runs of the same key: time and place, nothing else.
-VOLATILE = {"adapters": ("seconds",)}
+# The columns that differ between two runs of the same key: time, place and slots, nothing else.
+VOLATILE = {"adapters": ("seconds", "alone")}
 
 _DUCKDB_TYPES = {
     str: "VARCHAR",
@@ -184,8 +184,7 @@ def from_table(record: type[R], table: "pa.Table") -> list[R]:
 
     """
     name = TABLE_OF[record]  # type: ignore[index]  # R is one of the records
-    if not set(list(_EARLIER.get(name, ()))[:1]) <= set(table.column_names):
-        table = _as_now(name, table)
+    table = as_now(name, table)
     fields = {field.name: field for field in dataclasses.fields(record)}  # type: ignore[arg-type]
     names = []
     for field in arrow_schema(name):
@@ -208,10 +207,12 @@ def from_table(record: type[R], table: "pa.Table") -> list[R]:
     return [record(**dict(zip(names, row, strict=True))) for row in rows]
 
 
-def _as_now(name: str, stored: "pa.Table") -> "pa.Table":
-    """A table of an earlier version with the columns of today."""
+def as_now(name: str, stored: "pa.Table") -> "pa.Table":
+    """A table, of an earlier version perhaps, with what columns of today say of its rows."""
     import duckdb
 
+    if set(list(_EARLIER.get(name, ()))[:1]) <= set(stored.column_names):
+        return stored
     with duckdb.connect() as connection:
         connection.register("stored", stored)
         return connection.sql(versioned_select(name, "SELECT * FROM stored")).to_arrow_table()

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from seal_cli.store import ledger
 from seal_cli.store.artifact import Artifact
-from seal_cli.store.files import Damaged, fresh_digest, open_regular, unsealed
+from seal_cli.store.files import Damaged, fresh_digest, open_regular
 from seal_cli.store.identity import artifact_id
+from seal_cli.store.manifest import is_input
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 
@@ -67,7 +69,8 @@ class Verifier:
             try:
                 self.store.artifact(self.store.names.get(name) or "")
             except InputError as error:
-                yield Finding(f"names/{name}.json", None, error.message, error.hint)
+                reason = error.message.removesuffix(".")
+                yield Finding(f"names/{name}.json", None, reason, error.hint)
         for path in sorted(self.store.requests.glob("*.jsonl")):
             yield from self._answers(path)
 
@@ -78,11 +81,10 @@ class Verifier:
             artifact = Artifact(self.store.path(name))
             removed = artifact.removed
         except InputError as error:
-            yield Finding(
-                name, None, error.message.removeprefix(f"{name} is not whole: "), _hint(name)
-            )
+            reason = error.message.removeprefix(f"{name} is not whole: ").removesuffix(".")
+            yield Finding(name, None, reason, self._hint(name))
             return
-        heal = _hint(name, artifact.manifest["argv"])
+        heal = self._hint(name, artifact)
         whole = set()
         for file, expected in artifact.manifest["files"].items():
             if file in removed and not os.path.lexists(artifact.path / file):
@@ -119,12 +121,14 @@ class Verifier:
         for entry in artifact.manifest["inputs"]:
             name = entry["artifact_id"]
             if not os.path.lexists(self.store.path(name)):
+                heal = "Copy that one's folder into artifacts/, or run its stage again."
+                yield Finding(artifact.id, None, f"its input {name} is not here", heal)
                 continue
             try:
                 found = self.store.artifact(name)
             except InputError:  # said where it is verified itself
                 continue
-            if (found.digest, found.kind) != (entry["manifest_sha256"], entry["kind"]):
+            if not is_input(entry, found.manifest, found.digest):
                 reason = f"its input {name} is not the one it was made from"
                 heal = "Copy that input here, or run the stage again with --force."
                 yield Finding(artifact.id, None, reason, heal)
@@ -137,16 +141,27 @@ class Verifier:
         except Damaged as error:
             yield Finding(where, None, str(error), f"Move {path} away.")
             return
-        self.files, self.bytes, damaged = self.files + 1, self.bytes + stamp.size, 0
+        self.files, self.bytes = self.files + 1, self.bytes + stamp.size
         with os.fdopen(opened, "rb") as stream:
-            for line in stream:
-                try:
-                    unsealed(line)
-                except Damaged:
-                    damaged += bool(line.strip())
-        if damaged:
-            reason = f"{damaged} answers are damaged"
-            yield Finding(where, None, reason, "Nothing need be done: they are asked for again.")
+            n_damaged = sum(1 for _ in ledger.damaged(stream))
+        if n_damaged:
+            heal = f"`{self.seal} gc --answers --yes` takes them out: they are asked for again."
+            yield Finding(where, None, f"{n_damaged} answers are damaged", heal)
+
+    @property
+    def seal(self) -> str:
+        """The command that is about this store from where we are."""
+        here = self.store.root == Path("seal-store").absolute()
+        return "seal" if here else shlex.join(["seal", "--store", str(self.store.root)])
+
+    def _hint(self, name: str, artifact: Artifact | None = None) -> str:
+        away = f"take it away with `{self.seal} rm {name} --yes`"
+        again = _again(artifact) if artifact else None
+        if again:
+            return f"Copy it again, or {away} and run `{self.seal} {shlex.join(again)}`."
+        if artifact:
+            away = f"see its settings with `{self.seal} show {name} --config`, {away}"
+        return f"Copy it again, or {away} and run its stage again."
 
 
 def _counts(artifact: Artifact, whole: set[str], heal: str) -> Iterator[Finding]:
@@ -176,6 +191,20 @@ def _counts(artifact: Artifact, whole: set[str], heal: str) -> Iterator[Finding]
             yield Finding(artifact.id, None, reason, heal)
 
 
-def _hint(name: str, argv: list[str] | None = None) -> str:
-    again = f"run `seal {shlex.join(argv)}`" if argv else "run its stage again"
-    return f"Copy it again, or take it away with `seal rm {name} --yes` and {again}."
+def _again(artifact: Artifact) -> list[str] | None:
+    """The command line that made an artifact, with ids for `-` and `@latest:…`; None: not known."""
+    given, argv = iter(artifact.manifest["argv"]), list[str]()
+    for word in given:
+        if word == "--store":
+            next(given, None)
+        elif not word.startswith("--store="):
+            argv.append(word)
+    unnamed = [one for one in artifact.inputs if not any(map(one.startswith, argv))]
+    for place, word in enumerate(argv):
+        fits = [one for one in unnamed if word == "-" or word == f"@latest:{one.split('-')[0]}"]
+        if len(fits) == 1:
+            argv[place] = fits[0]
+            unnamed.remove(fits[0])
+        elif word == "-" or word.startswith("@latest:") or "://" in word:  # which lacks its path
+            return None
+    return argv or None

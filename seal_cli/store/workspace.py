@@ -12,13 +12,13 @@ seal-store/
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from seal_cli.store.artifact import Artifact
-from seal_cli.store.files import MANIFEST, Damaged, Digests, Stamp, stamp
+from seal_cli.store.files import MANIFEST, Damaged, Digests, Stamp, make_folder, stamp
 from seal_cli.store.identity import ID
 from seal_cli.store.names import Names
 from stages import PIPELINE
@@ -70,13 +70,7 @@ class Workspace:
         """
         folders = (self.artifacts, self.work, self.shards, self.locks, self.trash)
         for folder in folders:
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError) as error:
-                raise InputError(
-                    f"{error.filename} is no folder, or a link to nothing.",
-                    "Move it away, or choose another --store.",
-                ) from error
+            make_folder(folder)
         if len({folder.stat().st_dev for folder in folders}) > 1:
             raise ConfigError(
                 f"parts of {self.root} are on different disks.",
@@ -93,7 +87,7 @@ class Workspace:
         return self.work / _checked(artifact_id)
 
     def lock_path(self, artifact_id: str) -> Path:
-        """The lock file of a key; never deleted."""
+        """The lock file of a key."""
         return self.locks / f"{_checked(artifact_id)}.lock"
 
     def ids(self, stage: str | None = None) -> list[str]:
@@ -132,8 +126,12 @@ class Workspace:
 
     def all(self, stage: str | None = None) -> Iterator[Artifact]:
         """Every readable artifact, oldest first; an unreadable one is named and passed over."""
+        return self.some(self.ids(stage))
+
+    def some(self, ids: Iterable[str]) -> Iterator[Artifact]:
+        """Those of these that can be read, as `all` has them."""
         readable = []
-        for artifact_id in self.ids(stage):
+        for artifact_id in ids:
             try:
                 readable.append(self.artifact(artifact_id))
             except InputError as error:

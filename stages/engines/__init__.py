@@ -153,7 +153,7 @@ class EngineSpec(Entry):
     """An engine that can be chosen. Its module has `build(seat, settings) -> Engine`.
 
     `local`: it answers for a model of this machine. `runs_model`: by its weights.
-    `applies_lora`: it answers as an adapted model.
+    `applies_lora`: it answers as an adapted model. `in_4_bits`: it takes weights in nf4.
     `sees_training`: it uses the weights that this process trains, so it answers as they change.
     `at_once`: requests that it wants at the least, because it makes its batches itself.
     """
@@ -162,6 +162,7 @@ class EngineSpec(Entry):
     local: bool = True
     runs_model: bool = True
     applies_lora: bool = False
+    in_4_bits: bool = False
     sees_training: bool = False
     at_once: int = 1
 
@@ -176,7 +177,7 @@ ENGINES = {
     for spec in (
         EngineSpec(
             name="transformers", module="stages.engines.transformers", applies_lora=True,
-            sees_training=True,
+            sees_training=True, in_4_bits=True,
         ),
         EngineSpec(
             name="vllm", module="stages.engines.vllm", config=VllmConfig, applies_lora=True,

@@ -19,6 +19,7 @@ from stages.config import ContinualConfig
 from stages.exam import Examination, Examined, Examiner, mean, rows_of
 from stages.identity import canonical, derive_seed, digest
 from stages.probe import Probe
+from stages.progress import Progress
 from stages.records import Adapter, Context, Question, Record, SelfEdit
 from stages.training import Lora
 
@@ -77,6 +78,7 @@ def evaluate(number: int, contexts: Sequence[Context], lesson: Lesson) -> Iterat
         return
     edits: list[SelfEdit] = []
     held: list[float | None] = []  # accuracy on each passage so far, after the last step
+    said = Progress(f"sequence {number}: %d of %d edits", len(contexts))
     with lesson.merging() as merged:
         gate = _Gate(lesson, merged)
         for step, context in enumerate(contexts, 1):
@@ -95,6 +97,7 @@ def evaluate(number: int, contexts: Sequence[Context], lesson: Lesson) -> Iterat
             yield from rows_of(examined)
             held = [one.outcome.accuracy for one in examined]
             edits.append(edit)
+            said.at(step)
 
 
 def replayed(edits: Sequence[SelfEdit], wanted: float, seed: int) -> list[SelfEdit]:

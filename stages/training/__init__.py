@@ -63,7 +63,10 @@ class Lora:
 
 @dataclass(frozen=True)
 class Trained:
-    """What became of a job: a LoRA, or the reason why there is none."""
+    """What became of a job: a LoRA, or the reason why there is none.
+
+    `alone`: why it was trained one at a time where many at once were asked for.
+    """
 
     lora: Lora | None
     n_steps: int
@@ -71,6 +74,7 @@ class Trained:
     last_loss: float | None
     seconds: float
     error: str | None = None
+    alone: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

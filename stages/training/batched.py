@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from stages.models import LanguageModel
+from stages.progress import Progress
 from stages.tokens import Row
 from stages.training import Job, Lora, Trained
 from stages.training.adam import descend
@@ -33,7 +34,6 @@ from stages.training.varlen import has_varlen
 LOG = logging.getLogger(__name__)
 LEAST_TOKENS = 1024  # a forward is cut down to this before slots are given up
 AHEAD = 4  # jobs whose first weights are drawn while others are trained
-INTERVAL = 30.0  # seconds between words on how far it is
 
 
 class BatchedTrainer:
@@ -63,7 +63,9 @@ class BatchedTrainer:
         """
         done: dict[int, Trained] = {}
         given = 0
-        for place, trained in _told(self._results(jobs), len(jobs)):
+        said = Progress("trained %d of %d adapters", len(jobs))
+        for number, (place, trained) in enumerate(self._results(jobs), 1):
+            said.at(number)
             done[place] = trained
             while given in done:
                 yield done.pop(given)
@@ -76,7 +78,8 @@ class BatchedTrainer:
         if reason := self._unfit(adds, sorted(targets)):
             if len(jobs) > 1:
                 LOG.warning("%s: adapters are trained one at a time", reason)
-            yield from enumerate(ReferenceTrainer(self.lm).train(jobs))
+            for place, trained in enumerate(ReferenceTrainer(self.lm).train(jobs)):
+                yield place, replace(trained, alone=reason)
             return
         for alike in dict.fromkeys(job.targets for job in jobs):
             plans = [
@@ -96,16 +99,6 @@ class BatchedTrainer:
         if not (self.varlen or packs(self.lm.model)):
             return f"rows of {type(self.lm.model).__name__} cannot be packed"
         return None
-
-
-def _told(results: Iterator[tuple[int, Trained]], total: int) -> Iterator[tuple[int, Trained]]:
-    """The same results, with a word now and then: a batch of hundreds takes minutes."""
-    said = time.monotonic()
-    for number, result in enumerate(results, 1):
-        if time.monotonic() - said >= INTERVAL and number < total:
-            said = time.monotonic()
-            LOG.info("trained %d of %d adapters", number, total)
-        yield result
 
 
 @dataclass
@@ -149,6 +142,8 @@ class _Run:
         self.waiting = sorted(plans, key=lambda plan: len(plan.batches))
         self.active: list[_Active] = []
         self.ahead: dict[int, Future[torch.Tensor]] = {}  # what jobs that wait begin with
+        (alone,) = plans if len(plans) == 1 else (None,)
+        self.said = Progress("step %d of %d", len(alone.batches)) if alone else None
         self._allocate(min(how.slots, len(plans)))
 
     def _allocate(self, slots: int) -> None:
@@ -219,6 +214,8 @@ class _Run:
         self._update(norms)
         for plan in self.active:
             plan.done += 1
+            if self.said:
+                self.said.at(plan.done)
         ended = [i for i, plan in enumerate(self.active) if plan.done == len(plan.batches)]
         if ended and self.lm.device.type == "cuda":
             torch.cuda.synchronize()  # the results wait for it anyway; now its time is counted

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from stages.errors import RowFailure
 from stages.models import LanguageModel
+from stages.progress import Progress
 from stages.tokens import Row
 from stages.training import Job, Lora, Objective, Trained
 from stages.training.adam import MAX_GRAD_NORM
@@ -79,6 +80,7 @@ def descend(
     """
     optimizer = torch.optim.AdamW(parameters, lr=job.learning_rate, weight_decay=0.0)
     batches = list(optimizer_batches(job))
+    said = Progress("step %d of %d", len(batches))
     for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(job, step, len(batches))
@@ -88,6 +90,7 @@ def descend(
         torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
         optimizer.step()
         optimizer.zero_grad()
+        said.at(step + 1)
     if not all(torch.isfinite(p).all() for p in parameters):
         raise RowFailure("the weights are not finite after the last step")
 

@@ -30,6 +30,7 @@ from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import write_sealed
 
 transformers.utils.logging.disable_progress_bar()
+runner.GRAIN = 0.0  # every batch is in the journal when it is done, as slow ones are
 
 
 def commit_in_pieces() -> None:

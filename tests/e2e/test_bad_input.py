@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seal_cli.store.artifact import entry
 from seal_cli.store.files import read_sealed, write_sealed
+from seal_cli.store.publish import entry
 from seal_cli.store.workspace import Workspace
 
 

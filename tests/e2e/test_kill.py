@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 from rounds import STAGES, Pipeline, copy_inputs, same, same_stores
@@ -15,6 +16,7 @@ from seal_cli.store.failpoints import FAILPOINTS
 from seal_cli.store.workspace import Workspace
 
 KILLED = -signal.SIGKILL
+OF_A_STAGE = FAILPOINTS[: FAILPOINTS.index("published") + 1]
 BATCHED = {"generate", "adapt", "score", "eval", "cpt", "continual"}
 
 
@@ -36,7 +38,6 @@ def kill_and_rerun(
     assert again.id == ids[stage]
     same(store / "artifacts" / again.id, calm_store / "artifacts" / ids[stage])
     assert list((store / "work").iterdir()) == []
-    assert (store / "index.duckdb").exists()
 
 
 def failpoints_of(stage: str) -> list[str]:
@@ -47,7 +48,7 @@ def failpoints_of(stage: str) -> list[str]:
     if stage in ("cpt", "continual"):
         return ["batch-written:kill@2", "batch-renamed:kill@2"]
     later = ["batch-written:kill@2", "batch-renamed:kill@2"] if stage in BATCHED else []
-    return [f"{name}:kill" for name in FAILPOINTS] + later
+    return [f"{name}:kill" for name in OF_A_STAGE] + later
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -59,7 +60,6 @@ def test_killed_at_every_step_a_stage_ends_the_same(
     for failpoint in failpoints_of(stage):
         kill_and_rerun(pipeline, calm, stage, failpoint, store)
         shutil.rmtree(store / "artifacts" / calm[1][stage])
-        (store / "index.duckdb").unlink()  # it is about this artifact already
 
 
 @pytest.mark.parametrize(
@@ -118,24 +118,36 @@ def test_a_failing_disk_is_exit_5_and_the_rerun_completes(
 ) -> None:
     store, ids = tmp_path / "store", calm[1]
     copy_inputs(calm[0], "generate", ids, store)
-    for failpoint in FAILPOINTS[: FAILPOINTS.index("published") + 1]:
+    for failpoint in OF_A_STAGE:
         failed = pipeline.run("generate", ids, store, failpoint=f"{failpoint}:error")
         assert failed.code == 5, failpoint
         assert "Traceback" not in failed.err
     assert pipeline.run("generate", ids, store).id == ids["generate"]
 
 
-def test_without_room_for_the_index_a_stage_still_publishes(
-    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], tmp_path: Path
+@pytest.mark.parametrize("failpoint", ["index-written", "index-replaced"])
+def test_the_index_is_tried_again_after_a_kill_or_a_full_disk(
+    pipeline: Pipeline, calm: tuple[Path, dict[str, str]], tmp_path: Path, failpoint: str
 ) -> None:
     store, ids = tmp_path / "store", calm[1]
     copy_inputs(calm[0], "filter", ids, store)
-    ended = pipeline.run("filter", ids, store, failpoint="index-written:error")
-    assert ended.id == ids["filter"]
-    assert "index.duckdb could not be written" in ended.err
-    assert not (store / "index.duckdb").exists()
-    pipeline.run("filter", ids, store)
-    assert (store / "index.duckdb").exists()
+    query = ["sql", "select count(*) as n from rewards", "-f", "csv"]
+
+    def sql(action: str = "") -> Any:
+        at = f"{failpoint}:{action}" if action else ""
+        return pipeline.forks(*query, store=store, failpoint=at)
+
+    whole = sql().out
+    ended = pipeline.run("filter", ids, store)  # a stage leaves the index alone
+    assert sql("kill").code == KILLED
+    failed = sql("error")
+    assert (failed.code, failed.out) == (0, whole)
+    assert "index.duckdb could not be written" in failed.err
+    assert sql().out == whole
+    with duckdb.connect(str(store / "index.duckdb"), read_only=True) as connection:
+        named = connection.execute("SELECT artifact_id FROM artifacts").fetchall()
+        assert (ended.id,) in named
+        assert connection.execute("SELECT count(*) > 0 FROM selections").fetchone() == (True,)
 
 
 def loop_killed_and_resumed(

@@ -122,8 +122,11 @@ def test_an_artifact_is_plain_parquet_for_everyone(
     assert count.fetchone() == (expected,)
 
 
-def test_the_index_opens_with_plain_duckdb(made: tuple[Path, list[dict[str, str]]]) -> None:
+def test_the_index_opens_with_plain_duckdb(
+    made: tuple[Path, list[dict[str, str]]], seal: Any
+) -> None:
     store, _ = made
+    assert seal("sql", "select 1", store=store).code == 0  # brings it up to date
     with duckdb.connect(str(store / "index.duckdb"), read_only=True) as connection:
         joined = """
             select count(*) from rewards

@@ -58,7 +58,7 @@ def test_a_damaged_table_is_named_once_and_left_out(seal: Any, small: Small) -> 
     for command, left in (
         (["sql", "select count(*) as n from rewards", "-f", "csv"], "n\n0\n"),
         (["sql", *N_CONTEXTS], "n\n2\n"),
-        (["report", "reward-noise", "cost"], "self_edits"),
+        (["report", "reward-noise", "cost"], "filter"),
         (["report", "--format", "html", "--output", "page.html"], ""),
     ):
         result = seal(*command)

@@ -199,14 +199,12 @@ def test_a_file_instead_of_a_folder_is_not_a_model(tmp_path: Path) -> None:
     refuse(path)
 
 
-@pytest.mark.parametrize(
-    ("device", "dtype"), [("cuda:9", "float32"), ("banana", "float32"), ("cpu", "float7")]
-)
-def test_a_device_or_dtype_that_is_not_there_is_not_the_models_fault(
-    random_model: Path, device: str, dtype: str
+@pytest.mark.parametrize("device", ["cuda:9", "banana"])
+def test_a_device_that_is_not_there_is_not_the_models_fault(
+    random_model: Path, device: str
 ) -> None:
     with pytest.raises(ConfigError):
-        load.__wrapped__(random_model, device, dtype)
+        load.__wrapped__(random_model, device, "float32")
 
 
 def test_a_chat_template_is_seen_without_loading(random_model: Path, chat_model: Path) -> None:

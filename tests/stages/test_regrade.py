@@ -242,7 +242,7 @@ def measure(asked: list[Question]) -> Callable[..., dict[tuple[str, str], Metric
         by_id = {question.question_id: question for question in asked}
         made = metrics(
             [row],
-            answers=given,
+            answers=lambda: given,
             verdicts=judged(given, by_id, GRADERS["contained"]),
             adapters=adapters,
             questions={asked[0].context_id: asked},

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from seal_cli.execution.attempt import RunOptions
 from seal_cli.execution.local import Local
-from seal_cli.execution.runner import Runner, RunOptions
+from seal_cli.execution.runner import Runner
 from seal_cli.execution.runtime import Runtime
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.store.artifact import Artifact

@@ -156,6 +156,7 @@ def test_a_probe_is_told_in_every_regime(
         ([*CONTINUAL, "--gate", 5, "--gate-on", "probe"], "--gate-on probe needs a probe set"),
         ([*CONTINUAL, "--gate-on", "probe"], "there is no gate"),
         ([*CONTINUAL, "--gate-action", "reject"], "there is no gate"),
+        (["--dtype", "float7"], "there is no dtype 'float7'"),
         (["--engine", "openai"], "cannot apply adapters that are trained here"),
         (["--regime", "cpt", "--warmup", 0.1], "goes with --full"),
         (["--regime", "fewshot"], "the regime fewshot is not for contexts of knowledge"),
@@ -165,6 +166,21 @@ def test_what_does_not_go_together_is_refused(run: Any, flags: list[Any], said: 
     refused = run(*flags)
     assert (refused.code, refused.out) == (2, "")
     assert said in refused.err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--regime", "cpt", "--full"], CONTINUAL, ["--engine", "vllm"]],
+    ids=["full", "merged", "vllm"],
+)
+def test_4_bits_are_refused_before_any_work(
+    seal: Any, run: Any, flags: list[Any], tmp_path: Path
+) -> None:
+    """Where weights themselves change, and where an engine has no such form of them."""
+    refused = run("--dtype", "nf4", *flags)
+    assert (refused.code, refused.out) == (2, "")
+    assert "Leave out --dtype nf4" in refused.err
+    assert not list((tmp_path / "store" / "work").iterdir())
 
 
 def test_a_probe_with_contexts_that_are_evaluated_on_is_refused(seal: Any, run: Any) -> None:

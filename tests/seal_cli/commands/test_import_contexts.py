@@ -1,11 +1,15 @@
 """`seal import contexts --only`: named contexts, and what their key has."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 from passages import PASSAGES
+
+from seal_cli.importers import readers
+from seal_cli.pipeline.import_contexts import import_contexts
 
 
 @pytest.fixture
@@ -26,6 +30,22 @@ def test_named_contexts_come_in_the_order_of_the_file(
     assert titles(made) == [(names[0], 0), (names[2], 1)]
     count = f"select count(*) from questions where artifact_id = '{made}'"
     assert seal("sql", count, "-f", "csv").out.split()[1] == "4"
+
+
+def test_a_file_is_read_once(seal: Any, passages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what it is known by and for its rows; a spec that travels reads it where it arrives."""
+    reads: list[Path] = []
+    read = readers.read
+    monkeypatch.setattr(
+        readers, "read", lambda path, split: (reads.append(path), read(path, split))[1]
+    )
+    seal("import", "contexts", passages, "--only", PASSAGES[0]["title"])
+    assert len(reads) == 1
+    spec = import_contexts([str(passages)], only=PASSAGES[0]["title"])
+    assert spec.read
+    travelled = pickle.loads(pickle.dumps(spec))
+    assert travelled == spec
+    assert travelled.read is None
 
 
 def test_the_key_has_what_was_chosen(seal: Any, passages: Path, tmp_path: Path) -> None:

@@ -67,6 +67,28 @@ def test_what_a_later_stage_would_refuse_is_refused_before_any_work(
     assert len(seal("ls", "--json").out.splitlines()) == 1  # the contexts
 
 
+def test_a_probe_is_checked_before_round_0(seal: Any, loop: Any, tmp_path: Path) -> None:
+    """Of another domain or without questions it is refused, of an evaluation split it is said."""
+    (notes := tmp_path / "notes").mkdir()
+    (notes / "one.md").write_text("# One\nThe harbour is deep.")
+    (asked := tmp_path / "asked.jsonl").write_text(
+        '{"title": "Z", "context": "Zinc is grey.", "questions": '
+        '[{"question": "What is grey?", "answer": "zinc"}]}\n'
+    )
+    grids = seal("import", "contexts", "tiny-grids", "--limit", 2).id
+    blank = seal("import", "contexts", notes).id
+    held_out = seal("import", "contexts", asked, "--split", "squad_val").id
+    for probe, code, said in (
+        (grids, 2, "is about arc"),
+        (blank, 3, "have no questions"),
+        (held_out, 2, "of split squad_val"),
+    ):
+        refused = loop("--probe", probe, "--prompts", "rewrite,nonsense")
+        assert (refused.code, refused.out) == (code, ""), refused.err
+        assert said in " ".join(refused.err.split())
+    assert len(seal("ls", "--json").out.splitlines()) == 4  # the contexts
+
+
 def test_the_teacher_is_trained_and_the_student_adapted(
     seal: Any, loop: Any, random_model: Path, chat_model: Path
 ) -> None:

@@ -10,9 +10,10 @@ import stored
 from reading import tables_of, weights_of
 
 from seal_cli.execution import runner
-from seal_cli.execution.runner import RunOptions
+from seal_cli.execution.attempt import RunOptions
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.store.files import read_sealed
+from seal_cli.store.journal import Journal
 from seal_cli.store.workspace import Workspace
 from stages.engines import Completion, Request
 from stages.engines.scripted import ScriptedEngine, some_sentences
@@ -149,17 +150,22 @@ def test_slots_are_decided_once_and_kept_on_going_on(
     edits = write(seal, contexts, random_model).id
     work = tmp_path / "store/work"
     used: list[int] = []
-    make = BatchedTrainer.__init__
+    make, append = BatchedTrainer.__init__, Journal.append
+    small = ["--rank", 2, "--epochs", 1, "--repeats", 6]
 
-    def fail(self: BatchedTrainer, lm: Any, slots: int) -> None:
-        used.append(slots)
-        if len(used) == 1:
+    def once(self: Journal, *batch: Any) -> None:
+        if self.finished():
             raise OSError(28, "no space left")
+        append(self, *batch)
+
+    def note(self: BatchedTrainer, lm: Any, slots: int) -> None:
+        used.append(slots)
         make(self, lm, slots)
 
-    monkeypatch.setattr(BatchedTrainer, "__init__", fail)
-    small = ["--rank", 2, "--epochs", 1, "--repeats", 6]
-    assert seal("adapt", edits, *small, "--slots", 3).code == 5
+    monkeypatch.setattr(BatchedTrainer, "__init__", note)
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "append", once)
+        assert seal("adapt", edits, *small, "--slots", 3).code == 5
     (attempt,) = work.glob("*/attempt.json")
     # Six adapters of each of two self-edits a context: two contexts have eight times three.
     recorded = {"batch": 2, "slots": 3, "before": None, "inputs": [edits], "shards": []}
@@ -199,6 +205,60 @@ def test_the_manifest_holds_no_environment(
     write(seal, contexts, random_model)
     for file in (tmp_path / "store").rglob("*"):
         assert not file.is_file() or b"canary" not in file.read_bytes()
+
+
+class Timed(StageSpec):
+    """Ten contexts, each a batch that takes a second, or fails."""
+
+    STAGE, KIND = "import", "contexts"
+
+    def __init__(self, clock: dict[str, float], fails: str = "") -> None:
+        self.clock, self.fails, self.worked = clock, fails, [""][:0]
+
+    def key(self) -> dict[str, Any]:
+        return {}
+
+    def config(self) -> dict[str, Any]:
+        return {}
+
+    def models(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    def inputs(self) -> tuple[str, ...]:
+        return ()
+
+    def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
+        return (tuple("abcdefghij"),)
+
+    def open(self, runtime: Any, store: Workspace, job: Job) -> Work:
+        def work(batch: Batch, made: Any) -> list[Record]:
+            if batch.items[0] == self.fails:
+                raise OSError(28, "no space left")
+            self.clock["now"] += 1
+            self.worked.extend(batch.items)
+            return [Context(i, 0, "knowledge", "train", "", i) for i in batch.items]
+
+        return work
+
+
+def test_quick_batches_go_into_the_journal_together_and_none_is_lost_by_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = {"now": 0.0}
+    monkeypatch.setattr(runner.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(runner, "GRAIN", 3)
+    broken = Timed(clock, fails="i")
+    with pytest.raises(OSError, match="no space"):
+        stored.run(broken, tmp_path)
+    assert broken.worked == list("abcdefgh")
+    (work,) = (tmp_path / "work").iterdir()
+    folders = sorted(path.name for path in (work / "batches").iterdir())
+    assert folders == ["000000", "000003", "000006"]  # the last with the two before the error
+    again = Timed(clock)
+    made = stored.run(again, tmp_path)
+    assert again.worked == ["i", "j"]
+    assert [row.text for row in made.rows(Context)] == list("abcdefghij")
+    assert not work.exists()
 
 
 def test_no_batch_is_begun_after_the_deadline_and_what_is_done_is_kept(

@@ -91,3 +91,16 @@ def test_other_merged_weights_are_said(
     capsys.readouterr()
     merge.compare(copied, model, lora)
     assert "its weights differ" in capsys.readouterr().err
+
+
+def test_weights_in_4_bits_are_neither_trained_nor_merged_into(
+    seal: Any, small: Small, kept: str
+) -> None:
+    """Refused before any work: by `update`, and wherever an adapter has to be folded in."""
+    generate = ["generate", small.ids["import"], "--policy", kept, "--samples", 1]
+    for command in (small.commands["update"], generate):
+        refused = seal(*command, "--dtype", "nf4")
+        assert (refused.code, refused.out) == (2, "")
+        assert "4 bits" in refused.err
+        assert "Leave out --dtype nf4" in refused.err
+    assert not list((small.root / "work").iterdir())

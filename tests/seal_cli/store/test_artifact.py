@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from stored import manifest
 
-from seal_cli.store.artifact import Artifact, publish
+from seal_cli.store.artifact import Artifact
 from seal_cli.store.parts import write_parts
+from seal_cli.store.publish import publish
 from seal_cli.store.schema import to_table
 from stages.errors import InputError
 from stages.records import Context

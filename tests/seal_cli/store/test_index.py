@@ -6,33 +6,38 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import pytest
 from stored import publish
 
 from seal_cli.store import index, schema
+from seal_cli.store.artifact import Artifact
 from seal_cli.store.index import VIEWS
 from seal_cli.store.schema import TABLES
 from seal_cli.store.workspace import Workspace
-from stages.records import Verdict
+from stages.errors import InputError
+from stages.records import Answer, Verdict
 
+MORE = ("artifacts", "lineage", "settings")
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def store(seal: Any, passages: Path, tmp_path: Path) -> Path:
     seal("import", "contexts", passages)
+    index.refresh(Workspace(tmp_path / "store"))
     return tmp_path / "store"
 
 
 def test_every_view_exists_empty_in_a_fresh_store(seal: Any, tmp_path: Path) -> None:
     assert seal("init").code == 0
-    for table in [*TABLES, "artifacts", "lineage", *VIEWS]:
+    for table in [*TABLES, *MORE, *VIEWS]:
         assert seal("sql", f"select count(*) as n from {table}", "-f", "csv").out == "n\n0\n"
     with duckdb.connect(str(tmp_path / "store/index.duckdb"), read_only=True) as connection:
         names = {row[0] for row in connection.execute("show tables").fetchall()}
-    assert names == {*TABLES, "artifacts", "lineage", *VIEWS}
+    assert names == {*TABLES, *MORE, *VIEWS}
 
 
 def test_a_grader_without_a_version_is_the_first(
@@ -295,6 +300,29 @@ def test_the_lineage_has_every_ancestor_once(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("breaks", ["_define", "close_off"])
+def test_a_connection_is_closed_whatever_goes_wrong(
+    store: Path, monkeypatch: pytest.MonkeyPatch, breaks: str
+) -> None:
+    opened = []
+    connect = duckdb.connect
+
+    def note(*how: Any, **more: Any) -> duckdb.DuckDBPyConnection:
+        opened.append(connect(*how, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(duckdb, "connect", note)
+    monkeypatch.setattr(index, breaks, Mock(side_effect=duckdb.IOException("no")))
+    with (
+        pytest.raises((InputError, duckdb.IOException)),
+        index.sandbox(Workspace(store), seconds=60),
+    ):
+        pass
+    (connection,) = opened
+    with pytest.raises(duckdb.ConnectionException):
+        connection.execute("SELECT 1")
+
+
 def test_a_query_ends_in_time(seal: Any, store: Path) -> None:
     slow = "select count(*) from range(1000000) a, range(1000000) b where a.range % 7 = b.range % 5"
     result = seal("sql", slow, "--timeout", 0.5)
@@ -307,3 +335,41 @@ def test_a_memory_bomb_is_refused(seal: Any, store: Path) -> None:
     result = seal("sql", bomb, "--timeout", 30)
     assert result.code == 5
     assert "Traceback" not in result.err
+
+
+def in_the_index(store: Path) -> set[str]:
+    with duckdb.connect(str(store / "index.duckdb"), read_only=True) as connection:
+        return {row[0] for row in connection.execute("SELECT artifact_id FROM answers").fetchall()}
+
+
+def test_only_what_is_new_is_read_for_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, read = tmp_path / "store", []
+    proven = Artifact.prove_tables
+    monkeypatch.setattr(
+        Artifact, "prove_tables", lambda one, tables: read.append(one.id) or proven(one, tables)
+    )
+
+    def answers(name: str) -> str:
+        row = Answer("a", "c", "q", "s", None, None, "unadapted", 0, name, 1)
+        return str(publish(store, "eval", "answers", [row], name=name).id)
+
+    first, second = answers("1"), answers("2")
+    index.refresh(Workspace(store))
+    assert sorted(read) == sorted([first, second])
+    assert in_the_index(store) == {first, second}
+    read.clear()
+    third = answers("3")
+    assert in_the_index(store) == {first, second}  # a stage leaves it alone
+    shutil.rmtree(store / "artifacts" / first)
+    index.refresh(Workspace(store))
+    assert (read, in_the_index(store)) == ([third], {second, third})
+    # The same id, published anew: another manifest.
+    shutil.rmtree(store / "artifacts" / second)
+    assert answers("2") == second
+    read.clear()
+    fourth = answers("4")
+    index.refresh(Workspace(store))
+    assert sorted(read) == sorted([second, fourth])
+    assert in_the_index(store) == {second, third, fourth}

@@ -1,9 +1,15 @@
 """What counts in a work folder, and who may hold it."""
 
 import os
+import shutil
+import time
 from pathlib import Path
+from threading import Thread
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from small import Small
 
 from seal_cli.store import parts
 from seal_cli.store.journal import Journal, Made, locked
@@ -51,6 +57,54 @@ def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
         pass
     with locked(path, wait=False):
         pass
+
+
+def test_a_lock_goes_with_its_holder(tmp_path: Path) -> None:
+    """One that waits while it is removed takes the next, never one that is nowhere any more."""
+    path, order = tmp_path / "score-0123456789abcdef.lock", list[str]()
+
+    def hold(name: str) -> None:
+        with locked(path, wait=True):
+            order.append(name)
+            assert path.exists()
+            time.sleep(0.02)
+            assert order[-1] == name  # nobody else is inside
+            order.append(name)
+
+    threads = [Thread(target=hold, args=(str(i),)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert order[::2] == order[1::2]
+    assert len(order) == 16
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("fails", ["at once", "after a batch"])
+def test_a_run_that_fails_leaves_what_is_worth_keeping(
+    seal: Any, small: Small, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    store = small.store
+    for one in ("filter", "update", "second"):
+        shutil.rmtree(small.path(one))
+    if fails == "at once":
+        (rule := small.root.parent / "bad.sql").write_text("SELECT self_edit_id FROM nothing")
+        assert seal(*small.commands["filter"], "--rule", "sql", "--query", rule).code == 2
+        (bad := small.root.parent / "bad.jsonl").write_text('{"title": "T"}\n')
+        assert seal("import", "contexts", bad).code == 3
+    else:
+        monkeypatch.setattr(
+            "seal_cli.execution.attempt.write_parts", Mock(side_effect=InputError("x", "y"))
+        )
+        assert seal(*small.commands["filter"]).code == 3
+    kept = [] if fails == "at once" else [small.ids["filter"]]
+    assert [path.name for path in store.work.iterdir()] == kept
+    assert list(store.locks.iterdir()) == []
+    monkeypatch.undo()
+    monkeypatch.chdir(small.root.parent)
+    assert seal(*small.commands["filter"]).id == small.ids["filter"]
+    assert [*store.work.iterdir(), *store.locks.iterdir()] == []
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "pipe", "folder"])

@@ -27,7 +27,11 @@ def test_a_name_stands_for_an_artifact(seal: Any, small: Small) -> None:
     ["score", "score-12", "update-0123456789abcdef", "tiny", "..", "a/b", "@x", "é", ""],
 )
 def test_what_cannot_be_a_name(seal: Any, small: Small, name: str) -> None:
-    assert seal("tag", name, small.ids["score"]).code == 2
+    result = seal("tag", name, small.ids["score"])
+    assert result.code == 2
+    taken = name.startswith(("score", "update", "tiny"))
+    why = "reads as a stage, a model or" if taken else "has other characters than"
+    assert why in " ".join(result.err.split())
     assert small.store.names.all() == []
 
 

@@ -46,6 +46,24 @@ def test_what_is_needed_stays(seal: Any, small: Small) -> None:
     assert not small.path("update").exists()
 
 
+def test_all_that_needs_it_is_named(seal: Any, small: Small) -> None:
+    ids = small.ids
+    for name in ("best", "other"):
+        seal("tag", name, ids["score"])
+    for begun in ("eval-0123456789abcdef", "filter-0123456789abcdef"):
+        Journal(small.store.work_path(begun), begun).begin(
+            {"inputs": [ids["score"]], "before": None}
+        )
+    said = " ".join(seal("rm", ids["score"], ids["update"], "--yes").err.split())
+    assert (
+        f"{ids['score']} stays: {ids['filter']} was made from it, "
+        "the unfinished eval-0123456789abcdef needs it, "
+        "the unfinished filter-0123456789abcdef needs it, "
+        f"it is called best, it is called other. {ids['update']} stays: {ids['second']} was made"
+    ) in said
+    assert small.path("update").exists()
+
+
 def test_what_is_in_use_stays(seal: Any, small: Small) -> None:
     with locked(small.store.lock_path(small.ids["second"]), wait=False):
         assert "stays" in seal("rm", small.ids["second"], "--yes").err
@@ -63,9 +81,13 @@ def test_gc_sweeps_what_nothing_needs(seal: Any, small: Small) -> None:
         (store.root / name).write_text("x")
         moment = (store.root / name).stat().st_mtime - age
         os.utime(store.root / name, (moment, moment))
+    cut = small.path("adapt") / "._removed.json.1.tmp"  # a gc that was killed
+    cut.write_text("{")
+    os.utime(cut, (0, 0))
     lines = sorted(line.split("\t")[0] for line in seal("gc").out.splitlines())
     assert lines == [
         ".index.stamp.1.tmp",
+        f"artifacts/{small.ids['adapt']}/{cut.name}",
         "index.tmp",
         f"shards/{small.ids['score']}-s1of2",
         f"work/{small.ids['score']}",
@@ -73,6 +95,7 @@ def test_gc_sweeps_what_nothing_needs(seal: Any, small: Small) -> None:
     before = store.ids()
     assert seal("gc", "--yes").code == 0
     assert store.ids() == before
+    assert seal("verify", "--all").code == 0
     assert unfinished.is_dir()
     assert (store.shards / "score-0123456789abcdef-s1of2").is_dir()
     assert sorted(p.name for p in store.root.glob("*.tmp")) == ["young.tmp"]
@@ -122,7 +145,18 @@ def test_the_best_adapters_keep_their_weights(seal: Any, small: Small) -> None:
 
 def test_weights_stay_where_a_name_needs_them(seal: Any, small: Small) -> None:
     seal("tag", "mine", small.ids["adapt"])
-    assert seal("gc", "--keep-top", 0).out == ""
+    result = seal("gc", "--keep-top", 0)
+    assert result.out == ""
+    kept = f"{small.ids['adapt']} keeps the weights of 4 adapters"
+    assert f"{kept}: it is called mine." in " ".join(result.err.split())
+    seal("tag", "mine", "--delete")
+    begun = "score-0123456789abcdef"
+    Journal(small.store.work_path(begun), begun).begin({"inputs": [small.ids["adapt"]]})
+    said = " ".join(seal("gc", "--keep-top", 0).err.split())
+    assert f"{kept}: the unfinished {begun} needs it." in said
+    seal("rm", begun, "--yes")
+    seal("rm", *(small.ids[one] for one in ("score", "filter", "update", "second")), "--yes")
+    assert f"{kept}: it was not scored." in " ".join(seal("gc", "--keep-top", 0).err.split())
 
 
 def test_a_removed_list_that_is_damaged(seal: Any, small: Small) -> None:

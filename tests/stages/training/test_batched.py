@@ -5,12 +5,15 @@ import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from launches import Launches
 from trace_model import Trace
 
+from stages import progress
 from stages.engines import Request
 from stages.engines.transformers import TransformersEngine
 from stages.models import LanguageModel
@@ -546,10 +549,56 @@ def test_it_says_how_far_it_is(
     caplog.set_level("INFO", "stages")
     list(BatchedTrainer(lm, 2).train(mixed))
     assert caplog.text == ""
-    monkeypatch.setattr(batched, "INTERVAL", 0)
+    monkeypatch.setattr(progress, "INTERVAL", 0)
     list(BatchedTrainer(lm, 2).train(mixed[:3]))
     assert "trained 1 of 3 adapters" in caplog.text
     assert "3 of 3" not in caplog.text
+    caplog.clear()
+    for trainer in (BatchedTrainer(lm, 2), ReferenceTrainer(lm)):  # of one job, its steps
+        (trained,) = trainer.train(mixed[:1])
+        assert f"step 1 of {trained.n_steps}, about" in caplog.text
+        assert f"step {trained.n_steps} of" not in caplog.text
+        caplog.clear()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_one_adam_for_all_slots_gives_the_same_adapters(
+    lm: LanguageModel, mixed: list[Job], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm.model.to(dtype)
+    monkeypatch.setattr(adam, "_in_one", lambda _: True)
+    assert max(errors(lm, mixed)) < (1e-4 if dtype == torch.float32 else 1e-9)
+    monkeypatch.setattr(adam, "EPSILON", 1e-2)
+    assert max(errors(lm, mixed)) > 1e-3
+
+
+def test_one_adam_is_as_many_operations_for_many_slots_as_for_few() -> None:
+    counts = []
+    for n in (2, 64):
+        values, gradients, first, second = torch.zeros(4, n, 9, device="meta")
+        stack: Any = SimpleNamespace(values=values, gradients=gradients)
+        moments = first, second, torch.zeros(n, device="meta")
+        with Launches() as launches:
+            adam.together(stack, moments, torch.ones(n, device="meta"), [1e-3] * n)
+        counts.append(sum(launches.seen.values()))
+    assert counts[0] == counts[1] < 30
+
+
+def test_why_adapters_are_trained_one_at_a_time_is_said_and_stands_with_each(
+    lm: LanguageModel,
+    mixed: list[Job],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    together = list(BatchedTrainer(lm, 2).train(mixed[:2]))
+    assert [one.alone for one in together] == [None, None]
+    monkeypatch.setattr(batched, "packs", lambda *_, **__: False)
+    found = list(BatchedTrainer(lm, 2).train(mixed[:2]))
+    why = "rows of LlamaForCausalLM cannot be packed"
+    assert f"{why}: adapters are trained one at a time" in caplog.text
+    assert [one.alone for one in found] == [why, why]
+    for one, expected in zip(found, ReferenceTrainer(lm).train(mixed[:2]), strict=True):
+        assert torch.equal(update(one.lora), update(expected.lora))
 
 
 def test_the_global_random_state_is_neither_used_nor_changed(

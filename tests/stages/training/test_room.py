@@ -75,3 +75,11 @@ def test_a_device_that_is_not_there_is_refused(free: pytest.MonkeyPatch, device:
     free.setattr("torch.backends.mps.is_available", lambda: False)
     with pytest.raises(ConfigError):
         room(None, SHAPES, ["q_proj"], 8, device)
+
+
+def test_a_large_model_trains_fewer_tokens_a_second(free: pytest.MonkeyPatch) -> None:
+    small, large = (
+        room(2, {"x.q_proj.weight": [size, size]}, ["q_proj"], 8).rate for size in (100, 1000)
+    )
+    assert small == pytest.approx(100 * large)
+    assert small == pytest.approx(memory.RATE_OF_CPU / 6e4)

@@ -28,18 +28,6 @@ def store(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def ask(seal: Any, store: Path) -> Any:
-    """Rows of a query over the imported release."""
-
-    def rows(query: str) -> list[Row]:
-        result = seal("sql", query, "-f", "json", store=store)
-        assert result.code == 0, result.err
-        return [json.loads(line) for line in result.out.splitlines()]
-
-    return rows
-
-
 # Zweiger et al. 2025, Table 2, as recomputed from the released files (macro over 200 passages).
 @pytest.mark.parametrize(
     ("method", "policy", "file", "published"),

@@ -83,16 +83,6 @@ def put(tmp_path: Path) -> Any:
     return write
 
 
-@pytest.fixture
-def ask(seal: Any) -> Any:
-    def rows(query: str) -> list[dict[str, Any]]:
-        result = seal("sql", query, "-f", "json")
-        assert result.code == 0, result.err
-        return [json.loads(line) for line in result.out.splitlines()]
-
-    return rows
-
-
 def test_a_round_without_its_question_rows_keeps_what_was_recorded(
     seal: Any, ask: Any, put: Any
 ) -> None:

@@ -44,16 +44,6 @@ def store(folder: Path) -> Path:
     return root
 
 
-@pytest.fixture
-def ask(seal: Any, store: Path) -> Any:
-    def rows(query: str) -> list[Row]:
-        result = seal("sql", query, "-f", "json", store=store)
-        assert result.code == 0, result.err
-        return [json.loads(line) for line in result.out.splitlines()]
-
-    return rows
-
-
 # file -> (student, method, generator, prompt, round, dataset), read from names and content
 EXPERIMENTS = {
     "results/query_server/eval/base.json": (B7, "self-edits", B7, LINE, 0, "squad_val-200"),
