@@ -43,6 +43,7 @@ from seal_cli.pipeline import (
     update,
 )
 from seal_cli.pipeline import eval as evaluate
+from seal_cli.pipeline.models import folder_of
 from seal_cli.pipeline.resolve import Resolver, require_local
 from seal_cli.results import Imported, Made, Result, Rounds, Table
 from seal_cli.settings import SPREAD, Settings, Takes
@@ -223,13 +224,21 @@ class Seal:
         """An artifact of the store: by its id, a prefix of it, or @latest:<stage>."""
         return Result(self.store.artifact(self.store.resolve(str(reference))))
 
-    def push(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> None:
-        """Send artifacts and what they were made from to another place, inputs first.
+    def push(
+        self,
+        references: Reference | Sequence[Reference],
+        url: str,
+        *,
+        models: bool = False,
+        **how: bool,
+    ) -> None:
+        """Send artifacts and what they were made from to another place; base models if asked.
 
         `closure`, `weights` and `repair` are those of `Sharing.push`.
         """
         ids = [self.store.resolve(one) for one in _texts(references)]
-        Sharing(self.store, url).push(ids, **how)
+        find = partial(folder_of, self.store) if models else None
+        Sharing(self.store, url).push(ids, models=find, **how)
 
     def pull(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> Made:
         """Fetch artifacts and what they were made from, by their ids; as `Sharing.pull`."""

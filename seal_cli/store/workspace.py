@@ -52,6 +52,7 @@ class Workspace:
         self.trash = self.root / "trash"
         self.shards = self.root / "shards"
         self.requests = self.root / "requests"
+        self.models = self.root / "models"  # that came with --with-models, by their ids
         self.names = Names(self.root / "names", STAGES)
         self.index = self.root / "index.duckdb"
         self.digests = Digests(self.root / "digests.txt")
