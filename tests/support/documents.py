@@ -22,15 +22,18 @@ class Block:
 
 def blocks(path: Path) -> Iterator[Block]:
     """The `sh` blocks of a file. Raises AssertionError for one that neither runs nor says why."""
-    found = list(_BLOCK.finditer(path.read_text(encoding="utf-8")))
-    for block, after in zip(found, [*found[1:], None], strict=True):
+    text = path.read_text(encoding="utf-8")
+    found = list(_BLOCK.finditer(text))
+    for i, block in enumerate(found):
         kind, about, code = block.groups()
-        if kind == "sh":
-            assert re.fullmatch(r"| no-run: .+", about), f"{path}: ```sh{about}"
-            between = "" if after is None else block.string[block.end() : after.start()]
-            follows = after is not None and after[1] == "text" and not between.strip()
-            reason = about.removeprefix(" no-run: ") or None
-            yield Block(code, reason, after[3] if after and follows else None)
+        if kind != "sh":
+            continue
+        assert re.fullmatch(r"| no-run: .+", about), f"{path}: ```sh{about}"
+        after = found[i + 1] if i + 1 < len(found) else None
+        follows = after and after[1] == "text" and not text[block.end() : after.start()].strip()
+        yield Block(
+            code, about.removeprefix(" no-run: ") or None, after[3] if after and follows else None
+        )
 
 
 def differs(shown: str, printed: str) -> str | None:

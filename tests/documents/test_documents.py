@@ -1,6 +1,7 @@
 """README and guides: every shell block runs as printed, and prints what is shown."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -50,8 +51,6 @@ def test_a_line_that_is_not_printed_is_found() -> None:
 
 
 def test_every_link_leads_to_a_file() -> None:
-    import re
-
     for name in DOCUMENTS:
         path = ROOT / name
         for link in re.findall(r"\]\(([^)#\s]+)\)", path.read_text(encoding="utf-8")):
@@ -60,3 +59,10 @@ def test_every_link_leads_to_a_file() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+
+
+def test_the_commands_are_as_they_are_written_down() -> None:
+    import commands
+
+    written = (ROOT / "examples/guides/commands.md").read_text(encoding="utf-8")
+    assert written == commands.document(), "run examples/guides/commands.py"
