@@ -77,6 +77,9 @@ ClosureFlag = Annotated[
 WeightsFlag = Annotated[
     bool, typer.Option("--no-weights", help="Tables only; weights can follow later.")
 ]
+ModelsFlag = Annotated[
+    bool, typer.Option("--with-models", help="With the base models, which are left out otherwise.")
+]
 QuietFlag = Annotated[
     bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")
 ]

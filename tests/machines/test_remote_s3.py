@@ -17,7 +17,7 @@ CANARY = "canary-4a7d1ed414474e4033ac29ccb8653d9b"
 _count = itertools.count()
 
 
-@pytest.fixture(scope="module", params=["moto", "swift"])
+@pytest.fixture(scope="module", params=["moto", pytest.param("swift", marks=pytest.mark.soak)])
 def environ(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
