@@ -45,7 +45,7 @@ from seal_cli.pipeline import (
 from seal_cli.pipeline import eval as evaluate
 from seal_cli.pipeline.models import folder_of
 from seal_cli.pipeline.resolve import Resolver, require_local
-from seal_cli.results import Imported, Made, Result, Rounds, Table
+from seal_cli.results import Imported, Made, Result, Rounds, Table, reasons
 from seal_cli.settings import SPREAD, Settings, Takes
 from seal_cli.sharing import Sharing
 from seal_cli.store.artifact import Artifact
@@ -314,10 +314,10 @@ class Seal:
         for said in self.runtime.usage():
             console.say(said)
         if artifact.n_failed:
-            retry = ", or use --retry-failed" if spec.models() else ""
-            console.say(
-                f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column{retry}."
-            )
+            retry = "; --retry-failed runs them again" if spec.models() else ""
+            console.say(f"{artifact.id}: {artifact.n_failed} failed rows{retry}.")
+            for reason, n in reasons(artifact):
+                console.say(f"  {n} x {reason}")
         return artifact
 
 

@@ -218,6 +218,7 @@ def stage_command(
                 console.out(str(found))
             if run["strict"]:
                 found.check()
+            found.check_any()
 
         context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]
