@@ -19,11 +19,12 @@ from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from seal_cli import console
 from seal_cli.execution.attempt import RunOptions
-from seal_cli.execution.cluster import Cluster, Workers
+from seal_cli.execution.cluster import Cluster, Node, Workers
 from seal_cli.execution.local import Local
 from seal_cli.execution.runner import Runner
 from seal_cli.execution.runtime import Runtime
@@ -319,6 +320,17 @@ class Seal:
                 f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column{retry}."
             )
         return artifact
+
+
+def nodes(address: str | None = None) -> list[Node]:
+    """The nodes of a Ray cluster, and what they have. Raises ConfigError where there is none."""
+    with TemporaryDirectory() as folder:
+        cluster = Cluster(Workers(address=address), Path(folder) / "log")
+        try:
+            with cluster.quiet():
+                return cluster.facts()
+        finally:
+            cluster.leave()
 
 
 def store_at(root: Path) -> Workspace:

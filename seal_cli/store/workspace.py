@@ -59,6 +59,7 @@ class Workspace:
         self.beyond: Beyond | None = None
         self._read: dict[str, tuple[Stamp, Artifact]] = {}
         self._named: set[str] = set()  # bad artifacts that were complained of
+        self.missed: set[str] = set()  # those whose tables a query was about
 
     def create(self) -> None:
         """Make the folders that are not there.
