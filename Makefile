@@ -7,7 +7,7 @@ VLLM := .venv-vllm
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test test-vllm check soak tiny-model tiny-grids-model tiny-seeds \
+.PHONY: help setup demo demo-arc smoke test docs test-vllm check soak tiny-model tiny-grids-model tiny-seeds \
 	tiny-grids-seeds clean
 
 help: ## print this list
@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup ## two rounds of RL on the shipped model: a table, a plot, what RL kept (minutes)
-	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh --slots 64
 
 demo-arc: setup ## the same on small grids: which tools a few-shot learner calls (minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo_arc.sh
@@ -42,6 +42,9 @@ $(VLLM)/ready: pyproject.toml tests/vllm/requirements.txt
 
 test-vllm: $(VLLM)/ready ## real vLLM on the CPU, in an environment of its own (2 GB, minutes)
 	$(VLLM)/bin/python -m pytest tests/vllm
+
+docs: setup ## every shell block of README and guides, as printed (two minutes)
+	$(BIN)/pytest tests/documents
 
 check: setup ## format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -50,9 +50,8 @@ from seal_cli.settings import SPREAD, Settings, Takes
 from seal_cli.sharing import Sharing
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
-from seal_cli.store.workspace import Workspace
+from seal_cli.store.workspace import store_at
 from stages.config import GenerateConfig
-from stages.errors import ConfigError
 from stages.fields import Config
 
 if TYPE_CHECKING:
@@ -331,15 +330,6 @@ def nodes(address: str | None = None) -> list[Node]:
                 return cluster.facts()
         finally:
             cluster.leave()
-
-
-def store_at(root: Path) -> Workspace:
-    """The store in a folder. Raises ConfigError for a path that cannot be one."""
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"{root} is a file, not a store.", "Name another with --store.")
-    if any(letter in str(root.absolute()) for letter in "*?[\\"):  # to DuckDB, patterns
-        raise ConfigError(f"{root} has one of * ? [ \\ in its path.", "Name another with --store.")
-    return Workspace(root)
 
 
 def _texts(given: Reference | Sequence[Reference]) -> list[str]:
