@@ -7,8 +7,8 @@ VLLM := .venv-vllm
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test docs test-vllm check soak tiny-model tiny-grids-model tiny-seeds \
-	tiny-grids-seeds clean
+.PHONY: help setup demo demo-arc smoke test docs test-vllm test-machines check soak tiny-model \
+	tiny-grids-model tiny-seeds tiny-grids-seeds clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -45,6 +45,14 @@ test-vllm: $(VLLM)/ready ## real vLLM on the CPU, in an environment of its own (
 
 docs: setup ## every shell block of README and guides, as printed (two minutes)
 	$(BIN)/pytest tests/documents
+
+$(VENV)/machines: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[ray,s3,sftp]' 'moto[server,s3]'
+	touch $@
+
+test-machines: $(VENV)/machines ## Ray clusters, S3 and SFTP on this machine (350 MB more, minutes)
+	$(BIN)/pytest tests/machines -m 'not soak'
 
 check: setup ## format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from real import Real
 
-pytest_plugins = ["stores", "small"]
-
 MARK = "SEAL_TEST_CLUSTER"  # in the environment of every process of ours
 for name, value in {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", MARK: uuid.uuid4().hex}.items():
     os.environ[name] = value
