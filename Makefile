@@ -7,7 +7,7 @@ VLLM := .venv-vllm
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test test-vllm test-machines check soak tiny-model \
+.PHONY: help setup demo demo-arc smoke test docs test-vllm test-machines check soak tiny-model \
 	tiny-grids-model tiny-seeds tiny-grids-seeds clean
 
 help: ## print this list
@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup ## two rounds of RL on the shipped model: a table, a plot, what RL kept (minutes)
-	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh --slots 64
 
 demo-arc: setup ## the same on small grids: which tools a few-shot learner calls (minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo_arc.sh
@@ -50,6 +50,9 @@ $(VENV)/machines: $(VENV)/ready
 
 test-machines: $(VENV)/machines ## Ray clusters, S3 and SFTP on this machine (350 MB more, minutes)
 	$(BIN)/pytest tests/machines -m 'not soak'
+
+docs: setup ## every shell block of README and guides, as printed (two minutes)
+	$(BIN)/pytest tests/documents
 
 check: setup ## format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """`seal report`: named questions to the store, as a table, CSV, Markdown or a page with plots."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from seal_cli.reports.terminal import plot
 from seal_cli.reports.trust import trust
 from seal_cli.reports.written import as_csv, as_html, as_markdown
 from seal_cli.store import index
-from seal_cli.store.query import fetch
+from seal_cli.store.query import check_complete, fetch
 from seal_cli.tables import layout
 from stages.errors import ConfigError
 
@@ -74,11 +75,22 @@ def report(
             console.say(f"{question.name}: nothing to report yet. {question.needs}")
         question = replace(question, trust=trust(workspace, result, timeout))
         found.append((question, result))
+    _give(found, format, output, str(workspace.root))
+    check_complete(workspace)
+
+
+def _give(
+    found: "Sequence[tuple[reports.Report, pa.Table]]",
+    format: Format,
+    output: Path | None,
+    source: str,
+) -> None:
+    """Print what was found, or write it to a file."""
     if format is Format.table and output is None:
         for question, result in found:
             _print(question, result)
         return
-    text = _WRITTEN[format](found, str(workspace.root))
+    text = _WRITTEN[format](found, source)
     if output is None:
         console.out(text.rstrip("\n"))
     else:

@@ -15,7 +15,7 @@ from seal_cli import console
 from seal_cli.options import SecondsOption, store_of
 from seal_cli.store import index
 from seal_cli.store.described import described, described_columns
-from seal_cli.store.query import BATCH, fetch, require
+from seal_cli.store.query import BATCH, check_complete, fetch, require
 from seal_cli.tables import every_column
 from stages.errors import ConfigError
 
@@ -72,6 +72,7 @@ def sql(
     result = fetch(workspace, console.piped() if query == "-" else query, timeout)
     chosen = format or (Format.table if sys.stdout.isatty() else Format.csv)
     _PRINTERS[chosen](result)
+    check_complete(workspace)
 
 
 def _described(table: str | None) -> tuple[list[str], Sequence[tuple[str, ...]]]:

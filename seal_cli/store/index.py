@@ -214,7 +214,9 @@ def sandbox(
     own = hasattr(os, "sched_getaffinity")
     threads = len(os.sched_getaffinity(0)) if own else os.cpu_count() or 1
     tables = (*TABLES, SETTINGS) if query is None else _named(query)
-    artifacts = _proven(workspace, workspace.all(), tables)
+    every = list(workspace.all())
+    artifacts = _proven(workspace, every, tables)
+    workspace.missed |= {one.id for one in every} - {one.id for one in artifacts}
     connection = duckdb.connect(
         ":memory:", config={"memory_limit": MEMORY_LIMIT, "threads": threads}
     )

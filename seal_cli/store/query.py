@@ -79,3 +79,12 @@ def _explained(error: Exception, seconds: float) -> SealError:
         f"the query does not run: {words}",
         "`seal sql 'SHOW TABLES'` lists the tables, 'DESCRIBE rewards' their columns.",
     )
+
+
+def check_complete(workspace: Workspace) -> None:
+    """Raise InputError where a table that was asked for is damaged: rows of it were left out."""
+    if workspace.missed:
+        raise InputError(
+            f"the result is without the rows of {', '.join(sorted(workspace.missed))}.",
+            "`seal verify ID` says what is damaged, and how to heal it.",
+        )

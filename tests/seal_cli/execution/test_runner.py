@@ -9,7 +9,7 @@ import pytest
 import stored
 from reading import tables_of, weights_of
 
-from seal_cli.execution import runner
+from seal_cli.execution import attempt
 from seal_cli.execution.attempt import RunOptions
 from seal_cli.execution.spec import Batch, Job, StageSpec, Work
 from seal_cli.store.files import read_sealed
@@ -164,12 +164,13 @@ def test_slots_are_decided_once_and_kept_on_going_on(
 
     monkeypatch.setattr(BatchedTrainer, "__init__", note)
     with monkeypatch.context() as full:
+        full.setattr(attempt, "GRAIN", 0.0)  # each batch by itself
         full.setattr(Journal, "append", once)
         assert seal("adapt", edits, *small, "--slots", 3).code == 5
-    (attempt,) = work.glob("*/attempt.json")
+    (begun,) = work.glob("*/attempt.json")
     # Six adapters of each of two self-edits a context: two contexts have eight times three.
     recorded = {"batch": 2, "slots": 3, "before": None, "inputs": [edits], "shards": []}
-    assert read_sealed(attempt) == recorded
+    assert read_sealed(begun) == recorded
     going_on = seal("adapt", edits, *small, "--slots", 5)
     first = going_on.id
     assert used == [3, 3]
@@ -245,8 +246,8 @@ def test_quick_batches_go_into_the_journal_together_and_none_is_lost_by_an_error
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = {"now": 0.0}
-    monkeypatch.setattr(runner.time, "monotonic", lambda: clock["now"])
-    monkeypatch.setattr(runner, "GRAIN", 3)
+    monkeypatch.setattr(attempt.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(attempt, "GRAIN", 3)
     broken = Timed(clock, fails="i")
     with pytest.raises(OSError, match="no space"):
         stored.run(broken, tmp_path)
@@ -265,7 +266,7 @@ def test_no_batch_is_begun_after_the_deadline_and_what_is_done_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = {"now": 0.0}
-    monkeypatch.setattr(runner.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(attempt.time, "monotonic", lambda: clock["now"])
     worked: list[str] = []
 
     class Slow(StageSpec):
