@@ -7,8 +7,8 @@ VLLM := .venv-vllm
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test test-vllm test-browser check soak tiny-model tiny-grids-model tiny-seeds \
-	tiny-grids-seeds clean
+.PHONY: help setup demo demo-arc smoke test docs test-vllm test-machines test-browser check soak tiny-model \
+	tiny-grids-model tiny-seeds tiny-grids-seeds clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -23,7 +23,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup ## two rounds of RL on the shipped model: a table, a plot, what RL kept (minutes)
-	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo.sh --slots 64
 
 demo-arc: setup ## the same on small grids: which tools a few-shot learner calls (minutes)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo_arc.sh
@@ -42,6 +42,17 @@ $(VLLM)/ready: pyproject.toml tests/vllm/requirements.txt
 
 test-vllm: $(VLLM)/ready ## real vLLM on the CPU, in an environment of its own (2 GB, minutes)
 	$(VLLM)/bin/python -m pytest tests/vllm
+
+docs: setup ## every shell block of README and guides, as printed (two minutes)
+	$(BIN)/pytest tests/documents
+
+$(VENV)/machines: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[ray,s3,sftp]' 'moto[server,s3]'
+	touch $@
+
+test-machines: $(VENV)/machines ## Ray clusters, S3 and SFTP on this machine (350 MB more, minutes)
+	$(BIN)/pytest tests/machines -m 'not soak'
 
 test-browser: setup ## the page of `seal view` in headless Chromium, where there is one (seconds)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt selenium

@@ -19,11 +19,12 @@ from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from seal_cli import console
 from seal_cli.execution.attempt import RunOptions
-from seal_cli.execution.cluster import Cluster, Workers
+from seal_cli.execution.cluster import Cluster, Node, Workers
 from seal_cli.execution.local import Local
 from seal_cli.execution.runner import Runner
 from seal_cli.execution.runtime import Runtime
@@ -42,15 +43,15 @@ from seal_cli.pipeline import (
     update,
 )
 from seal_cli.pipeline import eval as evaluate
+from seal_cli.pipeline.models import folder_of
 from seal_cli.pipeline.resolve import Resolver, require_local
-from seal_cli.results import Imported, Made, Result, Rounds, Table
+from seal_cli.results import Imported, Made, Result, Rounds, Table, reasons
 from seal_cli.settings import SPREAD, Settings, Takes
 from seal_cli.sharing import Sharing
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.query import fetch, require
-from seal_cli.store.workspace import Workspace
+from seal_cli.store.workspace import store_at
 from stages.config import GenerateConfig
-from stages.errors import ConfigError
 from stages.fields import Config
 
 if TYPE_CHECKING:
@@ -222,13 +223,21 @@ class Seal:
         """An artifact of the store: by its id, a prefix of it, or @latest:<stage>."""
         return Result(self.store.artifact(self.store.resolve(str(reference))))
 
-    def push(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> None:
-        """Send artifacts and what they were made from to another place, inputs first.
+    def push(
+        self,
+        references: Reference | Sequence[Reference],
+        url: str,
+        *,
+        models: bool = False,
+        **how: bool,
+    ) -> None:
+        """Send artifacts and what they were made from to another place; base models if asked.
 
         `closure`, `weights` and `repair` are those of `Sharing.push`.
         """
         ids = [self.store.resolve(one) for one in _texts(references)]
-        Sharing(self.store, url).push(ids, **how)
+        find = partial(folder_of, self.store) if models else None
+        Sharing(self.store, url).push(ids, models=find, **how)
 
     def pull(self, references: Reference | Sequence[Reference], url: str, **how: bool) -> Made:
         """Fetch artifacts and what they were made from, by their ids; as `Sharing.pull`."""
@@ -305,20 +314,22 @@ class Seal:
         for said in self.runtime.usage():
             console.say(said)
         if artifact.n_failed:
-            retry = ", or use --retry-failed" if spec.models() else ""
-            console.say(
-                f"{artifact.id}: {artifact.n_failed} failed rows; see their reason column{retry}."
-            )
+            retry = "; --retry-failed runs them again" if spec.models() else ""
+            console.say(f"{artifact.id}: {artifact.n_failed} failed rows{retry}.")
+            for reason, n in reasons(artifact):
+                console.say(f"  {n} x {reason}")
         return artifact
 
 
-def store_at(root: Path) -> Workspace:
-    """The store in a folder. Raises ConfigError for a path that cannot be one."""
-    if root.exists() and not root.is_dir():
-        raise ConfigError(f"{root} is a file, not a store.", "Name another with --store.")
-    if any(letter in str(root.absolute()) for letter in "*?[\\"):  # to DuckDB, patterns
-        raise ConfigError(f"{root} has one of * ? [ \\ in its path.", "Name another with --store.")
-    return Workspace(root)
+def nodes(address: str | None = None) -> list[Node]:
+    """The nodes of a Ray cluster, and what they have. Raises ConfigError where there is none."""
+    with TemporaryDirectory() as folder:
+        cluster = Cluster(Workers(address=address), Path(folder) / "log")
+        try:
+            with cluster.quiet():
+                return cluster.facts()
+        finally:
+            cluster.leave()
 
 
 def _texts(given: Reference | Sequence[Reference]) -> list[str]:

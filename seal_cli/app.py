@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from seal_cli import __version__, console
-from seal_cli.api import store_at
 from seal_cli.boundary import Boundary
 from seal_cli.commands import (
     adapt,
@@ -38,6 +37,7 @@ from seal_cli.commands import (
     why,
 )
 from seal_cli.commands import eval as evaluate
+from seal_cli.store.workspace import store_at
 
 app = typer.Typer(
     cls=Boundary,

@@ -77,6 +77,9 @@ ClosureFlag = Annotated[
 WeightsFlag = Annotated[
     bool, typer.Option("--no-weights", help="Tables only; weights can follow later.")
 ]
+ModelsFlag = Annotated[
+    bool, typer.Option("--with-models", help="With the base models, which are left out otherwise.")
+]
 QuietFlag = Annotated[
     bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")
 ]
@@ -215,6 +218,7 @@ def stage_command(
                 console.out(str(found))
             if run["strict"]:
                 found.check()
+            found.check_any()
 
         context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
         plain = [p.replace(kind=p.KEYWORD_ONLY) for p in own.values()]

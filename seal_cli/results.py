@@ -1,5 +1,6 @@
 """What a verb of `seal_cli.api` gives: artifacts or rows, as Arrow, pandas or records."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
 
     from seal_cli.pipeline.chain import Chain
 
+_REASONS = 3  # that are said
 SHOWN = 10  # rows of a result that prints itself
+
+
+def _hint(failed: Sequence[Artifact]) -> str:
+    """What to do; without a model the same rows would fail again: there is no --retry-failed."""
+    retry = any(artifact.manifest["models"] for artifact in failed)
+    return "Run again with --retry-failed." if retry else "See their reason column."
 
 
 class Table:
@@ -70,10 +78,16 @@ class Made(Table):
         """Raise RowsFailed when rows failed."""
         failed = [artifact for artifact in self.artifacts if artifact.n_failed]
         if failed:
-            # Without a model the same rows would fail again: those commands have no --retry-failed.
-            retry = any(artifact.manifest["models"] for artifact in failed)
-            hint = "Run again with --retry-failed." if retry else "See their reason column."
-            raise RowsFailed(f"{sum(a.n_failed for a in failed)} rows failed.", hint)
+            raise RowsFailed(f"{sum(a.n_failed for a in failed)} rows failed.", _hint(failed))
+
+    def check_any(self) -> None:
+        """Raise RowsFailed when there are rows, and not one of them worked."""
+        for artifact in self.artifacts:
+            main = artifact.manifest["tables"][artifact.kind]
+            if 0 < main["rows"] == main["status"].get("failed", 0):
+                raise RowsFailed(
+                    f"all {main['rows']} rows of {artifact.id} failed.", _hint([artifact])
+                )
 
     def __str__(self) -> str:
         return "\n".join(self.ids)
@@ -175,3 +189,14 @@ def described(manifest: Mapping[str, Any], path: str) -> dict[str, Any]:
         "path": path,
         "seconds": manifest["seconds"],
     }
+
+
+def reasons(artifact: Artifact) -> list[tuple[str, int]]:
+    """The commonest reasons of its failed rows, with how many there are; the main table's first."""
+    for table in artifact.tables:
+        n_failed = artifact.manifest["tables"][table]["status"].get("failed", 0)
+        if n_failed and table != "verdicts":  # whose rows fail with their answers
+            rows = artifact.arrow(table, ["status", "reason"]).to_pylist()
+            said = (row["reason"] or "no reason" for row in rows if row["status"] == "failed")
+            return Counter(said).most_common(_REASONS)
+    return []

@@ -2,19 +2,27 @@
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 from seal_cli import console, signals
 from seal_cli.store import index
+from seal_cli.store.artifact import Artifact
 from seal_cli.store.files import MANIFEST, read_json
+from seal_cli.store.identity import model_files
+from seal_cli.store.publish import entry
 from seal_cli.store.remote.address import parsed, reach
 from seal_cli.store.remote.closure import closure
 from seal_cli.store.remote.inspect import Inspection
+from seal_cli.store.remote.models import fetch_model, send_model
 from seal_cli.store.remote.place import Place
 from seal_cli.store.remote.pull import Fetching, fetch, wanted
 from seal_cli.store.remote.pull import look as to_fetch
 from seal_cli.store.remote.push import Sending, send
 from seal_cli.store.remote.push import look as to_send
 from seal_cli.store.workspace import Workspace
+
+# A model's id and what a manifest says of it -> its folder; null for one that cannot be sent.
+FindModel = Callable[[str, dict[str, str]], Path | None]
 
 
 class Sharing:
@@ -35,9 +43,12 @@ class Sharing:
         *,
         closure: bool = True,
         weights: bool = True,
+        models: FindModel | None = None,
         repair: bool = False,
     ) -> None:
         """Send artifacts and what they were made from, inputs first.
+
+        `models` gives the folder of a base model that is to be sent, too.
 
         Raises:
             InputError: one of them is not here or not whole.
@@ -45,6 +56,8 @@ class Sharing:
         """
         every = self._made_from(ids) if closure else [*dict.fromkeys(ids)]
         artifacts = [self.store.artifact(one) for one in every]
+        if models:
+            self._send_models(artifacts, models)
         looked = [
             to_send(self.place, artifact, weights=weights, repair=repair, moved=_heard)
             for artifact in artifacts
@@ -75,9 +88,10 @@ class Sharing:
         *,
         closure: bool = True,
         weights: bool = True,
+        models: bool = False,
         repair: bool = False,
     ) -> None:
-        """Fetch artifacts and what they were made from, inputs first.
+        """Fetch artifacts and what they were made from, inputs first; base models if asked.
 
         Raises:
             InputError: one of them is not there, or not as it was: nothing of it is published.
@@ -86,6 +100,8 @@ class Sharing:
         every = self._wanted(ids) if closure else [*dict.fromkeys(ids)]
         looked = [self._look(one, weights=weights, repair=repair) for one in every]
         files = self._fetch(looked)
+        if models:
+            self._fetch_models([self.store.artifact(one) for one in every])
         index.refresh(self.store)
         come = sum(one is not None for one in looked)
         console.say(
@@ -121,6 +137,27 @@ class Sharing:
         """What reads again what is there."""
         return Inspection(self.place, _heard)
 
+    def _send_models(self, artifacts: Sequence[Artifact], find: FindModel) -> None:
+        """The weights that these were made with."""
+        for model, place in _models(artifacts).items():
+            folder = find(model, place)
+            if folder is None:
+                console.say(
+                    f"{model} ({place.get('name')}) comes with seal, or on another: not sent."
+                )
+                continue
+            entries = {name: entry(f.resolve()) for name, f in model_files(folder).items()}
+            total = sum(int(one["bytes"]) for one in entries.values())
+            with console.transfer(f"push {place.get('name')}", total) as advance:
+                send_model(self.place, model, folder, entries, _checked(advance))
+
+    def _fetch_models(self, artifacts: Sequence[Artifact]) -> None:
+        """The same from there, as far as they are there."""
+        for model, place in _models(artifacts).items():
+            with console.transfer(f"pull {place['name']}", 0) as advance:
+                if fetch_model(self.place, self.store, model, _checked(advance)):
+                    console.say(f"{model} ({place['name']}) is in {self.store.models}.")
+
     def _made_from(self, ids: Sequence[str]) -> list[str]:
         return closure(lambda one: self.store.artifact(one).inputs, ids)
 
@@ -140,8 +177,8 @@ class Sharing:
             for one in wanted:
                 if not send(self.place, one, _checked(advance)):
                     lost.append(one.artifact.id)
-            if wanted:
-                self.place.transport.done([one.artifact for one in wanted])
+            names = self.place.transport.done([one.artifact for one in wanted]) if wanted else ()
+            lost += [name.split("/")[-2] for name in names]
         for artifact_id in lost:
             console.say(f"{artifact_id} is there as another run of the same key made it; it stays.")
         return sum(len(one.files) for one in wanted)
@@ -155,6 +192,12 @@ class Sharing:
             for one in wanted:
                 fetch(self.store, one, threads, _checked(advance))
         return sum(map(len, sizes))
+
+
+def _models(artifacts: Sequence[Artifact]) -> dict[str, dict[str, str]]:
+    """Models that no update of ours made and that have weights: id -> where they were."""
+    found = {m: p for artifact in artifacts for m, p in artifact.manifest["models"].items()}
+    return {model: place for model, place in found.items() if model.startswith("model-")}
 
 
 def _heard(_: int) -> None:

@@ -42,7 +42,7 @@ class InputError(SealError):
 
 
 class RowsFailed(SealError):
-    """Some rows failed and --strict was given; the artifact is published all the same."""
+    """All rows failed, or some and --strict was given; the artifact is published all the same."""
 
     exit_code = 4
 

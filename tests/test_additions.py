@@ -24,6 +24,7 @@ MODULES = {  # at most, DESIGN §4
     "report": 1,
     "reward": 1,
     "stage": 4,
+    "transport": 1,
 }
 FACTS = [
     {"about": "Oslo", "fact": "Oslo lies on a fjord.", "asks": "On what?", "says": "a fjord"},
@@ -47,6 +48,7 @@ edits = seal("generate", contexts, "--policy", sys.argv[2], "--engine", "shout",
 rewards = seal("score", edits, "--grader", "vowels", "--reward", "squared", *small)
 drawn = seal("lottery", rewards, "--share", "1")
 policy = seal("update", drawn, "--objective", "worst", *small)
+seal("push", drawn, f"flat://{sys.argv[1]}/flat")
 def rows(*arguments):
     return [json.loads(line) for line in seal(*arguments, "--format", "json").splitlines()]
 
@@ -57,6 +59,7 @@ print(json.dumps({
     "graders": rows("sql", "SELECT DISTINCT grader FROM verdicts"),
     "methods": rows("sql", "SELECT method FROM policies WHERE method <> 'base'"),
     "domains": rows("sql", "SELECT DISTINCT domain FROM contexts"),
+    "far": seal("ls", "--remote", f"flat://{sys.argv[1]}/flat", "--json").splitlines(),
     "longest": seal("report", "longest", "--format", "csv").splitlines(),
 }))
 """
@@ -104,4 +107,6 @@ def test_all_of_them_work(random_model: Path, tmp_path: Path) -> None:
     assert found["graders"] == [{"grader": "vowels"}]
     assert found["methods"] == [{"method": "worst"}]
     assert found["domains"] == [{"domain": "facts"}]
+    far = [json.loads(line)["stage"] for line in found["far"]]
+    assert far == ["import", "generate", "score", "lottery"]
     assert [line.rpartition(",")[2] for line in found["longest"]] == ["characters"] + ["13"] * 4

@@ -4,11 +4,13 @@ import importlib.util
 import os
 import shutil
 from importlib import metadata
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from seal_cli import __version__, console
+from seal_cli.api import nodes
 from seal_cli.options import JsonOption, store_of
 from seal_cli.pipeline.models import SHIPPED
 
@@ -41,9 +43,21 @@ EXTRAS = {
 INSTALL = "pip install -c constraints.txt"  # in the checkout: the tested set
 
 
-def doctor(ctx: typer.Context, as_json: JsonOption = False) -> None:
+RayFlag = Annotated[bool, typer.Option("--ray", help="List the nodes of the Ray cluster, too.")]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--ray-address", metavar="HOST:PORT", help="[default: RAY_ADDRESS, else here]"),
+]
+
+
+def doctor(
+    ctx: typer.Context,
+    as_json: JsonOption = False,
+    ray: RayFlag = False,
+    ray_address: AddressOption = None,
+) -> None:
     """Check this machine. Exits 2 when a required package is missing."""
-    facts = _packages() | _machine() | _store(ctx)
+    facts = _packages() | _machine() | _store(ctx) | (_nodes(ray_address) if ray else {})
     if as_json:
         console.out_json({name: {"ok": ok, "fact": fact} for name, (ok, fact) in facts.items()})
     else:
@@ -95,6 +109,16 @@ def _machine() -> dict[str, tuple[bool, str]]:
         how = "comes with" if folder.is_dir() else "not in"
         facts[f"model {model}"] = folder.is_dir(), f"{how} this installation"
     return facts
+
+
+def _nodes(address: str | None) -> dict[str, tuple[bool, str]]:
+    """What the nodes of a cluster have, and whether they can make the rows that are made here."""
+    found = {}
+    for number, node in enumerate(nodes(address)):
+        versions = ", ".join(f"{name} {version}" for name, version in node.versions.items())
+        has = f"{node.cpus:g} CPUs, {node.gpus:g} GPUs, {node.memory / 1e9:.1f} GB"
+        found[f"ray node {number}"] = node.fits, f"{node.host}, {has}: {versions}"
+    return found
 
 
 def _store(ctx: typer.Context) -> dict[str, tuple[bool, str]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from seal_cli import console
-from seal_cli.options import ClosureFlag, QuietFlag, WeightsFlag, ids_and_url, store_of
+from seal_cli.options import ClosureFlag, ModelsFlag, QuietFlag, WeightsFlag, ids_and_url, store_of
 from seal_cli.sharing import Sharing
 
 GivenArg = Annotated[
@@ -25,6 +25,7 @@ def pull(
     given: GivenArg,
     closure: ClosureFlag = True,
     no_weights: WeightsFlag = False,
+    with_models: ModelsFlag = False,
     repair: RepairFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -35,6 +36,8 @@ def pull(
     """
     console.configure(quiet=quiet)
     ids, url = ids_and_url(given)
-    Sharing(store_of(ctx), url).pull(ids, closure=closure, weights=not no_weights, repair=repair)
+    Sharing(store_of(ctx), url).pull(
+        ids, closure=closure, weights=not no_weights, models=with_models, repair=repair
+    )
     for one in ids:
         console.out(one)

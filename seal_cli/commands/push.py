@@ -1,11 +1,13 @@
 """`seal push`: artifacts to another place."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from seal_cli import console
-from seal_cli.options import ClosureFlag, QuietFlag, WeightsFlag, ids_and_url, store_of
+from seal_cli.options import ClosureFlag, ModelsFlag, QuietFlag, WeightsFlag, ids_and_url, store_of
+from seal_cli.pipeline.models import folder_of
 from seal_cli.sharing import Sharing
 
 GivenArg = Annotated[
@@ -26,6 +28,7 @@ def push(
     given: GivenArg,
     closure: ClosureFlag = True,
     no_weights: WeightsFlag = False,
+    with_models: ModelsFlag = False,
     repair: RepairFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
@@ -39,6 +42,12 @@ def push(
     references, url = ids_and_url(given)
     sharing = Sharing(store, url)
     ids = [store.resolve(one) for one in references]
-    sharing.push(ids, closure=closure, weights=not no_weights, repair=repair)
+    sharing.push(
+        ids,
+        closure=closure,
+        weights=not no_weights,
+        models=partial(folder_of, store) if with_models else None,
+        repair=repair,
+    )
     for one in ids:
         console.out(one)

@@ -30,7 +30,7 @@ from stages.records import Record
 
 SEEDED = "seeded"  # the batch that --retry-failed takes over from the attempt before
 GRAIN = 10.0  # seconds: batches that are done sooner go into the journal together
-MOST = 20_000  # rows that are held for that
+MOST = 10_000  # rows that are held for that
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ LOCAL = "local"
 EXECUTORS = (LOCAL, "ray")
 _PROBE_SECONDS = 5.0
 _FACTS_SECONDS = 30.0
+_SETTINGS = b"\0\0\0\4\0\0\0\0\0"  # an empty frame of them: RFC 9113, 3.4 and 6.5
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _SETTINGS
 _OBJECTS = 1 << 30  # bytes of the object store of a cluster that is begun here
 # Read when Ray is imported. By default it asks a cluster that refuses its token for 20 s.
 _PATIENCE = {"RAY_NUM_REDIS_GET_RETRIES": "3", "RAY_gcs_server_request_timeout_seconds": "3"}
@@ -63,6 +65,22 @@ class Workers:
             given.get("cpus_per_worker", 1.0),
             given.get("ray_address"),
         )
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of a cluster. `memory` is what Ray gives to actors there, in bytes."""
+
+    host: str
+    cpus: float
+    gpus: float
+    memory: float
+    versions: dict[str, str]
+
+    @property
+    def fits(self) -> bool:
+        """Whether it has what we have, so that rows are the same."""
+        return not unequal(self.versions)
 
 
 class Cluster:
@@ -150,34 +168,29 @@ class Cluster:
         """The nodes that are alive; Ray lists dead ones, too."""
         return [node for node in self.join().nodes() if node["Alive"]]
 
-    def facts(self) -> list[dict[str, Any]]:
-        """What each node is and has, and the versions of its packages."""
+    def facts(self) -> list[Node]:
+        """What each node has, and the versions of its packages."""
         from ray.exceptions import RayError
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
-        ray = self.join()
-        asked = {}
-        for node in self.nodes():
-            where = On(node["NodeID"], soft=False)
-            task = ray.remote(versions).options(num_cpus=0, scheduling_strategy=where)
-            asked[node["NodeID"]] = task.remote()
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=_FACTS_SECONDS)
+        ray, alive = self.join(), self.nodes()
+        asked = [
+            ray.remote(versions)
+            .options(num_cpus=0, max_retries=0, scheduling_strategy=On(node["NodeID"], soft=False))
+            .remote()
+            for node in alive
+        ]
+        ray.wait(asked, num_returns=len(asked), timeout=_FACTS_SECONDS)
         found = []
-        for node in self.nodes():
-            has = node["Resources"]
+        for node, reference in zip(alive, asked, strict=True):
             try:
-                told = ray.get(asked[node["NodeID"]], timeout=0)
-            except (RayError, KeyError) as error:  # GetTimeoutError is one
-                told = {"none": _line(error)}
-            found.append(
-                {
-                    "node": f"{node['NodeManagerHostname']} {node['NodeManagerAddress']}",
-                    "cpus": has.get("CPU", 0.0),
-                    "gpus": has.get("GPU", 0.0),
-                    "memory_gb": round(has.get("memory", 0.0) / 1e9, 1),
-                    "versions": told,
-                }
-            )
+                told = ray.get(reference, timeout=0)
+            except RayError as error:  # one that does not answer, or has no seal
+                told = {"no answer": _line(error)}
+            has = node["Resources"]
+            host = f"{node['NodeManagerHostname']} {node['NodeManagerAddress']}"
+            cpus, gpus, memory = (has.get(name, 0.0) for name in ("CPU", "GPU", "memory"))
+            found.append(Node(host, cpus, gpus, memory, told))
         return found
 
     def staff(self) -> tuple[int, dict[str, float]]:
@@ -216,6 +229,14 @@ def imported() -> Any:
     return ray
 
 
+def unequal(theirs: Mapping[str, str]) -> list[str]:
+    """What a node has in another version than we; of what only one has, nothing is used there."""
+    ours = versions()
+    if "seal" not in theirs:
+        return ["seal"]
+    return sorted(name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name])
+
+
 def _probe(address: str) -> None:
     """Raise ConfigError within seconds where nobody listens: Ray itself would try for a minute."""
     if address == LOCAL:
@@ -226,7 +247,10 @@ def _probe(address: str) -> None:
             f"{address!r} is not a cluster's address.", "Write HOST:PORT as `ray start` prints it."
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PROBE_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _PROBE_SECONDS) as connection:
+            connection.sendall(_HELLO)  # gRPC is HTTP/2: a server answers with its settings
+            if connection.recv(9)[3:4] != _SETTINGS[3:4]:
+                raise OSError("what listens there is no cluster")
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"no Ray cluster answers at {address}: {_line(error)}.",

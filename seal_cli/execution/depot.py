@@ -12,6 +12,7 @@ from typing import Any
 
 from seal_cli.execution.models import ModelRef
 from seal_cli.execution.runtime import Runtime
+from seal_cli.settings import DEFAULT_FILE
 from seal_cli.store.artifact import Files
 from seal_cli.store.files import MANIFEST, fresh_digest, read_json
 from seal_cli.store.identity import model_digest, model_files
@@ -44,16 +45,23 @@ class Depot:
         return _part(artifact.path / name, offset)
 
     def model(self, path: str) -> Files:
-        """Size and sha256 of every file that may be opened in a model's folder."""
+        """Size and sha256 of every file that is used of a model's folder."""
         found = {}
-        for name, file in model_files(Path(path)).items():
-            stamp, sha256 = fresh_digest(file.resolve())
+        for name, file in _used(path).items():
+            stamp, sha256 = fresh_digest(file)
             found[name] = {"bytes": stamp.size, "sha256": sha256}
         return found
 
     def model_chunk(self, path: str, name: str, offset: int) -> bytes:
         """A part of a file of a model."""
-        return _part(model_files(Path(path))[name].resolve(), offset)
+        return _part(_used(path)[name], offset)
+
+
+def _used(folder: str) -> dict[str, Path]:
+    """What is opened in a model's folder, and the settings that an update takes along."""
+    settings = Path(folder) / DEFAULT_FILE
+    own = {DEFAULT_FILE.name: settings} if settings.is_file() else {}
+    return {name: file.resolve() for name, file in (model_files(Path(folder)) | own).items()}
 
 
 def _part(path: Path, offset: int) -> bytes:

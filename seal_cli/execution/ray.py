@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from seal_cli import console, signals
-from seal_cli.execution.cluster import Cluster
+from seal_cli.execution.cluster import Cluster, unequal
 from seal_cli.execution.depot import Depot
 from seal_cli.execution.key import parts_of
 from seal_cli.execution.manifest import versions
@@ -151,7 +151,8 @@ class Ray:
                     self._bury(actor)
                     name = "start" if call is None else call.name
                     deaths[name] += 1
-                    console.say(f"a worker died ({_reason(error)}); batch {name} is begun again.")
+                    again = "another is started" if call is None else f"{name} is begun again"
+                    console.say(f"a worker died: {_reason(error)}; {again}.")
                     if deaths[name] >= DEATHS:
                         raise self._given_up(name, error) from error
                     if actor.call is not None:  # handed to it meanwhile
@@ -191,13 +192,10 @@ class Ray:
     def _welcome(self, actor: Actor, host: str, theirs: dict[str, str]) -> None:
         """An actor that can begin. Raises ConfigError where it runs other versions than we do."""
         actor.ready = True
-        ours = versions()
-        unequal = [name for name in ours.keys() & theirs.keys() if ours[name] != theirs[name]]
-        if unequal:
-            name = min(unequal)
+        for name in unequal(theirs):
             raise ConfigError(
-                f"{host} has {name} {theirs[name]}, and this machine {ours[name]}: rows would not "
-                "be the same.",
+                f"{host} has {name} {theirs[name]}, and this machine {versions()[name]}: its rows "
+                "would not be the same.",
                 "Install the same versions; `seal doctor --ray` lists them.",
             )
 
@@ -219,7 +217,7 @@ class Ray:
 
     def _given_up(self, name: str, error: Exception) -> ResourceError:
         self.cluster.keep_log = True
-        what = "while they started" if name == "start" else f"under batch {name}"
+        what = "while they started" if name == "start" else f"under {name}"
         return ResourceError(
             f"{DEATHS} workers died {what}: {_reason(error)}.",
             f"See {self.cluster.log} and Ray's logs; memory is the usual cause. Finished batches "

@@ -82,9 +82,7 @@ class Continual(Evaluation):
         def work(batch: Batch, made: Sequence[Record]) -> list[Record]:
             if batch.phase:
                 number = int(batch.items[0].removeprefix(_SEQUENCE))
-                console.say(
-                    f"sequence {number}: one batch, which begins anew if it is interrupted."
-                )
+                console.say(f"sequence {number}: one batch, begun anew if it is stopped.")
                 chosen = [known.contexts[i] for i in dealt[number]]
                 return list(continual.evaluate(number, chosen, lesson))
             asked = [

@@ -61,7 +61,7 @@ class Cpt(Evaluation):
             edits = [row for row in made if isinstance(row, SelfEdit) and method == cpt.EDITS]
             learned = [contexts[i] for i in chosen.ids]
             told = f"{method}: training on {len(learned)} passages and {len(edits)} self-edits"
-            console.say(f"{told}: one batch, which begins anew if it is interrupted.")
+            console.say(f"{told}: one batch, begun anew if it is stopped.")
             return cpt.evaluate(
                 method,
                 learned,

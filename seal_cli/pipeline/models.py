@@ -135,6 +135,8 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
     # Only a model's folder is walked: a manifest may name any.
     named = bool(known.get("path")) and any((path / f).is_file() for f in ("config.json", ADAPTER))
     candidates = [path] if named else []
+    if (workspace.models / policy).is_dir():
+        candidates.append(workspace.models / policy)
     if name in SHIPPED:
         candidates.append(SHIPPED[name])
     elif _HUB_NAME.fullmatch(name):
@@ -148,6 +150,18 @@ def find_model(workspace: Workspace, policy: str, known: dict[str, str]) -> Loca
         f"{policy} ({name}) is not at {path} with the same content.",
         "Name its folder with --student (or --policy for update).",
     )
+
+
+def folder_of(workspace: Workspace, model: str, known: dict[str, str]) -> Path | None:
+    """The folder of a whole model; null for one that comes with the package or wears an adapter.
+
+    Raises:
+        ConfigError: it is not on this machine.
+
+    """
+    found = find_model(workspace, model, known)
+    shipped = found.path in SHIPPED.values()
+    return None if shipped or found.base is not None else found.path
 
 
 def _known(workspace: Workspace, policy: str) -> LocalModel:

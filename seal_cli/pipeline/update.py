@@ -106,7 +106,7 @@ class Update(StageSpec):
 
         loaded = runtime.model(self.model)
         told = f"finetuning {self.model.name} on {len(edits)} self-edits"
-        console.say(f"{told}: one batch, which begins anew if it is interrupted.")
+        console.say(f"{told}: one batch, begun anew if it is stopped.")
         trained, n_learned = stage.update(
             edits,
             policy=self.model.policy,

@@ -126,6 +126,13 @@ def _earlier(text: bytes) -> dict[str, Any] | None:
         return None
 
 
+def is_input(entry: dict[str, Any], manifest: dict[str, Any], digest: str) -> bool:
+    """Whether a manifest is that of the input that an entry of another speaks of."""
+    known = {"content_sha256": content_of(manifest), "manifest_sha256": digest}
+    said = {field: entry[field] for field in known if entry.get(field)}
+    return bool(said) and manifest["kind"] == entry["kind"] and said.items() <= known.items()
+
+
 def content_of(manifest: Mapping[str, Any]) -> str:
     """What an artifact is known by to those made from it: its id, its counts and its files.
 

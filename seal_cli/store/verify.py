@@ -15,7 +15,8 @@ from seal_cli.store import ledger
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.files import Damaged, fresh_digest, open_regular
 from seal_cli.store.identity import artifact_id
-from seal_cli.store.manifest import content_of
+from seal_cli.store.manifest import is_input
+from seal_cli.store.schema import statuses
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 
@@ -128,9 +129,7 @@ class Verifier:
                 found = self.store.artifact(name)
             except InputError:  # said where it is verified itself
                 continue
-            known = {"content_sha256": content_of(found.manifest), "manifest_sha256": found.digest}
-            said = {field: entry[field] for field in known if entry.get(field)}
-            if found.kind != entry["kind"] or not said or not said.items() <= known.items():
+            if not is_input(entry, found.manifest, found.digest):
                 reason = f"its input {name} is not the one it was made from"
                 heal = "Copy that input here, or run the stage again with --force."
                 yield Finding(artifact.id, None, reason, heal)
@@ -179,11 +178,9 @@ def _counts(artifact: Artifact, whole: set[str], heal: str) -> Iterator[Finding]
         try:
             for name in names:
                 with pq.ParquetFile(artifact.path / name) as file:
-                    if "status" not in file.schema_arrow.names:
-                        status["ok"] += file.metadata.num_rows
-                        continue
-                    for batch in file.iter_batches(_ROWS, columns=["status"]):
-                        status.update(batch.column(0).to_pylist())
+                    told = {"status", "correct"}.intersection(file.schema_arrow.names)
+                    for batch in file.iter_batches(_ROWS, columns=sorted(told)):
+                        status.update(statuses(table, pa.Table.from_batches([batch])))
         except (OSError, pa.ArrowException) as error:
             yield Finding(artifact.id, names[0], f"no Parquet: {error}".splitlines()[0], heal)
             continue

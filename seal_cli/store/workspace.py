@@ -52,6 +52,7 @@ class Workspace:
         self.trash = self.root / "trash"
         self.shards = self.root / "shards"
         self.requests = self.root / "requests"
+        self.models = self.root / "models"  # that came with --with-models, by their ids
         self.names = Names(self.root / "names", STAGES)
         self.index = self.root / "index.duckdb"
         self.digests = Digests(self.root / "digests.txt")
@@ -235,3 +236,12 @@ def _checked(artifact_id: str) -> str:
     if not ID.fullmatch(artifact_id):
         raise InputError(f"{artifact_id!r} is not an artifact id.", "See `seal ls`.")
     return artifact_id
+
+
+def store_at(root: Path) -> Workspace:
+    """The store in a folder. Raises ConfigError for a path that cannot be one."""
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file, not a store.", "Name another with --store.")
+    if any(letter in str(root.absolute()) for letter in "*?[\\"):  # to DuckDB, patterns
+        raise ConfigError(f"{root} has one of * ? [ \\ in its path.", "Name another with --store.")
+    return Workspace(root)

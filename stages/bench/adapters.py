@@ -193,7 +193,7 @@ class _Meter:
         self.first = self.first or (trained, answers)
         n, steps = len(self.work), sum(t.n_steps for t in trained)
         tokens = sum(w.job.epochs * sum(map(n_read, w.job.rows)) for w in self.work)
-        parity = [_distance(x, y) for x, y in zip(trained, self.first[0], strict=True)]
+        parity = [distance(x, y) for x, y in zip(trained, self.first[0], strict=True)]
         same = [x.text == y.text for x, y in zip(answers, self.first[1], strict=True)]
         return Measured(
             method,
@@ -304,7 +304,7 @@ def _flops_per_second(lm: LanguageModel) -> float:
     return 2.0 * size**3 / best
 
 
-def _distance(one: Trained, other: Trained) -> float:
+def distance(one: Trained, other: Trained) -> float:
     """The relative error of what an adapter adds to its model."""
     if one.lora is None or other.lora is None:
         return 0.0 if one.error == other.error else float("inf")

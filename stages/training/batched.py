@@ -21,6 +21,7 @@ from stages.tokens import Row
 from stages.training import Job, Lora, Trained
 from stages.training.adam import descend
 from stages.training.checkpoint import checkpointed, forgettable
+from stages.training.fold import Fold, folded, pays
 from stages.training.loss import plain_head, target_losses
 from stages.training.norm import fused_norms
 from stages.training.objectives import OBJECTIVES
@@ -137,6 +138,7 @@ class _Run:
         self.lm, self.max_tokens, self.head = lm, how.max_tokens, plain_head(lm.model)
         self.varlen, self.narrow = how.varlen, how.narrow
         self.forgetful = False  # whether layers compute twice, for want of memory
+        self.fold: Fold | None = None  # of the one LoRA into the weights, while it is trained
         # The longest comes last, where it is taken first: what is left at the end, when slots
         # stand empty, is short.
         self.waiting = sorted(plans, key=lambda plan: len(plan.batches))
@@ -175,11 +177,16 @@ class _Run:
         with ThreadPoolExecutor(1) as drawer:
             while self.waiting or self.active:
                 ended: list[tuple[int, Trained]] = []
-                with self.stack.worn(), self._norms():
+                with self._worn() as self.fold, self._norms():
                     while not ended and (self.waiting or self.active):
                         self._fill(drawer)
+                        if self.fold:
+                            self.fold.renew()
                         ended = self._step()
                 yield from ended
+
+    def _worn(self) -> AbstractContextManager[Fold | None]:
+        return folded(self.stack) if pays(self.stack) else self.stack.worn()
 
     def _norms(self) -> AbstractContextManager[object]:
         return nullcontext() if self.lm.device.type == "cpu" else fused_norms(self.lm.model)
@@ -236,7 +243,8 @@ class _Run:
             self.stack.gradients.zero_()
         for piece in pieces:
             packed = pack([row for _, row in piece], device, varlen=self.varlen)
-            self._arrange(piece)
+            if not self.fold:
+                self._arrange(piece)
             (share,) = sent(
                 [torch.tensor([r.weight / n_targets[slot] for slot, r in piece], dtype=dtype)],
                 device,

@@ -25,28 +25,28 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM  # noqa: F401
 
 from seal_cli import app  # noqa: F401
 from seal_cli.__main__ import main
-from seal_cli.execution import runner
+from seal_cli.execution import attempt
 from seal_cli.store.failpoints import failpoint
 from seal_cli.store.files import write_sealed
 
 transformers.utils.logging.disable_progress_bar()
-runner.GRAIN = 0.0  # every batch is in the journal when it is done, as slow ones are
+attempt.GRAIN = 0.0  # every batch is in the journal when it is done, as slow ones are
 
 
 def commit_in_pieces() -> None:
     """Publish file by file, as if a directory rename were not needed: what must be noticed."""
 
     def publish(folder: Path, target: Path, manifest: dict, known: object) -> None:
-        manifest["files"] = runner_inventory(folder, {})
+        manifest["files"] = inventory(folder, {})
         target.mkdir()
         write_sealed(target / "_manifest.json", manifest)
         failpoint("manifest-written")
         shutil.copytree(folder, target, dirs_exist_ok=True)
         failpoint("published")
 
-    from seal_cli.store.artifact import _inventory as runner_inventory
+    from seal_cli.store.publish import _inventory as inventory
 
-    runner.publish = publish
+    attempt.publish = publish
 
 
 def count_before_writing() -> None:

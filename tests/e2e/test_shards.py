@@ -1,19 +1,14 @@
 """Parts of a run in processes of their own, by the engines that people start them with."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
+from real import Real
 from rounds import ONE, SMALL, Pipeline, copy_inputs
 from same_rows import same_rows
 
-SEAL = f"{sys.executable} -m seal_cli"
 CUT = ["generate", "adapt", "score", "eval", "regrade", "quiz"]
 
 
@@ -87,42 +82,9 @@ def test_a_merge_that_was_killed_goes_on(
     same_rows(*folders)
 
 
-class Real:
-    """The eight contexts of the tiny world, written about by processes of the real `seal`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.store = folder, folder / "store"
-        self.environ = os.environ | {"SEAL_STORE": str(self.store), "SEAL": SEAL}
-        self.contexts = self.sh("$SEAL import contexts tiny --split train --limit 8").strip()
-        self.command = f"$SEAL score {self.edits} --repeats 1 --epochs 1 -q"
-
-    @property
-    def edits(self) -> str:
-        return self.sh(f"$SEAL generate {self.contexts} --policy tiny --samples 2 -q").strip()
-
-    def sh(self, script: str, **environ: str) -> str:
-        done = self.run(script, environ)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def run(self, script: str, environ: Mapping[str, str] | None = None) -> Any:
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            env=self.environ | dict(environ or {}), cwd=self.folder, text=True, capture_output=True,
-        )  # fmt: skip
-
-    def is_whole(self, printed: str) -> None:
-        """What was printed is one line, the id of a single process in another store."""
-        whole = self.folder / "whole"
-        shutil.copytree(self.store, whole, ignore=shutil.ignore_patterns("score-*"))
-        expected = self.sh(self.command, SEAL_STORE=str(whole))
-        assert printed == expected
-        same_rows(*(at / "artifacts" / expected.strip() for at in (self.store, whole)))
-
-
 @pytest.fixture
 def real(tmp_path: Path) -> Real:
-    return Real(tmp_path)
+    return Real(tmp_path, "score --repeats 1 --epochs 1")
 
 
 MAKEFILE = """\

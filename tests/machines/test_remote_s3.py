@@ -17,7 +17,7 @@ CANARY = "canary-4a7d1ed414474e4033ac29ccb8653d9b"
 _count = itertools.count()
 
 
-@pytest.fixture(scope="module", params=["moto", "swift"])
+@pytest.fixture(scope="module", params=["moto", pytest.param("swift", marks=pytest.mark.soak)])
 def environ(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
@@ -65,7 +65,7 @@ def test_a_key_is_in_no_file_and_in_no_log(place: At, made: Small, tmp_path: Pat
         assert "Traceback" not in done.stderr
     assert not any(secret in text for text in texts)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) > 30
+    assert len(files) > 20
     assert not any(secret.encode() in path.read_bytes() for path in files)
 
 

@@ -5,8 +5,16 @@ from pathlib import Path
 
 import pytest
 from far_servers import behind_ssh, ssh
-from places import *  # noqa: F403
-from places import At, said
+from places import (  # noqa: F401
+    At,
+    said,
+    test_a_flipped_byte_is_found_and_repaired,
+    test_a_killed_pull_goes_on,
+    test_a_killed_push_goes_on,
+    test_several_pushers_of_one_id,
+    test_tables_first_and_weights_later,
+    test_there_and_back,
+)
 from small import Small
 
 pytest.importorskip("asyncssh", reason="needs asyncssh: the extra sftp")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from small import Small
+from small import SMALL, Small
 from typer.testing import CliRunner
 
 from seal_cli.app import app
@@ -268,3 +268,24 @@ def test_shards_of_two_stores_merge_in_a_third(place: At, made: Small, tmp_path:
     assert merged.returncode == 0, merged.stderr
     assert merged.stdout == f"{made.ids['generate']}\n"
     assert whole(tmp_path / "third", made.ids["generate"])
+
+
+def test_base_models_travel_when_asked(
+    place: At, made: Small, random_model: Path, tmp_path: Path
+) -> None:
+    """A model that is where no manifest says is found in the store that it came to."""
+    store, other, moved = tmp_path / "store", tmp_path / "other", tmp_path / "model"
+    shutil.copytree(random_model, moved)
+    edits = made.commands["generate"]
+    own = [moved if one == random_model else one for one in edits]
+    said(place.seal(store, *made.commands["import"]), 0)
+    found = place.seal(store, *own)
+    assert found.stdout == f"{made.ids['generate']}\n", found.stderr
+    said(place.seal(store, "push", made.ids["generate"], place.url, "--with-models"), 0)
+    shutil.rmtree(moved)
+    said(place.seal(other, "pull", made.ids["generate"], place.url), 0)
+    adapt = ["adapt", made.ids["generate"], "--repeats", 1, *SMALL]
+    assert "is not at" in said(place.seal(other, *adapt), 2)
+    text = said(place.seal(other, "pull", made.ids["generate"], place.url, "--with-models"), 0)
+    assert f"is in {other / 'models'}" in text
+    assert place.seal(other, *adapt).stdout == f"{made.ids['adapt']}\n"

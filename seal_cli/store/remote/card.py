@@ -15,7 +15,8 @@ def card(before: bytes | None, sent: Sequence[Artifact], kind: str, repository: 
     """The card of before with these artifacts in it; text of one's own above the list stays."""
     from huggingface_hub import RepoCard
 
-    old = RepoCard((before or b"").decode("utf-8", "replace"), ignore_metadata_errors=True)
+    text = (before or b"---\n{}\n---\n").decode("utf-8", "replace")
+    old = RepoCard(text, ignore_metadata_errors=True)
     facts: dict[str, Any] = old.data.to_dict()  # type: ignore[no-untyped-call]
     facts = _dataset(facts, sent) if kind == "dataset" else _model(facts, sent)
     facts["tags"] = sorted({*facts.get("tags", []), "seal"})

@@ -88,8 +88,9 @@ class Folder:
             fsync(temporary)
             os.replace(temporary, path)
 
-    def done(self, sent: Sequence[Artifact]) -> None:
+    def done(self, sent: Sequence[Artifact]) -> Sequence[str]:
         """Nothing is left to do."""
+        return ()
 
     def _at(self, name: str) -> Path:
         path = self.root / name

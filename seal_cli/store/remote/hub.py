@@ -6,6 +6,7 @@ looked at anew. The token is that of `hf auth login`, or HF_TOKEN.
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,7 @@ class Hub:
         self._api = api()
         self._head, self._sizes = "", dict[str, int]()
         self._pending: dict[str, Any] = {}
+        self._created: set[str] = set()  # of these, what was not there when it was put
 
     def read(self, name: str) -> bytes | None:
         """A small file; null where there is none."""
@@ -84,20 +86,29 @@ class Hub:
         if name in self._tree():
             return False
         self._add(name, content)
+        self._created.add(name)
         return True
 
     def replace(self, name: str, content: bytes) -> None:
         """Let a small file appear with the commit."""
         self._add(name, content)
 
-    def done(self, sent: Sequence[Artifact]) -> None:
+    def done(self, sent: Sequence[Artifact]) -> Sequence[str]:
         """Commit what was put, with the card of what is there then."""
         from huggingface_hub.errors import HfHubHTTPError
 
-        created = {name for name in self._pending if name not in self._tree()}
+        lost: list[str] = []
         for _ in range(_TRIES if self._pending else 0):
+            for name in self._created & self._tree().keys():  # whoever was first has won
+                self._created.remove(name)
+                content = self._pending.pop(name).path_or_fileobj
+                if self.read(name) != content:
+                    lost.append(name)
             self._add(_CARD, card(self.read(_CARD), sent, self.kind, self._where["repo_id"]))
-            with self._reaching():
+            if self._created & self._sizes.keys():  # since then, another came
+                continue
+            with self._reaching(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # tables beside a model are meant to be there
                 try:
                     self._api.create_commit(
                         operations=list(self._pending.values()),
@@ -106,14 +117,14 @@ class Hub:
                         **self._where,
                     )
                     self._pending.clear()
-                    return
+                    self._created.clear()
+                    return lost
                 except HfHubHTTPError as error:
                     if error.response.status_code not in (409, 412):
                         raise
-            for name in created & self._tree().keys():  # whoever was first has won
-                self._pending.pop(name, None)
         if self._pending:
             raise ResourceError(f"{self.address} is busy.", "Push again: the content is there.")
+        return lost
 
     def _add(self, name: str, content: Path | bytes) -> None:
         from huggingface_hub import CommitOperationAdd

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from seal_cli.store.manifest import is_input
 from seal_cli.store.remote.closure import closure
 from seal_cli.store.remote.place import Place, There
 from seal_cli.store.remote.threads import in_threads
@@ -73,7 +74,7 @@ class Inspection:
                 if other is None:
                     heal = f"`seal push {one} {self.place.url}` from a store that has it."
                     yield Finding(there.id, None, f"its input {one} is not there", heal)
-                elif other.digest != entry["manifest_sha256"]:
+                elif not is_input(entry, other.manifest, other.digest):
                     reason = f"its input {one} is not the one it was made from"
                     heal = "Another run of the same key was pushed before; its rows may differ."
                     yield Finding(there.id, None, reason, heal)

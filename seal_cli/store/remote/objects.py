@@ -102,8 +102,9 @@ class Objects:
         with self._reaching():
             self.files.pipe_file(self._at(name), content)
 
-    def done(self, sent: Sequence[Artifact]) -> None:
+    def done(self, sent: Sequence[Artifact]) -> Sequence[str]:
         """Nothing is left to do."""
+        return ()
 
     def _at(self, name: str) -> str:
         return f"{self.address.host}{self.address.path}/{name}"

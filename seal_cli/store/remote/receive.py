@@ -84,6 +84,7 @@ def mend(
         BusyError: another process has its lock.
 
     """
+    store.create()
     with locked(store.lock_path(artifact.id), wait=False):
         folder = store.work_path(artifact.id) / RECEIVED
         files = {name: artifact.manifest["files"][name] for name in names}

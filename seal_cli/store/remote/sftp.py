@@ -150,8 +150,9 @@ class Sftp:
         await self._files.makedirs(folder, exist_ok=True)
         return f"{folder}/.{name}.{os.uname().nodename}.{os.getpid()}.tmp"
 
-    def done(self, sent: Sequence[Artifact]) -> None:
+    def done(self, sent: Sequence[Artifact]) -> Sequence[str]:
         """Nothing is left to do."""
+        return ()
 
     def _at(self, name: str) -> str:
         return f"{self.address.path}/{name}"

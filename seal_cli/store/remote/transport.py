@@ -48,8 +48,8 @@ class Transport(Protocol):
     def replace(self, name: str, content: bytes) -> None:
         """Write a small file."""
 
-    def done(self, sent: Sequence[Artifact]) -> None:
-        """All of a push was written."""
+    def done(self, sent: Sequence[Artifact]) -> Sequence[str]:
+        """All of a push was written; names that others created meanwhile, otherwise."""
 
 
 @contextmanager

@@ -219,7 +219,7 @@ def test_a_judge_that_is_down_fails_rows_and_is_asked_again(
     assert {r["reason"][:31] for r in unjudged} == {"the server refused with 500: fa"}
     failed = f"select * from rewards where artifact_id = '{first.id}' and status = 'failed'"
     assert {r["reward"] for r in rows(seal, failed)} == {None}
-    assert "use --retry-failed" in first.err
+    assert "--retry-failed runs them again" in first.err
     server.start(reply="judge")
     again = seal("regrade", scored.rewards.id, *flags, "--retry-failed")
     query = f"select * from rewards where artifact_id = '{again.id}' order by sample"

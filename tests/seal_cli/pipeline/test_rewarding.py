@@ -105,8 +105,11 @@ def test_a_judge_that_says_nothing_leaves_no_reward(
     assert {(row["reward"], row["status"]) for row in rows} == {(None, "failed")}
     assert all(row["reason"].startswith("the judge gave no number") for row in rows)
     assert ask(seal, "select * from answers") == []
-    assert seal("score", edits, *judge, "--proxy-tokens", 4).id == rewards.id
-    assert seal("score", edits, *judge, "--proxy-tokens", 5).id != rewards.id
+    assert "9 x the judge gave no number" in rewards.err
+    again = seal("score", edits, *judge, "--proxy-tokens", 4)
+    assert (rewards.code, again.code) == (4, 4)  # nothing worked, and a hit says so, too
+    assert again.out == rewards.out
+    assert seal("score", edits, *judge, "--proxy-tokens", 5).out != rewards.out
 
 
 def test_a_judge_ranks_self_edits_without_training(

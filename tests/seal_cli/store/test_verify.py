@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from small import Small, flip
+from stored import publish
 from typer.testing import CliRunner
 
 from seal_cli.app import app
@@ -16,6 +17,7 @@ from seal_cli.store.files import MANIFEST, read_sealed
 from seal_cli.store.ledger import Ledger
 from seal_cli.store.publish import entry
 from stages.engines import Completion
+from stages.records import Verdict
 
 
 def findings(seal: Any, *args: object) -> list[dict[str, Any]]:
@@ -98,6 +100,13 @@ def test_a_status_that_was_counted_otherwise(seal: Any, small: Small) -> None:
     small.reseal("filter", files={part.name: entry(part)})
     reasons = [f["reason"] for f in findings(seal, small.ids["filter"])]
     assert [r for r in reasons if r.startswith("selections has 3 rows")] == reasons
+
+
+def test_a_verdict_that_failed_is_counted_as_its_manifest_does(seal: Any, tmp_path: Path) -> None:
+    rows = [Verdict("a", "c", "g", correct, None, None) for correct in (True, None)]
+    made = publish(tmp_path / "store", "regrade", "verdicts", rows)
+    assert made.manifest["tables"]["verdicts"]["status"] == {"ok": 1, "failed": 1}
+    assert findings(seal, made.id) == []
 
 
 def test_the_chain_of_inputs(seal: Any, small: Small) -> None:
