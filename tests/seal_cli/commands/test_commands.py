@@ -10,8 +10,8 @@ COMMANDS = [
     ["init"], ["import", "contexts"], ["import", "official"], ["quiz"], ["generate"], ["adapt"],
     ["score"],
     ["filter"], ["update"],
-    ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["report"], ["view"],
-    ["doctor"], ["bench", "adapters"], ["tag"], ["push"], ["pull"], ["verify"], ["rm"], ["gc"],
+    ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["report"],
+    ["view"], ["doctor"], ["bench", "adapters"], ["tag"], ["push"], ["pull"], ["verify"], ["rm"], ["gc"],
 ]  # fmt: skip
 
 
