@@ -7,8 +7,8 @@ VLLM := .venv-vllm
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test docs test-vllm test-machines check soak tiny-model \
-	tiny-grids-model tiny-seeds tiny-grids-seeds clean
+.PHONY: help setup demo demo-arc smoke test docs test-vllm test-machines test-browser check soak \
+	tiny-model tiny-grids-model tiny-seeds tiny-grids-seeds clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -53,6 +53,10 @@ $(VENV)/machines: $(VENV)/ready
 
 test-machines: $(VENV)/machines ## Ray clusters, S3 and SFTP on this machine (350 MB more, minutes)
 	$(BIN)/pytest tests/machines -m 'not soak'
+
+test-browser: setup ## the page of `seal view` in headless Chromium, where there is one (seconds)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt selenium
+	$(BIN)/pytest -s tests/browser
 
 check: setup ## format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -33,6 +33,7 @@ from seal_cli.commands import (
     tag,
     update,
     verify,
+    view,
     why,
 )
 from seal_cli.commands import eval as evaluate
@@ -76,6 +77,7 @@ app.command("log")(log.log)
 app.command("why")(why.why)
 app.command("sql")(sql.sql)
 app.command("report")(report.report)
+app.command("view")(view.view)
 app.command("tag")(tag.tag)
 app.command("push")(push.push)
 app.command("pull")(pull.pull)
