@@ -7,8 +7,8 @@ VLLM := .venv-vllm
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-arc smoke test docs test-vllm test-machines test-browser check soak tiny-model \
-	tiny-grids-model tiny-seeds tiny-grids-seeds clean
+.PHONY: help setup demo demo-arc smoke test docs test-vllm test-machines test-browser check soak \
+	tiny-model tiny-grids-model tiny-seeds tiny-grids-seeds clean
 
 help: ## print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16

@@ -11,8 +11,8 @@ COMMANDS = [
     ["score"],
     ["filter"], ["update"],
     ["eval"], ["regrade"], ["loop"], ["ls"], ["show"], ["log"], ["why"], ["sql"], ["report"],
-    ["view"], ["doctor"], ["bench", "adapters"], ["tag"], ["push"], ["pull"], ["verify"],
-    ["rm"], ["gc"],
+    ["view"], ["doctor"], ["bench", "adapters"], ["tag"], ["push"], ["pull"], ["verify"], ["rm"],
+    ["gc"],
 ]  # fmt: skip
 
 
