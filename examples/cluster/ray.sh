@@ -6,10 +6,12 @@
 #     host 1:  scp ~/.ray/auth_token host2:.ray/auth_token   # the folder made and closed to others
 #     host 2:  examples/cluster/ray.sh node HOST:6379
 #     host 1:  examples/cluster/ray.sh run HOST:6379 score generate-0123… --repeats 3
-#     both:    examples/cluster/ray.sh stop
+#     both:    examples/cluster/ray.sh stop                  # ends EVERY Ray on that host, see below
 #
 # `run` lists the nodes and prints the id. The store is that of the host where it runs; whatever ends
-# it, the same command goes on. HOST (its address) and PORT can be set for `head`.
+# it, the same command goes on. `stop` is `ray stop`: it goes by the names of processes and ends other
+# clusters and other people's, too, where it may; on a host that is shared, end the processes that
+# `head` or `node` started by their numbers instead. HOST (its address) and PORT can be set for `head`.
 set -euo pipefail
 # Whoever reaches the port of a cluster without tokens may run programs in it. `ray start` asks for
 # one only where it is told to; a cluster that `seal` begins by itself does so anyway.
