@@ -49,7 +49,7 @@ from seal_cli.results import Imported, Made, Result, Rounds, Table, reasons
 from seal_cli.settings import SPREAD, Settings, Takes
 from seal_cli.sharing import Sharing
 from seal_cli.store.artifact import Artifact
-from seal_cli.store.query import fetch, require
+from seal_cli.store.query import check_complete, fetch, require
 from seal_cli.store.workspace import store_at
 from stages.config import GenerateConfig
 from stages.fields import Config
@@ -213,10 +213,15 @@ class Seal:
         return Rounds(loop.loop(resolve, run, str(contexts), **given))
 
     def sql(self, query: str, *, timeout: float = 60.0, **parameters: Any) -> Table:
-        """The rows of a read-only query over the store; `$name` in it is a parameter."""
+        """The rows of a read-only query over the store; `$name` in it is a parameter.
+
+        Raises InputError, after the rows that are whole were found, where a table is damaged.
+        """
         require(self.store)
         given = {k: str(v) if isinstance(v, Made) else v for k, v in parameters.items()}
+        self.store.missed.clear()
         rows = fetch(self.store, query, timeout, given)
+        check_complete(self.store)
         return Table(f"{rows.num_rows} rows", rows)
 
     def artifact(self, reference: Reference) -> Result:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from seal_cli.pipeline.chain import Chain
 
+_WORKED_BY = {"metrics": ("answers", "verdicts"), "contexts": ("drafts",)}
 _REASONS = 3  # that are said
 SHOWN = 10  # rows of a result that prints itself
 
@@ -83,11 +84,13 @@ class Made(Table):
     def check_any(self) -> None:
         """Raise RowsFailed when there are rows, and not one of them worked."""
         for artifact in self.artifacts:
-            main = artifact.manifest["tables"][artifact.kind]
-            if 0 < main["rows"] == main["status"].get("failed", 0):
-                raise RowsFailed(
-                    f"all {main['rows']} rows of {artifact.id} failed.", _hint([artifact])
-                )
+            tables = artifact.manifest["tables"]
+            # Means and questions have no status: what they are made from has.
+            told = _WORKED_BY.get(artifact.kind, (artifact.kind,))
+            for table in (tables[name] for name in told if name in tables):
+                if 0 < table["rows"] == table["status"].get("failed", 0):
+                    said = f"all {table['rows']} rows of {artifact.id} failed."
+                    raise RowsFailed(said, _hint([artifact]))
 
     def __str__(self) -> str:
         return "\n".join(self.ids)

@@ -137,7 +137,7 @@ def every_column(
     if _total(columns, PLACES, ENOUGH) <= room:
         yield from _grouped(columns, [], _widths(columns, room, PLACES), PLACES)
         return
-    label = max(map(len, names))
+    label = max(1, min(max(map(len, names)), room // 2))
     heads = list(map(safe, names))
     for number, row in enumerate(rows):
         cells = [
@@ -146,7 +146,7 @@ def every_column(
         if number:
             yield ""
         fields = [Column("row", heads), Column(str(number), cells)]
-        yield _table(fields, [heads, cells], [label, room - label - GAP], heading=True)
+        yield _table(fields, [heads, cells], [label, max(1, room - label - GAP)], heading=True)
 
 
 def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[Column]:
@@ -182,7 +182,7 @@ def _chosen(
 ) -> tuple[list[Column], list[Column], list[Column], list[Column]]:
     """Which columns are shown, said once, headings of groups, and left out."""
     shown, once, lifted, left_out = list(columns), list[Column](), list[Column](), list[Column]()
-    while _total(shown, places, ENOUGH) > room and (found := _liftable(shown)):
+    while len(shown) > 1 and _total(shown, places, ENOUGH) > room and (found := _liftable(shown)):
         shown.remove(found)
         lifted.append(found)
     while _total(shown, places) > room and (found := next(filter(Column.one, shown[1:]), None)):

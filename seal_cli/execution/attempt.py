@@ -147,6 +147,12 @@ class Attempt:
         recorded = self.journal.begin(
             asdict(plan) | {"before": before, "inputs": needed, "shards": names}
         )
+        if recorded["before"] != before:  # else its rows would be cut twice, in two ways
+            way = "with" if recorded["before"] else "without"
+            raise ConfigError(
+                f"{self.id} was begun {way} --retry-failed.",
+                f"Go on so, or take it away with `seal rm {self.id} --yes`.",
+            )
         if recorded["slots"] != plan.slots:
             console.say(
                 f"{self.id}: going on with {recorded['slots']} slots, as it was begun; "
@@ -196,7 +202,7 @@ class Attempt:
                 with closing(self.executor.run(self.spec, job, fresh, made)) as results:
                     for result in results:
                         self._keep(job, result)
-                        if time.monotonic() - last >= GRAIN or phase or self.held >= MOST:
+                        if self._is_due(last) or phase or self.held >= MOST:
                             self._record()
                             last = time.monotonic()
                         advance(len(result.batch.items))
@@ -223,6 +229,10 @@ class Attempt:
             rows = chain.from_iterable(one.rows for one in done)
             files = [name for one in done for name in one.files]
             self.journal.append(names[0], rows, files, names)
+
+    def _is_due(self, last: float) -> bool:
+        """Whether what is finished goes into the journal now."""
+        return self.executor.SEVERAL or time.monotonic() - last >= GRAIN
 
     def _check_time(self, done: int, total: int) -> None:
         """Raise OutOfTime between batches once the time is spent."""

@@ -87,7 +87,7 @@ class Supply:
             told[artifact_id] = text, removed, digest
             if found["kind"] == "policies":
                 return []
-            about = (entry for entry in found["inputs"] if not entry.get("aside"))
+            about = (e for e in found["inputs"] if not e.get("aside") or e["kind"] == "contexts")
             return [e["artifact_id"] for e in about if e["kind"] != "policies"]
 
         for one in closure(inputs, [i for i in ids if i not in self._whole]):

@@ -14,6 +14,8 @@ from stages.records import Record
 class Local:
     """Works batches off with one runtime."""
 
+    SEVERAL = False
+
     def __init__(self, runtime: Runtime, store: Workspace) -> None:
         self.runtime, self.store = runtime, store
         self._opened: tuple[str, Work] | None = None

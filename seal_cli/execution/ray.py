@@ -4,6 +4,7 @@ Actors work batches off, with `max_restarts=0`; this process alone writes the jo
 ends it, the same command goes on. An actor that dies gives its batch back, three times.
 """
 
+import os
 import pickle
 import shutil
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 from seal_cli import console, signals
 from seal_cli.execution.cluster import Cluster, unequal
-from seal_cli.execution.depot import Depot
+from seal_cli.execution.depot import PLACE, Depot
 from seal_cli.execution.key import parts_of
 from seal_cli.execution.manifest import versions
 from seal_cli.execution.node import Home, Sent, Worker
@@ -24,6 +25,7 @@ from seal_cli.execution.spec import Batch, Done, Job, Plan, StageSpec
 from seal_cli.store.workspace import Workspace
 from stages.engines import ChosenEngine
 from stages.errors import ConfigError, ResourceError
+from stages.grading import ChosenGrader
 from stages.records import Record
 
 DEATHS = 3  # of actors under one batch, or while they start
@@ -55,6 +57,8 @@ class Actor:
 class Ray:
     """Works batches off on the workers of a cluster."""
 
+    SEVERAL = True
+
     def __init__(self, store: Workspace, cluster: Cluster, device: str) -> None:
         self.store, self.cluster, self.device = store, cluster, device
         self.ray: Any = None
@@ -69,13 +73,13 @@ class Ray:
             ConfigError: no cluster can be joined, or it asks a server to write: one process does.
 
         """
-        for engine in parts_of(spec, ChosenEngine):
-            if not engine.entry.local:
-                raise ConfigError(
-                    f"--executor ray is not for the engine {engine.name}: a server is asked by one "
-                    "process, whose key stays here.",
-                    "Leave it out.",
-                )
+        engines = [e.name for e in parts_of(spec, ChosenEngine) if not e.entry.local]
+        for name in (*engines, *(g.name for g in parts_of(spec, ChosenGrader) if g.location)):
+            raise ConfigError(
+                f"--executor ray is not for {name}: a server is asked by one process, whose key "
+                "stays here.",
+                "Leave it out; stored answers are judged later with `seal regrade`.",
+            )
         self._join()
         call = Call("plan", (pickle.dumps(spec),), spec.STAGE)
         (plan,) = self._each([call], lambda _, found: found)
@@ -108,7 +112,8 @@ class Ray:
             return
         self.ray = self.cluster.join()
         self.number, self.ask = self.cluster.staff()
-        if not self.cluster.begun_here:  # else every worker sees the store itself
+        # Workers of a cluster that is begun here see the store, unless they are told another.
+        if not self.cluster.begun_here or PLACE in os.environ:
             from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
             beside = On(self.ray.get_runtime_context().get_node_id(), soft=False)

@@ -144,7 +144,13 @@ class StageSpec:
 
 
 class Executor(Protocol):
-    """Who works batches off: this process, or workers elsewhere."""
+    """Who works batches off: this process, or workers elsewhere.
+
+    `SEVERAL` are at work at once: each of their batches is journaled when it comes, since together
+    they may be minutes of work.
+    """
+
+    SEVERAL: bool
 
     def plan(self, spec: StageSpec) -> Plan:
         """How the spec is cut for the workers."""

@@ -23,4 +23,4 @@ SELECT a.artifact_id, a.context_id, a.title, a.self_edit_id, a.question_id, a.qu
             WHEN b.share > 0.5 AND a.share <= 0.5 THEN 'lost'
             WHEN a.share > 0.5 THEN 'kept' ELSE 'never' END AS change
 FROM adapted a LEFT JOIN unadapted b
-    ON b.artifact_id = a.artifact_id AND b.question_id = a.question_id AND b.grader = a.grader
+    ON b.artifact_id = a.artifact_id AND b.question_id = a.question_id AND b.grader IS NOT DISTINCT FROM a.grader

@@ -29,8 +29,7 @@ WITH written AS (
     JOIN adapters d ON d.artifact_id = l.ancestor AND d.self_edit_id IS NOT NULL
     GROUP BY ALL
 ), said AS (
-    SELECT artifact_id, map_from_entries(list((section || '.' || key, value))) AS settings,
-           list_distinct(list(section)) AS sections
+    SELECT artifact_id, map_from_entries(list((section || '.' || key, value))) AS settings
     FROM settings GROUP BY artifact_id
 )
 SELECT r.artifact_id, r.context_id, r.self_edit_id, c.title, c.split, c.ordinal,

@@ -5,6 +5,7 @@ rows. Of the store besides: names, and the answers of servers.
 """
 
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from seal_cli.store.schema import statuses
 from seal_cli.store.workspace import Workspace
 from stages.errors import InputError
 
+_SHARD = re.compile(r"-s\d+of\d+$")
 _ROWS = 1 << 16  # of a table in memory at once
 
 
@@ -112,7 +114,7 @@ class Verifier:
         attempt = {"attempt": manifest["attempt"]} if manifest["attempt"] else {}
         if (
             manifest["base"] != artifact_id(artifact.stage, material)
-            or artifact.id != artifact_id(artifact.stage, material | attempt)
+            or _SHARD.sub("", artifact.id) != artifact_id(artifact.stage, material | attempt)
             or manifest["key"].get("stage") != artifact.stage
         ):
             yield Finding(artifact.id, None, "its key gives another id", heal)

@@ -211,8 +211,9 @@ class Workspace:
                 if entry.get("aside"):
                     continue
                 seen.add(entry["artifact_id"])
-                if self.path(entry["artifact_id"]).is_dir():
-                    waiting.append(self.artifact(entry["artifact_id"]))
+                one = entry["artifact_id"]
+                if self.path(one).is_dir() or (self.beyond and self.beyond.bring(one)):
+                    waiting.append(self.artifact(one))
                 else:
                     absent.append(entry["artifact_id"])
         if absent:

@@ -103,3 +103,13 @@ def test_a_query_keeps_all_of_its_columns() -> None:
     assert all(text.count(f"\n{name} ") == 2 for name in names)  # a block a row
     text, found = printed(tables.every_column(names, rows, 300), 300)
     assert len(found) == 1
+
+
+def test_names_as_long_as_the_line_are_wrapped() -> None:
+    names = [
+        "avg(CASE WHEN ((status = 'ok')) THEN (reward) ELSE (NULL) END) OVER ()" + "x" * 20
+    ] * 3
+    text, _ = printed(tables.every_column(names, [(0.5, "a" * 90, 2)], 60), 60)
+    assert "0.5" in text
+    for width in (10, 20):
+        printed(tables.layout(["a", "b"], [("x", "y")] * 4, width), width)

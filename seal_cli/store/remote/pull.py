@@ -85,6 +85,7 @@ def fetch(store: Workspace, fetching: Fetching, threads: int, moved: Moved) -> A
         there.get,
         absent=fetching.absent,
         threads=threads,
+        wait=True,  # several of one store may need it at once
         moved=moved,
     )
 

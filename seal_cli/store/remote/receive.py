@@ -81,13 +81,13 @@ def mend(
 
     Raises:
         InputError: a file is not what the manifest says; none of them is put in place then.
-        BusyError: another process has its lock.
-
     """
+    absent = set(artifact.removed)
     store.create()
-    with locked(store.lock_path(artifact.id), wait=False):
+    with locked(store.lock_path(artifact.id), wait=True):  # of several that lack them one fetches
         folder = store.work_path(artifact.id) / RECEIVED
-        files = {name: artifact.manifest["files"][name] for name in names}
+        lacking = (n for n in names if n not in absent or n in artifact.removed)
+        files = {name: artifact.manifest["files"][name] for name in lacking}
         receive_files(artifact.id, folder, files, fetch, threads, moved)
         for name in files:
             target = artifact.path / name

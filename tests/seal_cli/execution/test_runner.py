@@ -102,6 +102,26 @@ def test_force_gives_another_attempt(seal: Any, contexts: str, random_model: Pat
     assert write(seal, contexts, random_model).id == twice.id
 
 
+def test_an_attempt_goes_on_the_way_it_was_begun(
+    seal: Any, contexts: str, random_model: Path, flaky: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --force and with --retry-failed it has the same id, and other rows."""
+    write(seal, contexts, random_model)
+    append = Journal.append
+
+    def once(self: Journal, *batch: Any) -> None:
+        append(self, *batch)
+        raise OSError(28, "no space left")
+
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "append", once)
+        assert write(seal, contexts, random_model, "--force").code == 5
+    other = write(seal, contexts, random_model, "--retry-failed")
+    assert other.code == 2
+    assert "was begun without --retry-failed" in other.err
+    assert write(seal, contexts, random_model, "--force").code == 0
+
+
 def test_retried_adapters_bring_their_weights(
     seal: Any, contexts: str, random_model: Path, flaky: Flaky, tmp_path: Path
 ) -> None:

@@ -106,6 +106,7 @@ def test_shards_are_nowhere_but_in_their_folder(seal: Any, writing: Parts) -> No
     again = writing.run(1)
     assert again.id == shard
     assert "is there already" in again.err
+    assert seal("verify", shard).code == 0
 
 
 def test_merge_only_names_what_is_missing_and_begins_nothing(seal: Any, writing: Parts) -> None:
