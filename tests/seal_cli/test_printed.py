@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stores import import_all
 
 PRINTED = Path(__file__).parents[1] / "data" / "printed"
 COMMANDS = ("report paper-table2", "report rounds", "report continual", "show", "ls", "log")
@@ -20,15 +21,21 @@ _MASKED = (
 )
 
 
+@pytest.fixture(scope="module")
+def untouched(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release, with nothing of other tests."""
+    return import_all(official, tmp_path_factory.mktemp("untouched") / "store")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_at_80_columns(
-    command: str, seal: Any, released: Path, monkeypatch: pytest.MonkeyPatch
+    command: str, seal: Any, untouched: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     words = command.split()
     if command in ("show", "log"):
-        words.append(_base(seal, released))
-    result = seal(*words, store=released)
+        words.append(_base(seal, untouched))
+    result = seal(*words, store=untouched)
     assert result.code == 0, result.err
     text = _masked(result.out)
     if command == "show":

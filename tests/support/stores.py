@@ -147,12 +147,16 @@ def _reward(edit: SelfEdit, numbers: dict[str, Any]) -> Reward:
 
 @pytest.fixture(scope="session")
 def released(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything at hand of the release, imported once."""
+    """Everything at hand of the release, imported once; tests may add to it."""
+    return import_all(official, tmp_path_factory.mktemp("released") / "store")
+
+
+def import_all(official: Path, store: Path) -> Path:
+    """A new store with everything in a folder of the release."""
     from typer.testing import CliRunner
 
     from seal_cli.app import app
 
-    store = tmp_path_factory.mktemp("released") / "store"
     done = CliRunner().invoke(app, ["--store", str(store), "import", "official", str(official)])
     assert done.exit_code == 0, done.stderr
     return store
