@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 
 from seal_cli import console, signals
-from seal_cli.store import index
 from seal_cli.store.artifact import Artifact
 from seal_cli.store.files import MANIFEST, read_json
 from seal_cli.store.identity import model_files
@@ -102,7 +101,6 @@ class Sharing:
         files = self._fetch(looked)
         if models:
             self._fetch_models([self.store.artifact(one) for one in every])
-        index.refresh(self.store)
         come = sum(one is not None for one in looked)
         console.say(
             f"{self.url}: {come} artifacts fetched in {files} files, {len(every) - come} were here."
