@@ -67,7 +67,7 @@ class Column:
     def one(self) -> bool:
         """Whether it is a text that is the same wherever there is one."""
         return (
-            len({v for v in self.values if v not in (None, "")}) == 1
+            len({str(v) for v in self.values if v not in (None, "")}) == 1
             and not self.number
             and self._short
         )

@@ -113,3 +113,12 @@ def test_names_as_long_as_the_line_are_wrapped() -> None:
     assert "0.5" in text
     for width in (10, 20):
         printed(tables.layout(["a", "b"], [("x", "y")] * 4, width), width)
+
+
+def test_lists_are_values_like_others() -> None:
+    rows = [
+        (f"line {i}", [f"gold {i}"] if i else None, *(i / 7 for _ in range(8))) for i in range(5)
+    ]
+    names = ["a", "b", *(f"column_{i}" for i in range(8))]
+    text, _ = printed(tables.layout(names, rows, 60), 60)
+    assert "line 4" in text
