@@ -177,10 +177,10 @@ def _arrow(rows: list[dict[str, Any]]) -> "pa.Table":
 
 def summary(artifact: Artifact) -> dict[str, Any]:
     """An artifact as --json tells it."""
-    return described(artifact.manifest, str(artifact.path))
+    return summary_of(artifact.manifest, str(artifact.path))
 
 
-def described(manifest: Mapping[str, Any], path: str) -> dict[str, Any]:
+def summary_of(manifest: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The same of a manifest whose artifact is at `path`, or a URL."""
     return {
         "artifact_id": manifest["artifact_id"],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.repeatable import parsed
+from stages.repeatable import nodes, parsed
 
 # Of a query's parse: what stands for every column there is.
 _WHOLE = {"STAR", "PIVOT", "SHOW_REF", "NATURAL"}
@@ -28,20 +28,9 @@ def named(query: str, tables: Mapping[str, Sequence[str]]) -> dict[str, list[str
     }
 
 
-def _nodes(parse: Any) -> Iterator[dict[str, Any]]:
-    waiting = [parse]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting += node
-        elif isinstance(node, dict):
-            waiting += node.values()
-            yield node
-
-
 def _texts(parse: Any) -> Iterator[str]:
     """Every text in it, and those of lists."""
-    for node in _nodes(parse):
+    for node in nodes(parse):
         for value in node.values():
             yield from (text for text in (value if isinstance(value, list) else [value])
                         if isinstance(text, str))  # fmt: skip
@@ -49,10 +38,10 @@ def _texts(parse: Any) -> Iterator[str]:
 
 def _relations(parse: Any) -> Iterator[str]:
     """What tables are called in it."""
-    return (node["alias"] for node in _nodes(parse) if node.get("alias") and "class" not in node)
+    return (node["alias"] for node in nodes(parse) if node.get("alias") and "class" not in node)
 
 
 def _alone(parse: Any) -> set[str]:
     """The names in it without what they are of: of a table, that is the whole row."""
-    references = (node for node in _nodes(parse) if node.get("class") == "COLUMN_REF")
+    references = (node for node in nodes(parse) if node.get("class") == "COLUMN_REF")
     return {ref["column_names"][-1].casefold() for ref in references}

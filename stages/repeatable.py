@@ -53,8 +53,8 @@ def parsed(connection: "duckdb.DuckDBPyConnection", query: str) -> Any:
     return found
 
 
-def _used(parse: Any) -> Iterator[str]:
-    """Every function, table function (`TABLE name`), clock keyword and `SAMPLE` of a query."""
+def nodes(parse: Any) -> Iterator[dict[str, Any]]:
+    """Every node of a parse, in no order that means anything."""
     waiting = [parse]
     while waiting:
         node = waiting.pop()
@@ -62,14 +62,20 @@ def _used(parse: Any) -> Iterator[str]:
             waiting += node
         elif isinstance(node, dict):
             waiting += node.values()
-            if node.get("function_name"):
-                yield node["function_name"].lower()
-            if node.get("type") == "TABLE_FUNCTION":
-                yield f"TABLE {node['function']['function_name'].lower()}"
-            if node.get("class") == "COLUMN_REF" and len(node["column_names"]) == 1:
-                yield from _KEYWORDS & {node["column_names"][0].lower()}
-            if node.get("sample"):
-                yield "SAMPLE"
+            yield node
+
+
+def _used(parse: Any) -> Iterator[str]:
+    """Every function, table function (`TABLE name`), clock keyword and `SAMPLE` of a query."""
+    for node in nodes(parse):
+        if node.get("function_name"):
+            yield node["function_name"].lower()
+        if node.get("type") == "TABLE_FUNCTION":
+            yield f"TABLE {node['function']['function_name'].lower()}"
+        if node.get("class") == "COLUMN_REF" and len(node["column_names"]) == 1:
+            yield from _KEYWORDS & {node["column_names"][0].lower()}
+        if node.get("sample"):
+            yield "SAMPLE"
 
 
 def _varying(connection: "duckdb.DuckDBPyConnection") -> set[str]:

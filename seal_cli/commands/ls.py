@@ -7,7 +7,7 @@ import typer
 
 from seal_cli import console
 from seal_cli.options import store_of
-from seal_cli.results import described
+from seal_cli.results import summary_of
 from seal_cli.sharing import Sharing
 from seal_cli.store.workspace import Workspace, check_stage
 
@@ -35,7 +35,7 @@ def ls(
     found = _there(store_of(ctx), remote, stage) if remote else _here(store_of(ctx), stage)
     if as_json:
         for path, manifest in found.items():
-            console.out_json(described(manifest, path) | {"created_at": manifest["created_at"]})
+            console.out_json(summary_of(manifest, path) | {"created_at": manifest["created_at"]})
         return
     if not found:
         console.say(

@@ -112,11 +112,10 @@ def _print(question: reports.Report, result: "pa.Table") -> None:
     for text in (question.doc, question.caption(result.column_names)):
         if text:
             console.out_rich(text)
-    rows = [tuple(row.values()) for row in result.to_pylist()]
-    for part in layout(result.column_names, rows, console.width()):
+    rows, wide = result.to_pylist(), console.width()
+    for part in layout(result.column_names, [tuple(row.values()) for row in rows], wide):
         console.out_rich(part)
-    wide = console.width()
-    if wide and (picture := plot(question.name, result.to_pylist(), wide)):
+    if wide and (picture := plot(question.name, rows, wide)):
         console.out(f"\n{picture}")
     if question.trust:
         console.out_rich(question.trust)

@@ -228,13 +228,10 @@ def test_the_manifest_holds_no_environment(
         assert not file.is_file() or b"canary" not in file.read_bytes()
 
 
-class Timed(StageSpec):
-    """Ten contexts, each a batch that takes a second, or fails."""
+class Bare(StageSpec):
+    """A run of no settings, models or inputs."""
 
     STAGE, KIND = "import", "contexts"
-
-    def __init__(self, clock: dict[str, float], fails: str = "") -> None:
-        self.clock, self.fails, self.worked = clock, fails, [""][:0]
 
     def key(self) -> dict[str, Any]:
         return {}
@@ -247,6 +244,13 @@ class Timed(StageSpec):
 
     def inputs(self) -> tuple[str, ...]:
         return ()
+
+
+class Timed(Bare):
+    """Ten contexts, each a batch that takes a second, or fails."""
+
+    def __init__(self, clock: dict[str, float], fails: str = "") -> None:
+        self.clock, self.fails, self.worked = clock, fails, [""][:0]
 
     def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
         return (tuple("abcdefghij"),)
@@ -289,21 +293,7 @@ def test_no_batch_is_begun_after_the_deadline_and_what_is_done_is_kept(
     monkeypatch.setattr(attempt.time, "monotonic", lambda: clock["now"])
     worked: list[str] = []
 
-    class Slow(StageSpec):
-        STAGE, KIND = "import", "contexts"
-
-        def key(self) -> dict[str, Any]:
-            return {}
-
-        def config(self) -> dict[str, Any]:
-            return {}
-
-        def models(self) -> dict[str, dict[str, str]]:
-            return {}
-
-        def inputs(self) -> tuple[str, ...]:
-            return ()
-
+    class Slow(Bare):
         def phases(self, store: Workspace) -> tuple[tuple[str, ...], ...]:
             return (("a", "b", "c", "d"),)
 
