@@ -32,7 +32,7 @@ smoke: setup ## one pipe through the six commands, under a minute
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/smoke.sh
 
 test: setup ## the test suite
-	$(BIN)/pytest -m 'not soak'
+	$(BIN)/pytest -m 'not soak' -n 2 --dist worksteal
 
 $(VLLM)/ready: pyproject.toml tests/vllm/requirements.txt
 	$(PYTHON) -m venv $(VLLM)

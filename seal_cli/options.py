@@ -4,8 +4,9 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, redirect_stdout
+from dataclasses import Field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -15,10 +16,18 @@ from seal_cli import console
 from seal_cli.api import Seal
 from seal_cli.results import Made
 from seal_cli.settings import PRESETS, SPREAD, Settings, Takes, settings_file
-from seal_cli.store.workspace import Workspace
+from seal_cli.store.workspace import Workspace, store_at
+from stages.config import EvalConfig
 from stages.engines.settings import ServerConfig
 from stages.errors import ConfigError
+from stages.fields import Config
 
+# Where the settings of a section stand in help texts.
+_PANELS = {
+    "quiz": "Questions", "generate": "Sampling", "adapt": "LoRA", "arc": "ARC", "score": "Grading",
+    "filter": "Selection", "update": "Finetuning", "eval": "Evaluation",
+    "cpt": "Continued pretraining", "vllm": "Server", "endpoint": "Server", "judge": "Server",
+}  # fmt: skip
 ArtifactArg = Annotated[
     str, typer.Argument(metavar="ARTIFACT", help="Its id, a prefix, @latest:<stage>, or -.")
 ]
@@ -30,31 +39,45 @@ SelfEditsArg = Annotated[
     typer.Argument(metavar="SELF_EDITS", help="An artifact: id, prefix, @latest:generate, or -."),
 ]
 PolicyOption = Annotated[
-    str, typer.Option("--policy", help="Model folder, hub name, update artifact, or tiny.")
+    str,
+    typer.Option(
+        "--policy",
+        help="Model folder, hub name, update artifact, or tiny.",
+        rich_help_panel="Model",
+    ),
 ]
 StudentOption = Annotated[
     str | None,
-    typer.Option("--student", help="Model to adapt, if not the one that wrote the self-edits."),
+    typer.Option(
+        "--student",
+        help="Model to adapt, if not the one that wrote the self-edits.",
+        rich_help_panel="Model",
+    ),
 ]
 ProbeOption = Annotated[
     str | None,
     typer.Option(
         "--probe",
         metavar="CONTEXTS",
-        help="Contexts to ask every adapted model about, too: what it forgot. As many as "
-        "probe_limit of [score] says.",
+        help="Held-out contexts; also report how adapting changes accuracy on them. --probe-limit "
+        "of them are asked about.",
+        rich_help_panel="Grading",
     ),
 ]
 ProxyOption = Annotated[
     str | None,
-    typer.Option("--proxy-model", help="Who judges the texts, with --reward proxy."),
+    typer.Option(
+        "--proxy-model",
+        help="For --reward proxy: the model that judges the texts.",
+        rich_help_panel="Model",
+    ),
 ]
 AllowOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-split",
         metavar="NAME",
-        help="Learn from passages of this evaluation split all the same; repeatable.",
+        help="Learn from passages of this evaluation split anyway; repeatable.",
     ),
 ]
 SecondsOption = Annotated[
@@ -68,11 +91,11 @@ RemoteOption = Annotated[
         "--remote",
         metavar="URL",
         envvar="SEAL_REMOTE",
-        help="A place others use too: what is missing is fetched from it, what was made is sent.",
+        help="A shared place: fetch from it what is missing, send to it what was made.",
     ),
 ]
 ClosureFlag = Annotated[
-    bool, typer.Option("--closure/--no-closure", help="With all that they were made from.")
+    bool, typer.Option("--closure/--no-closure", help="With everything they were made from.")
 ]
 WeightsFlag = Annotated[
     bool, typer.Option("--no-weights", help="Tables only; weights can follow later.")
@@ -81,7 +104,7 @@ ModelsFlag = Annotated[
     bool, typer.Option("--with-models", help="With the base models, which are left out otherwise.")
 ]
 QuietFlag = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No talk and no progress on stderr.")
+    bool, typer.Option("--quiet", "-q", help="No messages and no progress on stderr.")
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -92,7 +115,7 @@ PresetOption = Annotated[
     typer.Option(
         "--preset",
         metavar="NAME",
-        help=f"Settings that give way to the settings file's, by name: {', '.join(PRESETS)}.",
+        help=f"Named settings, below the settings file: {', '.join(PRESETS)}.",
     ),
 ]
 
@@ -106,7 +129,7 @@ def _of_all(
     ] = "auto",
     force: Annotated[
         bool,
-        typer.Option("--force", help="Run again even if it is there already; gives a new id."),
+        typer.Option("--force", help="Run again even if the artifact exists; gives a new id."),
     ] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run failed rows again; gives a new id.")
@@ -120,12 +143,12 @@ def _of_all(
         typer.Option(
             "--shard",
             metavar="I/N",
-            help="Do part I (from 1) of N alone; without it, what all parts did is merged.",
+            help="Run part I of N only, from 1; the same command without it merges the parts.",
         ),
     ] = None,
     merge_only: Annotated[
         bool,
-        typer.Option("--merge-only", help="Merge shards; compute nothing that is missing."),
+        typer.Option("--merge-only", help="Only merge shards; exit 3 where one is missing."),
     ] = False,
     strict: Annotated[
         bool,
@@ -138,7 +161,7 @@ def _of_all(
         Path | None,
         typer.Option(
             "--config",
-            help="Settings file [default: SEAL_CONFIG, or ./seal.toml if it exists].",
+            help="Settings file. [default: SEAL_CONFIG, or ./seal.toml if it exists]",
         ),
     ] = None,
     preset: PresetOption = None,
@@ -158,31 +181,39 @@ def _of_workers(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", help="Of Ray. [default: one for each GPU, else each CPU]"),
+        typer.Option("--workers", help="Ray actors. [default: one per GPU, else per CPU]"),
     ] = None,
     gpus_per_worker: Annotated[
-        float | None, typer.Option("--gpus-per-worker", help="[default: 1 where there are any]")
+        float | None,
+        typer.Option("--gpus-per-worker", help="GPUs of each. [default: 1 if there are any]"),
     ] = None,
     cpus_per_worker: Annotated[
-        float | None, typer.Option("--cpus-per-worker", help="[default: 1]")
+        float | None, typer.Option("--cpus-per-worker", help="CPUs of each. [default: 1]")
     ] = None,
     ray_address: Annotated[
         str | None,
         typer.Option(
             "--ray-address",
             metavar="HOST:PORT",
-            help="A Ray cluster [default: RAY_ADDRESS, else one is begun on this machine].",
+            help="A Ray cluster. [default: RAY_ADDRESS, else one is started on this machine]",
         ),
     ] = None,
 ) -> None:
     """What stage commands that can be spread over workers take for it."""
 
 
-_OF_ALL = {
-    name: parameter
-    for function in (_of_all, _of_workers)
-    for name, parameter in inspect.signature(function).parameters.items()
-}
+def _shared() -> dict[str, inspect.Parameter]:
+    """The parameters of both, each option in its section of the help."""
+    found = {}
+    for function, section in ((_of_all, "Run"), (_of_workers, "Workers")):
+        for name, parameter in inspect.signature(function).parameters.items():
+            (option,) = parameter.annotation.__metadata__
+            option.rich_help_panel = "Model" if name in ("device", "dtype") else section
+            found[name] = parameter
+    return found
+
+
+_OF_ALL = _shared()
 _HOW = ("retry_failed", "shard", "merge_only", *SPREAD)  # not every run can be run so
 _OF_SEAL = ("assignments", "config", "preset", "device", "dtype", "remote")
 
@@ -235,13 +266,13 @@ def _flags(takes: Takes) -> dict[str, inspect.Parameter]:
     flags = {}
     for name, owners in takes.fields.items():
         cls, field = next(iter(owners.items()))
-        kind, choices = get_type_hints(cls)[name], field.metadata["choices"]
-        text = field.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+        kind = get_type_hints(cls)[name]
         flag = name.replace("_", "-")
         option = typer.Option(
             f"--{flag}/--no-{flag}" if kind is bool else f"--{flag}",
-            help=text if field.default is None else f"{text} [default: {field.default}]",
+            help=_text(owners, takes.choices.get(name) or field.metadata["choices"]),
             show_default=False,
+            rich_help_panel=_PANELS.get(cls.SECTION, cls.SECTION.capitalize()),
         )
         flags[name] = inspect.Parameter(
             name,
@@ -250,6 +281,24 @@ def _flags(takes: Takes) -> dict[str, inspect.Parameter]:
             annotation=Annotated[kind | None, option],
         )
     return flags
+
+
+def _text(owners: Mapping[type[Config], Field[Any]], choices: Sequence[str]) -> str:
+    """What help says of a setting, with each default that it has."""
+    (cls, field), *_ = owners.items()
+    text = field.metadata["help"] + (f" One of {', '.join(choices)}." if choices else "")
+    defaults = {one.SECTION: _default(f) for one, f in owners.items()}
+    first = defaults.pop(cls.SECTION)
+    others = [f"; {name} {other}" for name, other in defaults.items() if other not in ("", first)]
+    if cls is EvalConfig:  # what it shares stands in place of the other stages'
+        others = []
+    return f"{text} [default: {first}{''.join(others)}]" if first else text
+
+
+def _default(field: Field[Any]) -> str:
+    if isinstance(field.default, bool):
+        return "on" if field.default else "off"
+    return str(field.metadata["shown"] or ("" if field.default is None else field.default))
 
 
 def seal_of(
@@ -268,8 +317,7 @@ def seal_of(
 
 def store_of(ctx: typer.Context) -> Workspace:
     """The store that `--store` or SEAL_STORE named."""
-    workspace: Workspace = ctx.find_root().obj
-    return workspace
+    return store_at(ctx.find_root().obj)
 
 
 def _stdin(given: dict[str, Any]) -> dict[str, Any]:

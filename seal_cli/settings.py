@@ -14,6 +14,7 @@ from dataclasses import Field, fields
 from itertools import takewhile
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from stages import config
@@ -62,7 +63,8 @@ class Takes:
 
     A name that several configurations have sets all of them. `models`: it runs some. `retries`: its
     failed rows can be run again; they can where it runs models. `shards`: it can be cut into some.
-    `spreads`: its batches can go to workers elsewhere; they can where it can be cut.
+    `spreads`: its batches can go to workers elsewhere; they can where it can be cut. `choices`:
+    those of a setting that are not always refused here.
     """
 
     def __init__(
@@ -73,10 +75,11 @@ class Takes:
         shards: bool = False,
         spreads: bool | None = None,
         without: Sequence[str] = (),
+        choices: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         self.models, self.retries = models, models if retries is None else retries
         self.shards, self.spreads = shards, shards if spreads is None else spreads
-        self.configs = configs
+        self.configs, self.choices = configs, choices
         self.fields: dict[str, dict[type[Config], Field[Any]]] = {}
         for cls in configs:
             for field in fields(cls):
@@ -297,7 +300,9 @@ def starter(preset: str | None = None) -> str:
             line = f"# {field.name} = {default}"
             if field.name in chosen:
                 line = f"{field.name} = {toml_value(chosen[field.name])}"
-            lines.append(line.ljust(36) + f"  # {field.metadata['help']}")
+            shown = field.metadata["shown"]
+            text = field.metadata["help"] + (f" Default: {shown}." if shown else "")
+            lines.append(line.ljust(36) + f"  # {text}")
     return "\n".join(lines) + "\n"
 
 

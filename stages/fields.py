@@ -21,11 +21,12 @@ def option(
     choices: tuple[str, ...] = (),
     volatile: bool = False,
     elsewhere: bool = False,
+    shown: str = "",
 ) -> Any:
     """A dataclass field with what every front end needs to offer it.
 
     `volatile`: how, not what. `elsewhere`: a run holds what it stands for in a field of its own.
-    Neither is in a key.
+    Neither is in a key. `shown`: what help says of a default that is not a constant.
     """
     return field(
         default=default,
@@ -36,6 +37,7 @@ def option(
             "maximum": maximum,
             "choices": choices,
             "volatile": volatile,
+            "shown": shown,
         },
     )
 

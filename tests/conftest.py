@@ -14,6 +14,8 @@ pytest_plugins = ["stores", "small"]
 # Before torch is imported: two OpenMP threads on shared cores are slower than one.
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# xdist sets it in its workers: what is printed to no terminal would be cut to it.
+os.environ.pop("COLUMNS", None)
 
 ROOT = Path(__file__).parent.parent
 OFFICIAL = ROOT.parent / "shared" / "data" / "official" / "general-knowledge"

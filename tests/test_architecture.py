@@ -27,7 +27,7 @@ FLOORS = (
     ("pipeline",),
     ("reports", "results", "boundary", "discarding", "sharing"),
     ("api", "tables"),
-    ("options",),
+    ("options", "groups"),
     ("commands",),
     ("app",),
     ("__main__",),

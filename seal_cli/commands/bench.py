@@ -14,14 +14,14 @@ ShapeOption = Annotated[
     str, typer.Option("--shape", help="Random weights: qwen2.5-7b, llama-3.2-1b, small, tiny.")
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Model folder or tiny, in place of a shape.")
+    str | None, typer.Option("--model", help="Model folder or tiny, instead of a shape.")
 ]
 EditsOption = Annotated[
     str | None,
-    typer.Option("--self-edits", help="Train on these with --model [default: round-0 lengths]."),
+    typer.Option("--self-edits", help="With --model: train on these. [default: round-0 lengths]"),
 ]
 NumberOption = Annotated[int, typer.Option("-n", "--number", min=2, help="Self-edits.")]
-SlotsOption = Annotated[str, typer.Option("--slots", help="Numbers of slots, with commas.")]
+SlotsOption = Annotated[str, typer.Option("--slots", help="Numbers of slots, separated by commas.")]
 PaperOption = Annotated[
     bool, typer.Option("--paper/--no-paper", help="Also the paper's padded procedure.")
 ]
@@ -47,7 +47,7 @@ def adapters(
     as_json: JsonOption = False,
     assignments: SetOption = None,
 ) -> None:
-    """Train and score adapters one at a time and batched, in one run."""
+    """Train and score adapters one at a time and batched."""
     from stages.bench import adapters as bench
 
     wanted = numbers(slots, "--slots")

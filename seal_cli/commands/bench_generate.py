@@ -21,13 +21,11 @@ ModelOption = Annotated[
 ]
 EngineOption = Annotated[
     str | None,
-    typer.Option("--engine", help="Engines, with commas between [default: the settings']."),
+    typer.Option("--engine", help="Engines, separated by commas. [default: the settings']"),
 ]
 OverheadOption = Annotated[
     int,
-    typer.Option(
-        "--overhead", min=0, help="Pairs of runs with vLLM and with vLLM alone, to compare."
-    ),
+    typer.Option("--overhead", min=0, help="Pairs of runs of this engine and of vLLM alone."),
 ]
 NumberOption = Annotated[int, typer.Option("-n", "--number", min=1, help="Self-edits.")]
 ContextsOption = Annotated[
@@ -37,14 +35,14 @@ BatchesOption = Annotated[
     str,
     typer.Option(
         "--decode-batch",
-        help="Sequences decoded together, of a server requests at once: numbers, with commas.",
+        help="Sequences decoded together, or concurrent requests of a server; separated by commas.",
     ),
 ]
 AddressOption = Annotated[
-    str | None, typer.Option("--base-url", help="The server that the engine openai asks.")
+    str | None, typer.Option("--base-url", help="Server of the engine openai.")
 ]
 ServedOption = Annotated[
-    str | None, typer.Option("--server-model", help="What the server calls it [default: --model].")
+    str | None, typer.Option("--server-model", help="Model name on the server. [default: --model]")
 ]
 
 
@@ -62,7 +60,7 @@ def generate(
     as_json: JsonOption = False,
     assignments: SetOption = None,
 ) -> None:
-    """Let an engine write self-edits of contexts, and keep none of them."""
+    """Let an engine write self-edits, and keep none of them."""
     from stages.bench import generate as bench
 
     sizes = numbers(batches, "--decode-batch")

@@ -43,10 +43,14 @@ EXTRAS = {
 INSTALL = "pip install -c constraints.txt"  # in the checkout: the tested set
 
 
-RayFlag = Annotated[bool, typer.Option("--ray", help="List the nodes of the Ray cluster, too.")]
+RayFlag = Annotated[bool, typer.Option("--ray", help="Also list the nodes of the Ray cluster.")]
 AddressOption = Annotated[
     str | None,
-    typer.Option("--ray-address", metavar="HOST:PORT", help="[default: RAY_ADDRESS, else here]"),
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="Ray cluster. [default: RAY_ADDRESS, else this machine]",
+    ),
 ]
 
 
@@ -56,7 +60,10 @@ def doctor(
     ray: RayFlag = False,
     ray_address: AddressOption = None,
 ) -> None:
-    """Check this machine. Exits 2 when a required package is missing."""
+    """Check this machine: packages, devices, memory.
+
+    Exits 2 when a required package is missing.
+    """
     facts = _packages() | _machine() | _store(ctx) | (_nodes(ray_address) if ray else {})
     if as_json:
         console.out_json({name: {"ok": ok, "fact": fact} for name, (ok, fact) in facts.items()})

@@ -16,7 +16,8 @@ ProbeOption = Annotated[
     str | None,
     typer.Option(
         "--probe",
-        help="Contexts artifact that nothing is trained on: what adapting does to it is told, too.",
+        help="Held-out contexts; also report how adapting changes accuracy on them.",
+        rich_help_panel="Grading",
     ),
 ]
 
@@ -28,4 +29,4 @@ def evaluate(
     student: StudentOption = None,
     probe: ProbeOption = None,
 ) -> None:
-    """Measure how well a policy adapts itself, or a student, to contexts."""
+    """Measure how well a policy adapts itself, or a student."""

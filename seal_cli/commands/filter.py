@@ -22,4 +22,4 @@ ExportOption = Annotated[
 
 @stage_command(TAKES, Seal.filter)
 def filter(rewards: RewardsArg, export: ExportOption = None) -> None:
-    """Keep the self-edits that earned it."""
+    """Select the self-edits to learn from."""

@@ -28,7 +28,7 @@ TopOption = Annotated[
         "--keep-top",
         metavar="N",
         min=0,
-        help="Of every scored adapters artifact keep the weights of the best N self-edits alone.",
+        help="In every scored adapters artifact, keep the weights of the best N self-edits only.",
     ),
 ]
 ByOption = Annotated[Measure, typer.Option("--by", help="What --keep-top ranks by.")]
@@ -37,12 +37,12 @@ AgeOption = Annotated[
     typer.Option(
         "--older-than",
         metavar="AGE",
-        help="Artifacts this old that nothing needs: 30d, 8w, 12h.",
+        help="Also artifacts older than this that nothing needs: 30d, 8w, 12h.",
     ),
 ]
 AnswersFlag = Annotated[
     bool,
-    typer.Option("--answers", help="Damaged answers of servers, too: they are asked for again."),
+    typer.Option("--answers", help="Also damaged answers of servers; they are requested again."),
 ]
 
 
@@ -54,7 +54,10 @@ def gc(
     answers: AnswersFlag = False,
     yes: YesFlag = False,
 ) -> None:
-    """Sweep trash, finished work and temporary files; prints what would go, --yes does it."""
+    """List what the store no longer needs; --yes deletes it.
+
+    Without options: trash, finished work and temporary files.
+    """
     store = store_of(ctx)
     going: list[Goes] = list(leftovers(store))
     if keep_top is not None:

@@ -7,7 +7,7 @@ from seal_cli.pipeline.generate import TAKES
 
 @stage_command(TAKES, Seal.generate)
 def generate(contexts: ContextsArg, policy: PolicyOption) -> None:
-    """Let the policy write self-edits for every context.
+    """Write self-edits for every context.
 
     Prompts of passages: implications (the default), implications-long, implications-very-long,
     implications-chain-of-thought, rewrite, self-qa, none. Recipes of several steps: entity-pairs

@@ -21,22 +21,22 @@ DomainOption = Annotated[
     str | None,
     typer.Option(
         "--domain",
-        help=f"What is learned: {', '.join(DOMAINS)} [default: knowledge; of tiny-grids arc].",
+        help=f"Domain: {', '.join(DOMAINS)}. [default: knowledge; arc for tiny-grids]",
     ),
 ]
 SplitOption = Annotated[
     str | None,
-    typer.Option("--split", help="Split to take, and the label of passages that have none."),
+    typer.Option("--split", help="Split to import; passages that name none get it as theirs."),
 ]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Take the first N contexts.")
+    int | None, typer.Option("--limit", min=1, help="Import the first N contexts.")
 ]
 OnlyOption = Annotated[
     str | None,
     typer.Option(
         "--only",
         metavar="ID,...",
-        help="Take these contexts alone, in the order of the file: titles or context ids.",
+        help="Import only these contexts: titles or context ids, in the order of the file.",
     ),
 ]
 
@@ -49,4 +49,4 @@ def import_contexts(
     limit: LimitOption = None,
     only: OnlyOption = None,
 ) -> None:
-    """Import passages and their questions, or tasks, from files into one artifact."""
+    """Import passages and questions, or tasks, from files."""

@@ -19,7 +19,10 @@ FileOption = Annotated[
 def init(
     ctx: typer.Context, config: FileOption = DEFAULT_FILE, preset: PresetOption = None
 ) -> None:
-    """Make an empty store and a settings file: every key at its default, or as a preset has it."""
+    """Make an empty store and a settings file with every key.
+
+    Every key stands at its default, or as a preset has it.
+    """
     text = starter(preset)
     workspace = store_of(ctx)
     if preset and config.exists() and config.read_text(encoding="utf-8") != text:

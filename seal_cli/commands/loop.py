@@ -23,14 +23,14 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         help="Model folder, hub name, update artifact, tiny or tiny-grids "
-        "[default: the one that --contexts names, else tiny].",
+        "[default: the one of --contexts, else tiny]",
     ),
 ]
 EvalOption = Annotated[
     str | None,
     typer.Option(
         "--eval-contexts",
-        help="Contexts artifact to measure on [default: of tiny its eval split, else the same].",
+        help="Contexts artifact to measure on. [default: the eval split of tiny, else --contexts]",
     ),
 ]
 
@@ -45,7 +45,8 @@ def loop(
     allow_split: AllowOption = None,
     proxy_model: ProxyOption = None,
 ) -> None:
-    """Run rounds of generate, score, filter and update, and measure every policy.
+    """Run rounds of generate, score, filter, update and eval.
 
-    Settings of the stages come from seal.toml, SEAL_* variables and --set.
+    Every policy is measured on the evaluation contexts. Settings of the stages come from seal.toml,
+    SEAL_* variables and --set.
     """

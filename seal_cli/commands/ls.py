@@ -16,9 +16,11 @@ StageArg = Annotated[
 ]
 RemoteOption = Annotated[
     str | None,
-    typer.Option("--remote", metavar="URL", help="What is there instead; nothing is fetched."),
+    typer.Option(
+        "--remote", metavar="URL", help="List what is at this URL instead; nothing is fetched."
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 _HEADINGS = ("artifact", "kind", "rows", "failed", "made", "seconds", "from")
 

@@ -12,11 +12,11 @@ GivenArg = Annotated[
     list[str],
     typer.Argument(
         metavar="ID… URL",
-        help="Whole ids, or -; then where `seal push` sent them [default: SEAL_REMOTE].",
+        help="Full ids, or -; then the URL given to `seal push`. [default: SEAL_REMOTE]",
     ),
 ]
 RepairFlag = Annotated[
-    bool, typer.Option("--repair", help="Read again what is here, and fetch what is damaged.")
+    bool, typer.Option("--repair", help="Verify what is here, and fetch damaged files again.")
 ]
 
 
@@ -29,10 +29,10 @@ def pull(
     repair: RepairFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Fetch artifacts and what they were made from from another place; prints their ids.
+    """Fetch artifacts and their inputs from another place.
 
-    Every file is compared with its digest, and an artifact appears whole or not at all. What came
-    before an interruption is not fetched again.
+    It prints their ids. Every file is compared with its digest, and an artifact appears whole or
+    not at all. What came before an interruption is not fetched again.
     """
     console.configure(quiet=quiet)
     ids, url = ids_and_url(given)

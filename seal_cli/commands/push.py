@@ -15,11 +15,11 @@ GivenArg = Annotated[
     typer.Argument(
         metavar="ID… URL",
         help="Artifacts, or -; then file:///folder, s3://bucket/path, gs://, sftp://host/path, "
-        "hf://user/repo or hf://datasets/user/repo [default: SEAL_REMOTE].",
+        "hf://user/repo or hf://datasets/user/repo. [default: SEAL_REMOTE]",
     ),
 ]
 RepairFlag = Annotated[
-    bool, typer.Option("--repair", help="Read again what is there, and send what is damaged.")
+    bool, typer.Option("--repair", help="Verify what is there, and send damaged files again.")
 ]
 
 
@@ -32,10 +32,11 @@ def push(
     repair: RepairFlag = False,
     quiet: QuietFlag = False,
 ) -> None:
-    """Send artifacts and what they were made from to another place; prints their ids.
+    """Send artifacts and their inputs to another place.
 
-    What is there already is not sent again, so a push that was interrupted goes on. Credentials are
-    those of the environment (AWS_*, HF_TOKEN, the agent of ssh), never part of the URL.
+    It prints their ids. What is there already is not sent again, so a push that was interrupted
+    goes on. Credentials are those of the environment (AWS_*, HF_TOKEN, the agent of ssh), never
+    part of the URL.
     """
     console.configure(quiet=quiet)
     store = store_of(ctx)

@@ -7,8 +7,9 @@ from seal_cli.pipeline.quiz import TAKES
 
 @stage_command(TAKES, Seal.quiz)
 def quiz(contexts: ContextsArg, policy: PolicyOption) -> None:
-    """Let the policy write questions about passages, and keep those that can serve as rewards.
+    """Write questions about passages that have none.
 
-    Kept are questions answered right with the passage in view and wrong without, whose answer
-    stands in the passage. What was dropped, and why, is in the table `drafts`.
+    The policy writes them; those that can serve as rewards are kept. Kept are questions answered
+    right with the passage in view and wrong without, whose answer stands in the passage. What was
+    dropped, and why, is in the table `drafts`.
     """

@@ -12,14 +12,14 @@ from stages.grading import NAMES
 SourceArg = Annotated[
     str,
     typer.Argument(
-        metavar="REWARDS|METRICS", help="What to judge again: id, prefix, @latest:score, or -."
+        metavar="REWARDS|METRICS", help="What to grade again: id, prefix, @latest:score, or -."
     ),
 ]
 GraderOption = Annotated[
     str,
     typer.Option(
         "--grader",
-        help=f"What judges the answers: {NAMES}; offline is the newest version, MODEL a model "
+        help=f"Grader of the answers: {NAMES}. offline is the newest version; MODEL is a model "
         "behind --base-url.",
     ),
 ]
@@ -27,7 +27,8 @@ GraderOption = Annotated[
 
 @stage_command(TAKES, Seal.regrade)
 def regrade(source: SourceArg, grader: GraderOption) -> None:
-    """Judge stored answers again with another grader; the model that gave them is not run.
+    """Grade stored answers again with another grader.
 
-    Rewards (of score, regrade or an import) give rewards, which filter takes; metrics give metrics.
+    The model that gave them is not run. Rewards (of score, regrade or an import) give rewards,
+    which filter takes; metrics give metrics.
     """

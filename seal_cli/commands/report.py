@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 NamesArg = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[NAME]…", help="Reports, or all. Without a name: what there is."),
+    typer.Argument(metavar="[NAME]…", help="Names of reports, or all. Without one, list them."),
 ]
 ContextOption = Annotated[
-    str | None, typer.Option("--context", help="For examples: a context's id or title.")
+    str | None, typer.Option("--context", help="For the report examples: a context's id or title.")
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")
@@ -56,7 +56,7 @@ def report(
     output: OutputOption = None,
     timeout: SecondsOption = 60.0,
 ) -> None:
-    """Answer named questions about the store: the paper's tables, rounds, reward noise, cost."""
+    """Print a named report: the paper's tables, rounds, cost."""
     if not names and format is not Format.html:
         console.out_rich(_catalogue())
         return

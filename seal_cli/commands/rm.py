@@ -15,7 +15,10 @@ IdsArg = Annotated[list[str], typer.Argument(metavar="ID…", help="Artifacts, o
 
 
 def rm(ctx: typer.Context, ids: IdsArg, yes: YesFlag = False) -> None:
-    """Move artifacts to the store's trash; prints what would go, --yes does it."""
+    """Move artifacts to the store's trash, with --yes.
+
+    Without --yes it prints what would go.
+    """
     store = store_of(ctx)
     named = dict.fromkeys(_found(store, from_stdin() if one == "-" else one) for one in ids)
     go(store, list(chosen(store, list(named))), yes=yes)

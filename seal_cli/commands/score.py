@@ -18,7 +18,7 @@ QuestionsOption = Annotated[
     str | None,
     typer.Option(
         "--questions",
-        help="Ask the questions of this contexts artifact (of `seal quiz`, say) instead.",
+        help="Ask the questions of this artifact instead, for example those of `seal quiz`.",
     ),
 ]
 
@@ -31,7 +31,7 @@ def score(
     probe: ProbeOption = None,
     proxy_model: ProxyOption = None,
 ) -> None:
-    """Examine adapted students and reward the self-edits.
+    """Ask adapted students the questions, and reward the self-edits.
 
     Given self-edits, it adapts in memory with the settings of [adapt] and keeps no weights.
     """

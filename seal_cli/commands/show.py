@@ -29,7 +29,7 @@ def show(
     config: ConfigFlag = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what an artifact is, what it was made from, and its first rows."""
+    """Show an artifact: its settings, inputs and first rows."""
     workspace = store_of(ctx)
     found = workspace.artifact(workspace.resolve(from_stdin() if artifact == "-" else artifact))
     if as_json:

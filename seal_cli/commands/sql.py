@@ -26,7 +26,7 @@ SHOWN = 1000  # rows of a table for people
 
 QueryArg = Annotated[
     str | None,
-    typer.Argument(metavar="QUERY", help="SQL (DuckDB's), or - to read it from stdin."),
+    typer.Argument(metavar="QUERY", help="DuckDB SQL, or - to read it from stdin."),
 ]
 TablesFlag = Annotated[
     bool, typer.Option("--tables", help="List the tables; with a table's name, its columns.")
@@ -43,7 +43,8 @@ class Format(StrEnum):
 
 
 FormatOption = Annotated[
-    Format | None, typer.Option("--format", "-f", help="[default: table on a terminal, else csv]")
+    Format | None,
+    typer.Option("--format", "-f", help="Output format. [default: table on a terminal, else csv]"),
 ]
 
 

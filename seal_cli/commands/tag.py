@@ -9,14 +9,16 @@ from seal_cli.options import from_stdin, store_of
 from stages.errors import ConfigError, InputError
 
 NameArg = Annotated[str | None, typer.Argument(metavar="[NAME]")]
-IdArg = Annotated[str | None, typer.Argument(metavar="[ID]", help="What it stands for.")]
-DeleteFlag = Annotated[bool, typer.Option("--delete", help="Forget the name.")]
+IdArg = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="Artifact that the name stands for.")
+]
+DeleteFlag = Annotated[bool, typer.Option("--delete", help="Remove the name.")]
 
 
 def tag(
     ctx: typer.Context, name: NameArg = None, artifact: IdArg = None, delete: DeleteFlag = False
 ) -> None:
-    """Let a name stand for an artifact, wherever an id may stand; alone, list all names."""
+    """Give an artifact a name; alone, list all names."""
     store = store_of(ctx)
     if name is None:
         for known in store.names.all():

@@ -22,7 +22,7 @@ ReplayFromOption = Annotated[
     typer.Option(
         "--replay-from",
         metavar="SELECTION",
-        help="Replay from this selection, in place of the earlier rounds'; repeatable.",
+        help="Replay from this selection instead of the earlier rounds'; repeatable.",
     ),
 ]
 ReplayContextsOption = Annotated[
@@ -30,7 +30,7 @@ ReplayContextsOption = Annotated[
     typer.Option(
         "--replay-contexts",
         metavar="CONTEXTS",
-        help="Replay the texts of these contexts, in place of the earlier rounds' self-edits.",
+        help="Replay the texts of these contexts instead of the earlier rounds' self-edits.",
     ),
 ]
 

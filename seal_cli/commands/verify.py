@@ -15,13 +15,15 @@ from stages.errors import ConfigError, InputError
 
 IdsArg = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[ID]…", help="Artifacts, and what they are made from."),
+    typer.Argument(metavar="[ID]…", help="Artifacts, with their inputs."),
 ]
 AllFlag = Annotated[bool, typer.Option("--all", help="The whole store.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 RemoteOption = Annotated[
     str | None,
-    typer.Option("--remote", metavar="URL", help="What is there instead; nothing is kept."),
+    typer.Option(
+        "--remote", metavar="URL", help="Verify what is at this URL instead; nothing is stored."
+    ),
 ]
 
 
@@ -32,7 +34,10 @@ def verify(
     remote: RemoteOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Read everything again and compare it with its digests; one line per finding, exit 3."""
+    """Compare every file of the store with its digest.
+
+    It reads everything again, prints one line per finding, and then exits 3.
+    """
     if bool(ids) == every:
         raise ConfigError("no artifact is named.", "Name artifacts, or use --all.")
     store, start = store_of(ctx), time.perf_counter()

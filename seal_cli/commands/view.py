@@ -13,11 +13,9 @@ from seal_cli.store.query import check_complete, require
 
 IdsArg = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[ID]…", help="Artifacts, with what they were made from. [default: all]"
-    ),
+    typer.Argument(metavar="[ID]…", help="Artifacts to show with their inputs. [default: all]"),
 ]
-OutputOption = Annotated[Path, typer.Option("--output", "-o", help="The page.")]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 OpenFlag = Annotated[bool, typer.Option("--open", help="Open it in a browser.")]
 
 
@@ -28,7 +26,7 @@ def view(
     open: OpenFlag = False,
     timeout: SecondsOption = 60.0,
 ) -> None:
-    """Write one page to browse: contexts with their self-edits, rounds, settings.
+    """Write one HTML page to browse self-edits.
 
     It holds everything it shows and asks the network for nothing.
     """

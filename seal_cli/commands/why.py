@@ -14,13 +14,13 @@ from seal_cli.store.artifact import Artifact
 from stages.why import Asked, Change, Said, Why
 
 SelfEditArg = Annotated[
-    str, typer.Argument(metavar="SELF_EDIT", help="Its id, a unique prefix of it, or -.")
+    str, typer.Argument(metavar="SELF_EDIT", help="Id of a self-edit, a unique prefix, or -.")
 ]
 RewardsOption = Annotated[
     str | None,
     typer.Option(
         "--rewards",
-        help="The rewards artifact to explain [default: the newest that has the self-edit].",
+        help="Rewards artifact. [default: the newest with the self-edit]",
     ),
 ]
 
@@ -31,9 +31,10 @@ def why(
     rewards: RewardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what a self-edit changed: per question the answers before and after.
+    """Show what a self-edit changed, question by question.
 
-    With the line of it that covers the gold answer, and the sibling that won.
+    Per question the answers before and after. With the line of it that covers the gold answer, and
+    the sibling that won.
     """
     workspace = store_of(ctx)
     wanted = from_stdin() if self_edit == "-" else self_edit

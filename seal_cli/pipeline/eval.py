@@ -32,6 +32,7 @@ from stages.config import (
 )
 from stages.domains import Domain
 from stages.domains.arc.settings import ArcConfig
+from stages.engines import LOCAL
 from stages.errors import ConfigError
 from stages.fields import Config
 from stages.grading.judge import JudgeConfig
@@ -50,6 +51,7 @@ TAKES = Takes(
     JudgeConfig,
     shards=True,
     without=("probe_limit",),  # an evaluation asks the whole probe
+    choices={"engine": LOCAL},
 )
 _OWN: dict[str, type[Config]] = {"cpt": CptConfig, "continual": ContinualConfig}
 

@@ -19,24 +19,22 @@ PAD_TARGETS = ("eos", "none", "official")
 class LoraConfig(Config):
     """A LoRA and how it is trained: shared by the inner loop (adapt) and the outer one (update)."""
 
-    rank: int = option(32, "LoRA rank", minimum=1, maximum=512)
-    alpha: int = option(64, "LoRA alpha; updates are scaled by alpha / rank", minimum=1)
+    rank: int = option(32, "LoRA rank.", minimum=1, maximum=512)
+    alpha: int = option(64, "LoRA alpha; updates are scaled by alpha / rank.", minimum=1)
     targets: str = option(
         "default",
-        "modules: 'default' (query and value), 'all-linear', or names with commas",
+        "Modules: 'default' (query and value), 'all-linear', or names with commas.",
         elsewhere=True,
     )
-    epochs: int = option(10, "passes over the training sequences", minimum=1, maximum=1000)
-    learning_rate: float = option(1e-3, "peak learning rate", minimum=0, maximum=1)
+    epochs: int = option(10, "Passes over the training sequences.", minimum=1, maximum=1000)
+    learning_rate: float = option(1e-3, "Peak learning rate.", minimum=0, maximum=1)
     schedule: str = option(
-        "linear", "how the learning rate falls to zero after its peak", choices=SCHEDULES
+        "linear", "Decay of the learning rate to zero after its peak.", choices=SCHEDULES
     )
-    warmup_steps: int = option(
-        0, "optimizer steps in which the learning rate rises to its peak", minimum=0
-    )
-    batch_size: int = option(1, "sequences per optimizer step", minimum=1)
-    max_length: int = option(2048, "longest training sequence in tokens", minimum=2)
-    seed: int = option(0, "run seed; every row derives its own from it")
+    warmup_steps: int = option(0, "Optimizer steps of warm-up.", minimum=0)
+    batch_size: int = option(1, "Sequences per optimizer step.", minimum=1)
+    max_length: int = option(2048, "Longest training sequence, in tokens.", minimum=2)
+    seed: int = option(0, "Run seed; every row derives its own seed from it.")
 
     def job(self, rows: Sequence[Row], targets: tuple[str, ...], seed: int, **decided: Any) -> Job:
         """A training on these rows as configured, but for what is `decided` otherwise."""
@@ -51,31 +49,34 @@ class AdaptConfig(LoraConfig):
 
     SECTION = "adapt"
 
-    repeats: int = option(3, "adapters per self-edit, each with its own seed", minimum=1)
+    repeats: int = option(3, "Adapters per self-edit, each with its own seed.", minimum=1)
     max_sequences: int = option(
-        128, "training sequences per self-edit, the passage included", minimum=1
+        128, "Training sequences per self-edit, the passage included (the paper: 31).", minimum=1
     )
     over_length: str = option(
         "cut",
-        "a sequence longer than max-length is cut, or dropped for the next one; where no target is "
-        "left it is dropped in any case",
+        "Cut a sequence longer than max-length, or drop it for the next one. One that has no "
+        "target left is always dropped.",
         choices=OVER_LENGTH,
     )
     pad_targets: str = option(
         "eos",
-        "end tokens as targets: one per sequence (eos), none, or padding to max-length (official)",
+        "End tokens as targets: one per sequence (eos), none, or padding to max-length "
+        "(official, as in the paper).",
         choices=PAD_TARGETS,
     )
-    max_epochs: int = option(20, "epochs that a self-edit may ask for", minimum=1)
+    max_epochs: int = option(20, "Most epochs that a self-edit may ask for.", minimum=1)
     max_learning_rate: float = option(
-        1e-2, "learning rate that a self-edit may ask for", minimum=0, maximum=1
+        1e-2, "Highest learning rate that a self-edit may ask for.", minimum=0, maximum=1
     )
     max_steps: int = option(
-        375, "optimizer steps of a self-edit that asks for its epochs (the paper: 375)", minimum=1
+        375,
+        "Most optimizer steps of a self-edit that asks for its epochs (the paper: 375).",
+        minimum=1,
     )
-    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
+    chat: str = option("auto", "Use the model's chat template.", choices=CHAT_MODES, elsewhere=True)
     slots: str = option(
-        "auto", "adapters trained at once: a number, or auto (by free memory)", volatile=True
+        "auto", "Adapters trained at once: a number, or auto (by free memory).", volatile=True
     )
 
     def __post_init__(self) -> None:

@@ -14,18 +14,18 @@ class EvalConfig(Config):
 
     regime: str = option(
         "default",
-        "single (a passage, an adapter), cpt (all passages at once), continual (one edit after "
-        "another) or fewshot (a task); the domain says single or fewshot by default",
+        "single (one passage, one adapter), cpt (all passages at once), continual (one edit "
+        "after another) or fewshot (one task); default is the domain's.",
         choices=("default", "single", "cpt", "continual", "fewshot"),
     )
     oracle: str = option(
-        "", "for fewshot: a file with one self-edit, used for every task", elsewhere=True
+        "", "For fewshot: a file with one self-edit, used for every task.", elsewhere=True
     )
-    samples: int = option(1, "self-edits per context", minimum=1)
-    repeats: int = option(1, "adapters per self-edit, each with its own seed", minimum=1)
-    limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
-    offset: int = option(0, "start at this context", minimum=0)
-    seed: int = option(0, "run seed; every row derives its own from it")
+    samples: int = option(1, "Self-edits per context.", minimum=1)
+    repeats: int = option(1, "Adapters per self-edit, each with its own seed.", minimum=1)
+    limit: int = option(0, "Use this many contexts, wrapping around; 0 is all.", minimum=0)
+    offset: int = option(0, "Start at this context.", minimum=0)
+    seed: int = option(0, "Run seed; every row derives its own seed from it.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,23 +38,24 @@ class CptConfig(Config):
 
     SECTION = "cpt"
 
-    full: bool = option(False, "finetune all weights instead of a LoRA")
-    lines: bool = option(False, "learn each line of a self-edit by itself, not the whole as one")
+    full: bool = option(False, "Finetune all weights instead of a LoRA.")
+    lines: bool = option(False, "Learn each line of a self-edit by itself, not the whole as one.")
     epochs: int | None = option(
-        None, "passes over the texts; 3, with --full 1", minimum=1, maximum=1000
+        None, "Passes over the texts.", shown="3, with --full 1", minimum=1, maximum=1000
     )
     learning_rate: float | None = option(
-        None, "peak learning rate; 1e-3, with --full 7e-5", minimum=0, maximum=1
+        None, "Peak learning rate.", shown="0.001, with --full 7e-5", minimum=0, maximum=1
     )
-    batch_size: int | None = option(None, "sequences per optimizer step; 8", minimum=1)
+    batch_size: int | None = option(None, "Sequences per optimizer step.", shown="8", minimum=1)
     warmup: float | None = option(
         None,
-        "share of the steps in which a full finetuning's rate rises, without --warmup-steps; 0.03",
+        "With --full: share of the steps that is warm-up, without --warmup-steps.",
+        shown="0.03",
         minimum=0,
         maximum=1,
     )
     questions: int = option(
-        0, "ask this many questions, drawn as the released code draws its 500; 0 is all", minimum=0
+        0, "Ask this many questions, drawn as the released code draws its 500; 0 is all.", minimum=0
     )
 
     def __post_init__(self) -> None:
@@ -80,26 +81,27 @@ class ContinualConfig(Config):
 
     SECTION = "continual"
 
-    edits: int = option(8, "self-edits of a sequence, each about another passage", minimum=1)
-    sequences: int = option(8, "sequences, each from the same model (the paper: 64)", minimum=1)
+    edits: int = option(8, "Self-edits of a sequence, each about another passage.", minimum=1)
+    sequences: int = option(8, "Sequences, each from the same model (the paper: 64).", minimum=1)
     separate: bool = option(
-        False, "keep the adapters apart and ask each about its passage, instead of merging them"
+        False, "Keep the adapters apart and ask each about its passage, instead of merging them."
     )
     replay: float = option(
-        0.0, "earlier self-edits of the sequence learned again with each: a number, or a share < 1",
+        0.0,
+        "Earlier self-edits of the sequence learned again with each: a number, or a share below 1.",
         minimum=0,
     )  # fmt: skip
     gate: float | None = option(
-        None, "points that a merge may cost in accuracy before it is held back", minimum=0
+        None, "Points of accuracy that a merge may cost before it is held back.", minimum=0
     )
     gate_action: str = option(
         "clip",
-        "a merge over its budget is scaled down to a half, a quarter, then nothing (clip), or left "
-        "out (reject)",
+        "Scale a merge over its budget down to a half, a quarter, then nothing (clip), or "
+        "leave it out (reject).",
         choices=("clip", "reject"),
     )
     gate_on: str = option(
-        "earlier", "what a merge must not harm: the passages edited earlier, or the --probe",
+        "earlier", "What a merge must not harm: the passages edited earlier, or the --probe.",
         choices=("earlier", "probe"),
     )  # fmt: skip
 

@@ -13,14 +13,14 @@ class FilterConfig(Config):
 
     SECTION = "filter"
 
-    rule: str = option("best-of-n", "which self-edits are kept", choices=RULES)
-    query: str = option("", "for the rule sql: a file with one SELECT", elsewhere=True)
-    keep: int = option(1, "self-edits kept per context (top-k)", minimum=1)
-    threshold: float = option(0.5, "smallest reward kept (threshold)")
-    margin: float = option(0.0, "gain over the baseline that must be exceeded (improves)")
+    rule: str = option("best-of-n", "Which self-edits are kept.", choices=RULES)
+    query: str = option("", "For the rule sql: a file with one SELECT.", elsewhere=True)
+    keep: int = option(1, "For top-k: self-edits kept per context.", minimum=1)
+    threshold: float = option(0.5, "For threshold: smallest reward kept.")
+    margin: float = option(0.0, "For improves: gain over the baseline that must be exceeded.")
     max_forget: float | None = option(
         None,
-        "before any rule, drop self-edits whose adapter loses more points than this on the probe",
+        "Before any rule, drop self-edits whose adapter loses more points than this on the probe.",
         minimum=0,
         maximum=100,
     )

@@ -12,24 +12,26 @@ class GenerateConfig(Config):
 
     SECTION = "generate"
 
-    samples: int = option(5, "self-edits per context", minimum=1)
+    samples: int = option(5, "Self-edits per context.", minimum=1)
     prompt: str = option(
         "default",
-        "prompt or recipe of the domain by name, or a file: a text with {context} or "
-        "{demonstrations}, or the steps of a recipe (.toml)",
+        "Prompt or recipe of the domain, or a file: a text with {context} or "
+        "{demonstrations}, or a recipe (.toml).",
         elsewhere=True,
     )
     constrained: bool = option(
-        False, "let the policy write nothing but self-edits that can be read (needs xgrammar)"
+        False, "Constrain decoding so that every self-edit can be parsed (needs xgrammar)."
     )
-    engine: str = option("transformers", "who generates", choices=tuple(ENGINES), elsewhere=True)
-    temperature: float = option(1.0, "sampling temperature; 0 is greedy", minimum=0)
-    top_p: float = option(0.95, "nucleus sampling mass", minimum=0.01, maximum=1)
+    engine: str = option(
+        "transformers", "Engine that generates.", choices=tuple(ENGINES), elsewhere=True
+    )
+    temperature: float = option(1.0, "Sampling temperature; 0 is greedy.", minimum=0)
+    top_p: float = option(0.95, "Nucleus sampling mass.", minimum=0.01, maximum=1)
     max_tokens: int = option(
-        1024, "longest text of one request in tokens (the paper: 8192)", minimum=1
+        1024, "Longest completion of a request, in tokens (the paper: 8192).", minimum=1
     )
-    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
-    limit: int = option(0, "use this many contexts, wrapping around; 0 is all", minimum=0)
-    offset: int = option(0, "start at this context", minimum=0)
-    seed: int = option(0, "run seed; every row derives its own from it")
-    decode_batch: int = option(16, "sequences decoded together", minimum=1, volatile=True)
+    chat: str = option("auto", "Use the model's chat template.", choices=CHAT_MODES, elsewhere=True)
+    limit: int = option(0, "Use this many contexts, wrapping around; 0 is all.", minimum=0)
+    offset: int = option(0, "Start at this context.", minimum=0)
+    seed: int = option(0, "Run seed; every row derives its own seed from it.")
+    decode_batch: int = option(16, "Sequences decoded together.", minimum=1, volatile=True)

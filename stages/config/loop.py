@@ -16,26 +16,27 @@ class LoopConfig(Config):
 
     SECTION = "loop"
 
-    rounds: int = option(2, "rounds of generate, score, filter and update", minimum=1)
-    limit: int = option(50, "contexts per round, taken in order, wrapping around", minimum=1)
-    samples: int | None = option(None, "self-edits per context, in place of [generate]", minimum=1)
-    repeats: int | None = option(None, "adapters per self-edit, in place of [adapt]", minimum=1)
+    rounds: int = option(2, "Rounds of generate, score, filter and update.", minimum=1)
+    limit: int = option(50, "Contexts per round, in order, wrapping around.", minimum=1)
+    samples: int | None = option(None, "Self-edits per context.", shown="[generate]'s", minimum=1)
+    repeats: int | None = option(None, "Adapters per self-edit.", shown="[adapt]'s", minimum=1)
     eval_limit: int | None = option(
-        None, "contexts of each evaluation, in place of [eval]", minimum=0
+        None, "Contexts of each evaluation.", shown="[eval]'s", minimum=0
     )
-    seed: int | None = option(None, "run seed of every stage, in place of theirs")
-    slots: str | None = option(None, "adapters trained at once, in place of [adapt]")
+    seed: int | None = option(None, "Run seed of every stage.", shown="each stage's")
+    slots: str | None = option(None, "Adapters trained at once.", shown="[adapt]'s")
     engine: str | None = option(
         None,
-        "who generates and answers, in place of [generate] and [score]",
+        "Engine that generates and answers.",
+        shown="[generate]'s and [score]'s",
         choices=APPLY_LORA,
     )
-    grader: str | None = option(None, "who judges the answers, in place of [score]")
-    prompts: str = option("", "run the loop once for each of these, side by side: a,b,c")
+    grader: str | None = option(None, "Grader of the answers.", shown="[score]'s")
+    prompts: str = option("", "Run the loop once for each of these, side by side: a,b,c.")
     patience: int = option(
-        0, "stop after so many rounds in a row that gain nothing for certain; 0 is never", minimum=0
+        0, "Stop after N rounds without a significant gain; 0 is never.", minimum=0
     )
-    budget: str = option("", "time to spend: 2h, 30m, 90s; the same command goes on later")
+    budget: str = option("", "Time to spend: 2h, 30m, 90s. The same command goes on later.")
 
     def __post_init__(self) -> None:
         super().__post_init__()

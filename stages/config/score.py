@@ -18,21 +18,19 @@ class ScoreConfig(Config):
 
     grader: str = option(
         "default",
-        "what judges the answers: default (the domain's), "
-        f"{NAMES}; offline is the newest version, MODEL a model behind --base-url",
+        f"Grader of the answers: default (the domain's), {NAMES}. offline is the newest version; "
+        "MODEL is a model behind --base-url.",
         elsewhere=True,
     )
-    engine: str = option("transformers", "who answers", choices=APPLY_LORA, elsewhere=True)
-    answer_tokens: int = option(64, "longest answer in tokens", minimum=1)
-    reward_floor: float = option(0.0, "reward of an invalid self-edit")
-    voting: bool = option(
-        False, "ask for grids in eight ways and give the two that come most often as attempts"
-    )
-    chat: str = option("auto", "use the model's chat template", choices=CHAT_MODES, elsewhere=True)
+    engine: str = option("transformers", "Engine that answers.", choices=APPLY_LORA, elsewhere=True)
+    answer_tokens: int = option(64, "Longest answer, in tokens.", minimum=1)
+    reward_floor: float = option(0.0, "Reward of an invalid self-edit.")
+    voting: bool = option(False, "Ask under all 8 symmetries; submit the two most common grids.")
+    chat: str = option("auto", "Use the model's chat template.", choices=CHAT_MODES, elsewhere=True)
     probe_limit: int = option(
-        10, "contexts of the probe that are asked about; 0 is all", minimum=0, elsewhere=True
+        10, "Contexts of the probe to ask about; 0 is all.", minimum=0, elsewhere=True
     )
-    decode_batch: int = option(128, "sequences decoded together", minimum=1, volatile=True)
+    decode_batch: int = option(128, "Sequences decoded together.", minimum=1, volatile=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,20 +46,21 @@ class RewardConfig(Config):
 
     reward: str = option(
         "accuracy",
-        "; ".join(f"{spec.name}: {spec.text}" for spec in REWARDS.values())
-        + "; binary: improved or, of tasks, solved",
+        "What a self-edit earns. "
+        + "; ".join(f"{spec.name}: {spec.text}" for spec in REWARDS.values())
+        + "; binary: improved, for tasks solved",
         choices=CHOICES,
     )
     racing: str = option(
         "off",
-        "give no further repeats to who is behind in its context: by halving, or by bounds",
+        "Stop repeating self-edits that are clearly losing in their context.",
         choices=RACES,
     )
     racing_keep: float = option(
-        0.5, "share that runs again (halving), rounded up", minimum=0.01, maximum=1
+        0.5, "For halving: share that runs again, rounded up.", minimum=0.01, maximum=1
     )
     racing_confidence: float = option(
-        0.5, "confidence of the bounds: lower saves more runs", minimum=0, maximum=0.999
+        0.5, "For bounds: confidence; a lower one saves more runs.", minimum=0, maximum=0.999
     )
-    proxy_engine: str = option("transformers", "who runs the judge (proxy)", choices=LOCAL)
-    proxy_tokens: int = option(128, "longest judgement in tokens (proxy)", minimum=1)
+    proxy_engine: str = option("transformers", "For proxy: engine of the judge.", choices=LOCAL)
+    proxy_tokens: int = option(128, "For proxy: longest judgement, in tokens.", minimum=1)

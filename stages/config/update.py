@@ -14,28 +14,29 @@ class UpdateConfig(LoraConfig):
 
     SECTION = "update"
 
-    rank: int = option(64, "LoRA rank", minimum=1, maximum=512)
-    alpha: int = option(128, "LoRA alpha; updates are scaled by alpha / rank", minimum=1)
+    rank: int = option(64, "LoRA rank.", minimum=1, maximum=512)
+    alpha: int = option(128, "LoRA alpha; updates are scaled by alpha / rank.", minimum=1)
     targets: str = option(
         "all-linear",
-        "modules: 'default' (query and value), 'all-linear', or names with commas",
+        "Modules: 'default' (query and value), 'all-linear', or names with commas.",
         elsewhere=True,
     )
-    epochs: int = option(2, "passes over the selection", minimum=1, maximum=1000)
-    learning_rate: float = option(3e-4, "peak learning rate", minimum=0, maximum=1)
-    batch_size: int = option(10, "sequences per optimizer step", minimum=1)
-    max_length: int = option(8192, "longest prompt and completion in tokens", minimum=2)
+    epochs: int = option(2, "Passes over the selection.", minimum=1, maximum=1000)
+    learning_rate: float = option(3e-4, "Peak learning rate.", minimum=0, maximum=1)
+    batch_size: int = option(10, "Sequences per optimizer step.", minimum=1)
+    max_length: int = option(8192, "Longest prompt with completion, in tokens.", minimum=2)
     objective: str = option(
-        "rest-em", "what the finetuning minimises", choices=tuple(OBJECTIVES), elsewhere=True
+        "rest-em", "What the finetuning minimises.", choices=tuple(OBJECTIVES), elsewhere=True
     )
     keep: str = option(
         "merged",
-        "what is stored: the 'merged' model, or the 'adapter' alone, which needs its base",
+        "Store the merged model, or the adapter alone, which needs its base.",
         choices=("merged", "adapter"),
     )
     replay: float = option(
         0.0,
-        "learn earlier rounds' self-edits again: up to 1 a share of the new ones, else how many",
+        "Learn earlier rounds' self-edits again: up to 1 a share of the new ones, above it a "
+        "number.",
         minimum=0,
     )
 

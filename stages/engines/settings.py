@@ -17,29 +17,29 @@ class ServerConfig(Config):
     """
 
     base_url: str = option(
-        "", "address of an OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1", volatile=True
+        "", "Address of an OpenAI-compatible server, e.g. http://127.0.0.1:8000/v1.", volatile=True
     )
     api: str = option(
         "auto",
-        "ask it by chat or by plain completions; auto is chat, unless --chat off",
+        "Ask by chat or by plain completions; auto is chat, unless --chat off.",
         choices=APIS,
     )
-    concurrency: int = option(8, "requests under way at once", minimum=1, volatile=True)
+    concurrency: int = option(8, "Concurrent requests.", minimum=1, volatile=True)
     attempts: int = option(
-        6, "times a request is sent before its row counts as failed", minimum=1, volatile=True
+        6, "Times a request is sent before its row counts as failed.", minimum=1, volatile=True
     )
     timeout: float = option(
-        600.0, "seconds until a request without an answer is given up", minimum=0.1, volatile=True
+        600.0, "Seconds until a request without an answer is given up.", minimum=0.1, volatile=True
     )
     requests_per_minute: float = option(
-        0.0, "most requests a minute; 0 is no limit", minimum=0, volatile=True
+        0.0, "Most requests a minute; 0 is no limit.", minimum=0, volatile=True
     )
     request_budget: int = option(
-        0, "requests this run may pay for; 0 is no limit", minimum=0, volatile=True
+        0, "Requests this run may pay for; 0 is no limit.", minimum=0, volatile=True
     )
     token_budget: int = option(
         0,
-        "tokens, prompts included, that this run may pay for; 0 is no limit",
+        "Tokens, prompts included, that this run may pay for; 0 is no limit.",
         minimum=0,
         volatile=True,
     )
@@ -77,7 +77,7 @@ class EndpointConfig(ServerConfig):
 
     structured: str = option(
         "none",
-        "how --constrained is asked for: not at all, or as vLLM wants it",
+        "How --constrained is asked for: not at all, or as vLLM wants it.",
         choices=("none", "vllm"),
     )
 
@@ -90,18 +90,18 @@ class VllmConfig(Config):
 
     memory: float = option(
         0.6,
-        "on a GPU: the share of its memory that vLLM takes, beside a model in training",
+        "On a GPU: share of its memory that vLLM takes, beside a model in training.",
         minimum=0.01,
         maximum=1,
         volatile=True,
     )
     kv_cache_mib: int = option(
         0,
-        "memory for keys and values; 0 is what is left on a GPU, 512 on a CPU",
+        "MiB for keys and values; 0 is what is left on a GPU, 512 on a CPU.",
         minimum=0,
         volatile=True,
     )
-    adapters: int = option(16, "adapters worn at once", minimum=1, volatile=True)
+    adapters: int = option(16, "Adapters applied at once.", minimum=1, volatile=True)
     max_model_len: int = option(
-        0, "longest prompt and text together in tokens; 0 is the model's window", minimum=0
+        0, "Longest prompt with completion, in tokens; 0 is the model's window.", minimum=0
     )

@@ -116,7 +116,7 @@ class JudgeConfig(ServerConfig):
     SECTION = "judge"
 
     verdict_tokens: int = option(
-        16, "longest verdict in tokens; a judge that thinks first needs more", minimum=1
+        16, "Longest verdict, in tokens; a judge that thinks first needs more.", minimum=1
     )
 
 

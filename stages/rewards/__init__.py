@@ -8,7 +8,7 @@ from stages.rewards.rules import ACCURACY, GAIN, IMPROVED, SOLVED, RewardSpec
 from stages.tables import Chosen
 
 # A model judges the text; nothing is trained and nobody examined (`stages.rewards.proxy`).
-PROXY = RewardSpec(name="proxy", text="a model judges the text, nothing is trained", rule=None)
+PROXY = RewardSpec(name="proxy", text="a model judges the text; nothing is trained", rule=None)
 REWARDS = {spec.name: spec for spec in (ACCURACY, GAIN, IMPROVED, SOLVED, PROXY)}
 # Names that stand for another one, by how the domain is measured.
 BY_REGIME: Mapping[str, Mapping[str, str]] = {"binary": {"single": "improved", "fewshot": "solved"}}

@@ -11,6 +11,8 @@ from documents import blocks, differs
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
     "README.md",
+    "AGENTS.md",
+    "examples/CONTRIBUTING.md",
     *sorted(f"examples/guides/{p.name}" for p in ROOT.glob("examples/guides/*.md")),
 ]
 MARK = "==== block"

@@ -86,11 +86,13 @@ def test_options_exist() -> None:
     import typer
 
     from seal_cli.app import app
+    from seal_cli.groups import Group
 
     known, groups = set(OTHERS), [typer.main.get_command(app)]
     for command in groups:  # it grows
         known.update(name for one in command.params for name in one.opts + one.secondary_opts)
-        groups += getattr(command, "commands", {}).values()
+        if isinstance(command, Group):
+            groups += [command.get_command(None, name) for name in command.list_commands(None)]
     files = [*SHELL, *YAML, CLUSTER / "Makefile", CLUSTER / "README.md"]
     named = {
         (path.name, option)

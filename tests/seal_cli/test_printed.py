@@ -5,11 +5,16 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from stores import import_all
+
+from seal_cli.app import app
+from seal_cli.groups import Group
 
 PRINTED = Path(__file__).parents[1] / "data" / "printed"
 COMMANDS = ("report paper-table2", "report rounds", "report continual", "show", "ls", "log")
@@ -46,6 +51,36 @@ def test_at_80_columns(
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
+
+
+def test_help_at_80_columns(seal: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command's help, with all of each option's text: no bracket is taken for markup."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("SEAL_STORE", "SEAL_REMOTE"):
+        monkeypatch.delenv(name, raising=False)
+    root = typer.main.get_command(app)
+    pages = [seal("--help").out]
+    for path, command in _commands(root):
+        page = seal(*path, "--help").out.replace("root ", "seal ")
+        letters = "".join(page.split())
+        for param in command.params:
+            assert "".join((getattr(param, "help", None) or "").split()) in letters, param.name
+        assert "[default: ]" not in page
+        pages.append(page)
+    text = "\n".join(pages)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    path = PRINTED / "help.txt"
+    if os.environ.get("RENEW"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def _commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        yield (*path, name), command
+        if isinstance(command, Group):
+            yield from _commands(command, (*path, name))
 
 
 def _base(seal: Any, store: Path) -> str:

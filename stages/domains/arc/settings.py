@@ -19,25 +19,23 @@ class ArcConfig(Config):
 
     grids: str = option(
         "rows",
-        "how grids are written for the student: digits, a line per row, or nested lists",
+        "How grids are written for the student: a line of digits per row, or nested lists.",
         choices=GRIDS,
     )
     system_message: bool = option(
         False,
-        "put the instruction and the demonstrations into a system message, where there is a chat "
-        "template",
+        "Put instruction and demonstrations into a system message, where there is a chat template.",
     )
     reorder: bool = option(
-        False, "without any augmentation, too, learn each task with its demonstrations reordered"
+        False, "Also train on tasks with reordered demonstrations when no augmentation is chosen."
     )
     colours: str = option(
         "any",
-        "what a permutation makes of a colour: any other one, or one that is unused in the task "
-        "as long as there are such",
+        "What a permutation maps a colour to: any other, or one unused in the task while "
+        "there are any.",
         choices=COLOURS,
     )
     own_first: bool = option(
         True,
-        "of more than max-sequences, keep the tasks of the demonstrations themselves first; else "
-        "keep any",
+        "Beyond max-sequences, keep the tasks of the demonstrations first; otherwise keep any.",
     )

@@ -1,10 +1,15 @@
 """Every command has help, and the ones around the pipeline say what they should."""
 
+import inspect
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from seal_cli.app import Bench, Import, Seal
+from seal_cli.groups import Group
 
 COMMANDS = [
     ["init"], ["import", "contexts"], ["import", "official"], ["quiz"], ["generate"], ["adapt"],
@@ -17,10 +22,33 @@ COMMANDS = [
 
 
 def test_every_command_is_listed_here() -> None:
-    from seal_cli.app import app
+    assert {name.split()[0] for name in listed(Seal, "")} == {command[0] for command in COMMANDS}
 
-    names = {c.name for c in app.registered_commands} | {"import", "bench"}
-    assert names == {command[0] for command in COMMANDS}
+
+@pytest.mark.parametrize(("group", "prefix"), [(Seal, ""), (Import, "import "), (Bench, "bench ")])
+def test_the_table_holds_the_first_line_of_each_help(group: type[Group], prefix: str) -> None:
+    for name, (place, line) in listed(group, prefix).items():
+        module, _, function = place.partition(":")
+        if module:
+            found = getattr(import_module(f"seal_cli.commands.{module}"), function)
+            assert (inspect.getdoc(found) or "").splitlines()[0] == line, name
+        assert len(line) <= 80 - len("  generate  ")
+
+
+def listed(group: type[Group], prefix: str) -> dict[str, tuple[str, str]]:
+    return {
+        prefix + name: entry
+        for commands in group.TABLE.values()
+        for name, entry in commands.items()
+    }
+
+
+def test_the_store_may_stand_anywhere(seal: Any, tmp_path: Path, passages: Path) -> None:
+    there = tmp_path / "there"
+    made = seal("import", "contexts", passages, "--store", there).id
+    assert made in seal("--store", tmp_path / "nowhere", "ls", "--store", there).out
+    assert made in seal("import", "--store", there, "contexts", passages).out
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -32,7 +60,7 @@ def test_every_command_has_help_for_every_option(seal: Any, command: list[str]) 
 
 def test_stage_options_come_from_the_config(seal: Any) -> None:
     out = " ".join(seal("adapt", "--help").out.split())
-    for text in ("--learning-rate", "peak learning rate", "[default: 0.001]", "--pad-targets"):
+    for text in ("--learning-rate", "Peak learning rate.", "[default: 0.001]", "--pad-targets"):
         assert text in out
 
 
