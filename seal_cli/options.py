@@ -290,9 +290,8 @@ def _text(owners: Mapping[type[Config], Field[Any]], choices: Sequence[str]) -> 
     defaults = {one.SECTION: _default(f) for one, f in owners.items()}
     first = defaults.pop(cls.SECTION)
     others = [f"; {name} {other}" for name, other in defaults.items() if other not in ("", first)]
-    if cls is EvalConfig:  # what it shares stands in place of the other stages'
-        others = []
-    return f"{text} [default: {first}{''.join(others)}]" if first else text
+    more = "" if cls is EvalConfig else "".join(others)  # its own stand in place of the others'
+    return f"{text} [default: {first}{more}]" if first else text
 
 
 def _default(field: Field[Any]) -> str:
