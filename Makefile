@@ -64,8 +64,9 @@ check: setup ## format, lint, types, tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-soak: setup ## what is too long for CI: random kills, bits flipped in every file
+soak: $(VENV)/machines ## what is too long for CI: random kills, flipped bits, Slurm, two hosts (some as root)
 	$(BIN)/pytest -m soak
+	$(BIN)/pytest -m soak tests/machines
 
 tiny-model: setup ## pretrain the shipped model again (about 15 minutes on one core)
 	$(BIN)/python examples/tiny_world/pretrain.py --out seal_cli/tiny
