@@ -93,7 +93,7 @@ def test_init_writes_its_values(seal: Any, name: str, tmp_path: Path) -> None:
     mine, theirs = Settings(file, (), {}), Settings(None, (), {}, preset=name)
     for cls in SECTIONS.values():
         assert mine.resolve(cls) == theirs.resolve(cls)
-    assert "# peak learning rate" in file.read_text()
+    assert "# Peak learning rate." in file.read_text()
     assert seal("init", "--preset", name).code == 0  # the same file
     file.write_text("[adapt]\nrank = 3\n")
     refused = seal("init", "--preset", name)

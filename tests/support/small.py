@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from passages import PASSAGES
@@ -58,7 +59,9 @@ def made(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Small:
     found = Small(folder / "store", {}, {})
 
     def run(stage: str, *command: object) -> str:
-        done = CliRunner().invoke(app, ["--store", str(found.root), *map(str, command)])
+        arguments = ["--store", str(found.root), *map(str, command)]
+        with mock.patch("sys.argv", ["seal", *arguments]):  # manifests hold the command line
+            done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, done.stderr
         found.commands[stage], found.ids[stage] = list(command), done.stdout.strip()
         return found.ids[stage]
